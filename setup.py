@@ -1,0 +1,60 @@
+"""Packaging of ncf-spark; tool settings stand in pyproject.toml, exact pins in conf/constraints.txt."""
+
+from setuptools import find_packages, setup
+
+INSTALL_REQUIRES = [
+    # Every table transform, and the executors that training and scoring run on.
+    "pyspark>=3.5,<4.1",  # 4.1 asks for pyarrow 15
+    # Parquet outside Spark (manifests, vectors) and the batches of mapInArrow.
+    "pyarrow>=14.0.1,<15",  # petastorm 0.12.1 breaks on 15; 14.0.1 closed a code-execution hole
+    # Streams the training shards from Parquet into torch.
+    "petastorm==0.12.1",  # 0.13 asks for setuptools < 70, which torch refuses
+    # Index arithmetic and metrics; 2 has another binary interface than pyarrow 14 was built for.
+    "numpy<2",
+    # Record batches of petastorm and pyspark, and small result tables.
+    "pandas<3",
+    # The model, its training loop and block scoring. An installed torch is kept as it is.
+    "torch>=2.0",
+    # Model weights on disk without pickle.
+    "safetensors",
+    # Configuration: every setting typed, validated, all errors at once.
+    "pydantic>=2,<3",
+    # Configuration files.
+    "PyYAML",
+    # petastorm imports distutils, which Python 3.12 has through setuptools only.
+    'setuptools; python_version >= "3.12"',
+]
+
+EXTRAS_REQUIRE = {
+    # Distributed training. Horovod compiles against the torch it finds: build it as .ci/setup does
+    # (toolchain file, no build isolation) before asking for this extra; its other needs follow.
+    "horovod": ["horovod==0.28.1"],
+    "test": [
+        "pytest",
+        "hypothesis",  # properties: splits, negatives, top-k
+        "nbclient",  # runs the notebooks
+        "nbformat",
+        "ipykernel",
+        "matplotlib",  # the notebooks' plots
+        "ruff",
+        "mypy",
+        "types-PyYAML",
+        "import-linter",  # holds the layers of the package
+    ],
+    "bench": [
+        "duckdb",  # a second engine to compare the table transforms with
+    ],
+}
+
+setup(
+    name="ncf-spark",
+    version="0.1.0",
+    description="Nightly NeuMF recommendations for email campaigns, on Spark and Horovod",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["ncf_spark", "ncf_spark.*"]),
+    python_requires=">=3.10,<3.13",
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    zip_safe=False,
+)
