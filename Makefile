@@ -1,0 +1,34 @@
+# Everything runs in .venv, which .ci/setup makes. Settings of another Spark or Python that the
+# caller's shell may hold would shadow it, so they are taken out.
+in_venv = env -u SPARK_HOME -u SPARK_CONF_DIR -u PYSPARK_PYTHON -u PYSPARK_DRIVER_PYTHON \
+	SPARK_LOCAL_IP=127.0.0.1 SPARK_LOCAL_HOSTNAME=localhost PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## Make .venv: pinned packages and a Horovod built against its torch (minutes, once)
+	@.ci/setup
+
+demo: setup ## Generate events, then run the whole nightly job on two local executors
+	$(in_venv) spark-submit --properties-file conf/spark/local.conf jobs/generate_events.py --config conf/demo.yaml
+	$(in_venv) spark-submit --properties-file conf/spark/local-cluster.conf jobs/nightly.py --config conf/demo.yaml
+
+test: setup ## Run the tests; ARGS goes to pytest, as in make test ARGS="-k split -x"
+	$(in_venv) python -m pytest $(ARGS)
+
+check: setup ## Lint, formatting, types and the layers of the package
+	$(in_venv) ruff check .
+	$(in_venv) ruff format --check .
+	$(in_venv) mypy
+	$(in_venv) lint-imports --no-logo
+
+format: setup ## Mend what ruff can mend
+	$(in_venv) ruff check --fix .
+	$(in_venv) ruff format .
+
+clean: ## Remove .venv and everything built but the Horovod wheels, which stay in .wheels
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
