@@ -1,0 +1,132 @@
+"""`base.yaml` + overrides → settings; the only reader of YAML."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ncf_spark.config.settings import Config
+
+
+class ConfigError(Exception):
+    """A setting is unknown, of the wrong type, out of range or at odds with another (exit 2)."""
+
+
+def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
+    """The settings of `base.yaml`, overridden by the file at `path`, then by `overrides`.
+
+    Args:
+        path: YAML file with overrides. `base.yaml` stands beside it, else in the working
+            directory's `conf/`.
+        overrides: `section.key=value` strings; the value is read as YAML.
+
+    Raises:
+        ConfigError: with every problem found, one a line.
+    """
+    merged = _read(_base_of(Path(path)))
+    if Path(path).name != "base.yaml":
+        merged = _merge(merged, _read(Path(path)))
+    for override in overrides:
+        merged = _merge(merged, _parse_override(override))
+    try:
+        return Config.model_validate(_expand(merged))
+    except ValidationError as error:
+        lines = [line for problem in error.errors() for line in _describe(problem)]
+        raise ConfigError(f"{path}: {len(lines)} problem(s)\n  " + "\n  ".join(lines)) from None
+
+
+def _base_of(path: Path) -> Path:
+    for folder in (path.parent, Path("conf")):
+        if (folder / "base.yaml").is_file():
+            return folder / "base.yaml"
+    raise ConfigError(
+        f"{path.parent / 'base.yaml'}: not found. Put base.yaml beside {path.name}; "
+        "it holds the defaults that the file overrides."
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid YAML: {error}") from None
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected sections with keys, found {type(content).__name__}.")
+    return content or {}
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, separator, value = override.partition("=")
+    if not separator or not all(key.split(".")):
+        raise ConfigError(f"--set {override}: expected section.key=value")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from None
+    for name in reversed(key.split(".")):
+        nested = {name: nested}
+    return dict(nested)
+
+
+# These are tables of names that the user chooses: an override replaces them whole, since merging
+# would leave names of the default behind.
+_REPLACED_WHOLE = {"options", "event_weights", "features"}
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, section by section (`a: {x: 1}` + `a: {y: 2}` = both)."""
+    merged = dict(base)
+    for key, value in over.items():
+        known = merged.get(key)
+        nested = isinstance(value, Mapping) and isinstance(known, Mapping)
+        if nested and key not in _REPLACED_WHOLE:
+            merged[key] = _merge(known, value)
+        elif value is None and key in _REPLACED_WHOLE:
+            merged[key] = {}
+        else:
+            merged[key] = value
+    return merged
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def _expand(value: Any) -> Any:
+    """`${NAME}` and `${NAME:-default}` in texts, replaced from the environment."""
+    if isinstance(value, str):
+        return _VARIABLE.sub(_variable, value)
+    if isinstance(value, Mapping):
+        return {key: _expand(nested) for key, nested in value.items()}
+    if isinstance(value, list):
+        return [_expand(nested) for nested in value]
+    return value
+
+
+def _variable(match: re.Match[str]) -> str:
+    name, default = match.groups()
+    value = os.environ.get(name, default)
+    if value is None:
+        raise ConfigError(f"{match.group(0)}: the environment variable {name} is not set.")
+    return value
+
+
+def _describe(problem: Any) -> Iterable[str]:
+    """One line for each thing that is wrong: place, what was found, what was expected."""
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return [f"{place}: unknown setting. conf/base.yaml lists all settings."]
+    if problem["type"] == "missing":
+        return [f"{place}: is not set."]
+    if problem["type"] == "value_error":
+        lines = str(problem["ctx"]["error"]).splitlines()
+        return [f"{place}: {line}" if place else line for line in lines]
+    message = problem["msg"].removeprefix("Input ")
+    return [f"{place} is {problem['input']!r}; it {message}"]

@@ -1,0 +1,1 @@
+"""Raw events to interactions, indexes, item activity and the split: PySpark, pure."""

@@ -1,0 +1,219 @@
+"""Raw events → events in our terms, each with the reason why it is dropped, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    DataType,
+    DateType,
+    MapType,
+    NumericType,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from ncf_spark.schemas import SchemaError
+
+# Reasons in the order in which they are looked at: an event counts under the first that holds.
+DROP_REASONS = {
+    "where": "input.where does not hold",
+    "no_user": "the user id is null or empty",
+    "no_item": "the item id is null or empty",
+    "no_time": "the time is null",
+    "bad_time": "the time does not parse",
+    "unknown_type": "the type is not in input.event_weights",
+    "no_value": "the value is null or not a number",
+    "low_value": "the value is below input.min_value",
+    "after_run_date": "the event is later than the run date",
+    "before_window": "the event is older than input.window_days",
+}
+
+
+def build_events(
+    raw: DataFrame,
+    columns: Mapping[str, str | None],
+    time_format: str,
+    event_weights: Mapping[str, float],
+    min_value: float | None,
+    where: str | None,
+    starts_at: datetime | None,
+    ends_at: datetime,
+) -> DataFrame:
+    """Every raw event in our terms, with `drop_reason` (null: it is kept).
+
+    Grain: one row a raw event. Columns: user_id, item_id, event_at, type, value, weight, raw_time,
+    drop_reason. Nothing is filtered here, so that the reasons can be counted in the same pass.
+
+    Args:
+        columns: user, item, time, type and value → the raw column, or None where there is none.
+        event_weights: weight of each type; empty: each event weighs 1.
+        starts_at: the window's first moment, or None; `ends_at` is the first moment after it.
+
+    Raises:
+        SchemaError: when a column's type cannot serve as what it is configured for.
+    """
+    _check_types(raw, columns, time_format)
+    return raw.select(
+        _text(raw, columns["user"]).alias("user_id"),
+        _text(raw, columns["item"]).alias("item_id"),
+        _time(raw, columns["time"], time_format).alias("event_at"),
+        _text(raw, columns["type"]).alias("type"),
+        _number(columns["value"]).alias("value"),
+        _text(raw, columns["time"]).alias("raw_time"),
+        (F.expr(where) if where else F.lit(True)).alias("passes_where"),
+    ).select(
+        "user_id",
+        "item_id",
+        "event_at",
+        "type",
+        "value",
+        _weight(event_weights).alias("weight"),
+        "raw_time",
+        _drop_reason(columns, event_weights, min_value, starts_at, ends_at).alias("drop_reason"),
+    )
+
+
+def count_reasons() -> list[Column]:
+    """Aggregates for `DataFrame.observe`: all events (`num_raw`), and those of each reason."""
+    reasons = [
+        F.count(F.when(F.col("drop_reason") == reason, 1)).alias(reason) for reason in DROP_REASONS
+    ]
+    return [F.count(F.lit(1)).alias("num_raw"), *reasons]
+
+
+def filter_kept(events: DataFrame) -> DataFrame:
+    """The events without a reason to be dropped."""
+    return events.where(F.col("drop_reason").isNull()).drop("drop_reason", "raw_time")
+
+
+def build_interactions(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
+    """One row for each (user_id, item_id).
+
+    Weights are added as decimals, so that the sum does not depend on the order of the rows.
+
+    Args:
+        events: kept events, as of `filter_kept`.
+        drop_duplicates: whether events that are equal in every column count once.
+    """
+    if drop_duplicates:
+        events = events.dropDuplicates()
+    return events.groupBy("user_id", "item_id").agg(
+        F.count(F.lit(1)).alias("num_events"),
+        F.sum(F.col("weight").cast("decimal(20,6)")).cast("double").alias("weight"),
+        F.min("event_at").alias("first_event_at"),
+        F.max("event_at").alias("last_event_at"),
+    )
+
+
+def filter_min_counts(
+    interactions: DataFrame, *, min_user_items: int, min_item_users: int
+) -> DataFrame:
+    """One round of minimum counts: drops small users, then items that are small without them.
+
+    Dropping items may make users small again: apply it until nothing changes.
+    """
+    users = _ids_with(interactions, "user_id", min_user_items)
+    of_users = interactions.join(users, on="user_id", how="left_semi")
+    items = _ids_with(of_users, "item_id", min_item_users)
+    return of_users.join(items, on="item_id", how="left_semi").select(interactions.columns)
+
+
+def _ids_with(interactions: DataFrame, key: str, at_least: int) -> DataFrame:
+    counted = interactions.groupBy(key).agg(F.count(F.lit(1)).alias("n"))
+    return counted.where(F.col("n") >= at_least).select(key)
+
+
+def _text(raw: DataFrame, name: str | None) -> Column:
+    if name is None:
+        return F.lit(None).cast("string")
+    column = _quoted(name).cast("string")
+    return F.when(F.trim(column) != "", column)
+
+
+def _number(name: str | None) -> Column:
+    if name is None:
+        return F.lit(None).cast("double")
+    return F.expr(f"try_cast(`{name}` AS DOUBLE)")
+
+
+def _quoted(name: str) -> Column:
+    return F.col(f"`{name}`")
+
+
+def _time(raw: DataFrame, name: str | None, time_format: str) -> Column:
+    if name is None:
+        return F.lit(None).cast("timestamp")
+    if isinstance(raw.schema[name].dataType, (TimestampType, TimestampNTZType, DateType)):
+        return _quoted(name).cast("timestamp")
+    if time_format in _EPOCH_UNITS:
+        seconds = _number(name) / F.lit(_EPOCH_UNITS[time_format])
+        return F.when(seconds.between(0, _YEAR_9999), F.timestamp_seconds(seconds))
+    text = _quoted(name).cast("string")
+    if time_format == "timestamp":
+        return F.try_to_timestamp(text)
+    return F.try_to_timestamp(text, F.lit(time_format))
+
+
+_EPOCH_UNITS = {"epoch_seconds": 1.0, "epoch_millis": 1000.0}
+_YEAR_9999 = 253402300799
+
+
+def _weight(event_weights: Mapping[str, float]) -> Column:
+    if not event_weights:
+        return F.lit(1.0)
+    pairs = [F.lit(part) for pair in event_weights.items() for part in pair]
+    return F.create_map(*pairs)[F.col("type")].cast("double")
+
+
+def _drop_reason(
+    columns: Mapping[str, str | None],
+    event_weights: Mapping[str, float],
+    min_value: float | None,
+    starts_at: datetime | None,
+    ends_at: datetime,
+) -> Column:
+    value, event_at = F.col("value"), F.col("event_at")
+    has_time = columns["time"] is not None
+    known = F.coalesce(F.col("type").isin(list(event_weights)), F.lit(False))
+    tests = {
+        "where": ~F.coalesce("passes_where", F.lit(False)),
+        "no_user": F.col("user_id").isNull(),
+        "no_item": F.col("item_id").isNull(),
+        "no_time": F.lit(has_time) & F.col("raw_time").isNull(),
+        "bad_time": F.lit(has_time) & event_at.isNull(),
+        "unknown_type": F.lit(bool(event_weights)) & ~known,
+        "no_value": F.lit(min_value is not None) & (value.isNull() | F.isnan(value)),
+        "low_value": F.lit(False) if min_value is None else value < min_value,
+        "after_run_date": event_at >= F.lit(ends_at),
+        "before_window": F.lit(False) if starts_at is None else event_at < F.lit(starts_at),
+    }
+    assert list(tests) == list(DROP_REASONS)
+    whens = [F.when(test, F.lit(reason)) for reason, test in tests.items()]
+    return F.coalesce(*whens)
+
+
+def _check_types(raw: DataFrame, columns: Mapping[str, str | None], time_format: str) -> None:
+    types: dict[str, DataType] = {field.name: field.dataType for field in raw.schema}
+    problems = []
+    for ours, name in columns.items():
+        if name is None:
+            continue
+        found = types[name]
+        if isinstance(found, (ArrayType, MapType, StructType)):
+            expected = "a plain value"
+        elif ours == "time" and isinstance(found, NumericType) and time_format not in _EPOCH_UNITS:
+            expected = "a text or a timestamp (or input.time_format epoch_seconds or epoch_millis)"
+        else:
+            continue
+        problems.append(
+            f"input: column {name} (input.columns.{ours}) is {found.simpleString()}, "
+            f"expected {expected}."
+        )
+    if problems:
+        raise SchemaError("\n".join(problems))

@@ -1,0 +1,59 @@
+"""Contiguous numbers for ids, the same every night."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.window import Window
+
+_NUM_BUCKETS = 512
+
+
+def append_index(ids: DataFrame, previous: DataFrame, id_name: str, index_name: str) -> DataFrame:
+    """`previous` with the ids that it lacks, numbered on from its end.
+
+    | previous | ids  | result        |
+    |----------|------|---------------|
+    | a 0, b 1 | b, c | a 0, b 1, c 2 |
+
+    New ids get their numbers by hash bucket and then by id: an order that depends on nothing but
+    the ids, and that needs no pass over all of them in one task.
+
+    Args:
+        ids: one column, `id_name`; ids may repeat.
+        previous: last night's (id_name, index_name), empty the first night.
+    """
+    new = (
+        ids.select(id_name)
+        .distinct()
+        .join(previous, on=id_name, how="left_anti")
+        .withColumn("bucket", F.pmod(F.xxhash64(id_name), F.lit(_NUM_BUCKETS)))
+    )
+    within = Window.partitionBy("bucket").orderBy(id_name)
+    next_index = previous.agg(
+        F.coalesce(F.max(index_name) + 1, F.lit(0)).cast("long").alias("next_index")
+    )
+    numbered = (
+        new.withColumn("position", F.row_number().over(within) - 1)
+        .join(F.broadcast(_bucket_starts(new)), on="bucket", how="inner")
+        .join(F.broadcast(next_index), how="cross")
+        .withColumn(index_name, F.col("next_index") + F.col("start") + F.col("position"))
+    )
+    columns = [F.col(id_name), F.col(index_name).cast("int").alias(index_name)]
+    return previous.select(*columns).unionByName(numbered.select(*columns))
+
+
+def _bucket_starts(new: DataFrame) -> DataFrame:
+    """(bucket, start): how many new ids lie in the buckets before."""
+    counts = new.groupBy("bucket").agg(F.count(F.lit(1)).alias("n"))
+    before = counts.select(F.col("bucket").alias("before"), F.col("n").alias("n_before"))
+    return (
+        counts.join(F.broadcast(before), on=F.col("before") < F.col("bucket"), how="left")
+        .groupBy("bucket")
+        .agg(F.coalesce(F.sum("n_before"), F.lit(0)).alias("start"))
+    )
+
+
+def with_index(rows: DataFrame, index: DataFrame, id_name: str) -> DataFrame:
+    """`rows` with the index of their id in place of the id; rows of unknown ids are left out."""
+    return rows.join(index, on=id_name, how="inner").drop(id_name)

@@ -1,0 +1,1 @@
+"""Run directories, Parquet in and out, manifests and the pointer to the published run."""

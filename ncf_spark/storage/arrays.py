@@ -1,0 +1,100 @@
+"""NumPy arrays to Arrow and Parquet and back, for what runs outside Spark's own readers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from ncf_spark.storage import files
+
+
+def record_batch(columns: Mapping[str, np.ndarray]) -> pa.RecordBatch:
+    """An Arrow batch; a matrix (rows, width) becomes a list column, strings keep their type."""
+    arrays = [_to_arrow(column) for column in columns.values()]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _to_arrow(column: np.ndarray) -> pa.Array:
+    if column.ndim == 1:
+        return pa.array(column)
+    rows, width = column.shape
+    offsets = np.arange(rows + 1, dtype=np.int32) * width
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(column.reshape(-1)))
+
+
+def matrix(column: pa.ListArray) -> np.ndarray:
+    """(rows, width) from a list column whose lists are all of one length.
+
+    Raises:
+        ValueError: when their lengths differ.
+    """
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    if len(column) and len(values) != len(column) * len(column[0]):
+        raise ValueError("the lists are of different lengths")
+    return values.reshape(len(column), -1)
+
+
+def ragged(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    """(values, offsets) of a list column: list r is values[offsets[r] : offsets[r + 1]].
+
+    A null list is empty.
+    """
+    lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return column.flatten().to_numpy(zero_copy_only=False), offsets
+
+
+def write_vectors(uri: str, index_name: str, indexes: np.ndarray, vectors: np.ndarray) -> None:
+    """Writes one Parquet file of (index, vector) rows.
+
+    Args:
+        uri: the file.
+        index_name: `user_index` or `item_index`.
+        indexes: (rows,) int.
+        vectors: (rows, width) float32.
+    """
+    batch = record_batch({index_name: indexes.astype(np.int32), "vector": vectors})
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_batches([batch]), sink, compression="zstd")
+    files.write_bytes(uri, sink.getvalue().to_pybytes())
+
+
+def read_vectors(uri: str, index_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(indexes, vectors) of all the Parquet files in a folder, ordered by index."""
+    table = _dataset(uri).to_table(columns=[index_name, "vector"]).combine_chunks()
+    indexes = table.column(index_name).to_numpy()
+    vectors = matrix(table.column("vector").chunk(0)) if len(table) else np.empty((0, 0))
+    order = np.argsort(indexes, kind="stable")
+    return indexes[order], vectors[order]
+
+
+def read_columns(uri: str, columns: Sequence[str]) -> dict[str, np.ndarray]:
+    """Scalar columns of a Parquet table as arrays."""
+    table = _dataset(uri).to_table(columns=list(columns))
+    return {name: table.column(name).to_numpy() for name in columns}
+
+
+def read_lists(uris: Sequence[str], column: str, scalars: Sequence[str]) -> tuple[
+    dict[str, np.ndarray], np.ndarray, np.ndarray
+]:
+    """Scalar columns and one list column (values, offsets) of some Parquet files."""
+    tables = [_dataset(uri).to_table(columns=[*scalars, column]) for uri in uris]
+    table = pa.concat_tables(tables).combine_chunks()
+    lists = table.column(column).combine_chunks()
+    values, offsets = ragged(lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists)
+    return {name: table.column(name).to_numpy() for name in scalars}, values, offsets
+
+
+def count_rows(uri: str) -> int:
+    """Rows of a Parquet table by its files' footers; raises when a file is unreadable."""
+    rows: int = _dataset(uri).count_rows()
+    return rows
+
+
+def _dataset(uri: str) -> ds.Dataset:
+    filesystem, path = files.resolve(uri)
+    return ds.dataset(path, filesystem=filesystem, format="parquet", partitioning="hive")

@@ -1,0 +1,103 @@
+"""The customer's own tables: read in any format that Spark knows, with errors a person can use."""
+
+from __future__ import annotations
+
+import re
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import DataFrame, SparkSession
+
+from ncf_spark.config import Source
+from ncf_spark.schemas import DataError, SchemaError
+from ncf_spark.storage.files import to_uri
+
+
+def read_source(spark: SparkSession, source: Source, name: str) -> DataFrame:
+    """The rows of a configured source, before its `where`.
+
+    Args:
+        name: the section of the configuration, for messages: `input`, `catalogue` …
+
+    Raises:
+        DataError: when the place does not exist or cannot be read.
+    """
+    place = source.table if source.table is not None else source.path
+    if place is None:
+        raise DataError(f"{name}: neither path nor table is set. Set {name}.path.")
+    try:
+        reader = spark.read.format(source.format).options(**source.options)
+        if source.ddl is not None:
+            reader = reader.schema(source.ddl)
+        if source.table is not None:
+            return reader.table(source.table)
+        return reader.load(to_uri(place))
+    except (PySparkException, Py4JJavaError) as error:
+        raise DataError(_cannot_read(name, place, error)) from error
+
+
+def filter_source(rows: DataFrame, source: Source, name: str) -> DataFrame:
+    """The rows that the source's `where` keeps.
+
+    Raises:
+        DataError: when the expression is not valid for these columns.
+    """
+    if source.where is None:
+        return rows
+    check_where(rows, source.where, name)
+    return rows.where(source.where)
+
+
+def check_where(rows: DataFrame, where: str, name: str) -> None:
+    """Raises DataError when an SQL condition does not fit the columns of `rows`."""
+    try:
+        rows.where(where)
+    except AnalysisException as error:
+        raise DataError(
+            f"{name}.where: {first_line(error)} Columns present: {rows.columns}."
+        ) from None
+
+
+def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) -> None:
+    """Raises SchemaError naming each configured column that `rows` lacks.
+
+    Args:
+        columns: the columns section: our name → the customer's.
+    """
+    missing = [
+        f"{name}: column {column} is missing. Columns present: {rows.columns}. "
+        f"Set {name}.columns.{ours} in the configuration."
+        for ours, column in columns.items()
+        if column is not None and column not in rows.columns
+    ]
+    if missing:
+        raise SchemaError("\n".join(missing))
+
+
+def describe_read_failure(error: BaseException) -> str | None:
+    """What to tell a person when a query failed over an input file; None if that is not why."""
+    text = str(error)
+    if not re.search(_UNREADABLE, text):
+        return None
+    found = re.search(r"(?:file|hdfs|s3a?|gs|abfss?):/[^\s,;'\"\]]+", text)
+    place = found.group(0).rstrip(".") if found else "an input file"
+    return f"{place}: cannot be read; it is damaged, cut short or of another format. Replace it."
+
+
+_UNREADABLE = (
+    r"FAILED_READ_FILE|CANNOT_READ_FILE|is not a Parquet file|MALFORMED_RECORD|"
+    r"Could not read footer|Unexpected end of ZLIB|CSVHeaderChecker|EOFException"
+)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return str(error).strip().splitlines()[0]
+
+
+def _cannot_read(name: str, place: str, error: Exception) -> str:
+    key = f"{name}.path" if "/" in place or "." in place else f"{name}.table"
+    if "PATH_NOT_FOUND" in str(error) or "does not exist" in str(error):
+        return f"{key}: {place} does not exist."
+    damaged = describe_read_failure(error)
+    return f"{key}: {place} cannot be read. " + (damaged or first_line(error))

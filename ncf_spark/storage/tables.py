@@ -1,0 +1,76 @@
+"""Spark tables in Parquet: written once, checked on the way in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from ncf_spark.schemas import DataError, conform
+
+
+def read_table(spark: SparkSession, uri: str, schema: StructType, table: str) -> DataFrame:
+    """The rows of a table that a step wrote.
+
+    Raises:
+        SchemaError: when the files don't fit `schema`.
+    """
+    return conform(spark.read.parquet(uri), schema, table)
+
+
+def empty_table(spark: SparkSession, schema: StructType) -> DataFrame:
+    """No rows, with the columns of `schema`."""
+    return spark.createDataFrame([], schema)
+
+
+def write_table(
+    rows: DataFrame, uri: str, schema: StructType, table: str, partition_by: Sequence[str] = ()
+) -> int:
+    """Writes a table whole, and counts it in the same pass.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        SchemaError: when `rows` doesn't fit `schema`.
+        DataError: when a column that must not be null holds nulls.
+    """
+    required = [field.name for field in schema if not field.nullable]
+    observation = Observation()
+    counted = conform(rows, schema, table).observe(
+        observation,
+        F.count(F.lit(1)).alias("num_rows"),
+        *[F.count(F.when(F.col(name).isNull(), 1)).alias(f"null {name}") for name in required],
+    )
+    counted.write.mode("overwrite").partitionBy(*partition_by).parquet(uri)
+    counts = observation.get
+    nulls = [name for name in required if counts[f"null {name}"]]
+    if nulls:
+        raise DataError(
+            "\n".join(
+                f"{table}: column {name} is null in {counts[f'null {name}']} rows, "
+                f"but must never be ({schema[name].metadata['comment']})."
+                for name in nulls
+            )
+        )
+    return int(counts["num_rows"])
+
+
+def until_stable(
+    rows: DataFrame, transform: Callable[[DataFrame], DataFrame], uri: str
+) -> DataFrame:
+    """Applies a filter again and again until it removes nothing more.
+
+    Each round is written below `uri`, so that the query plan does not grow with the rounds.
+    """
+    spark, num_rows, round_number = rows.sparkSession, -1, 0
+    while True:
+        round_uri = f"{uri}/round={round_number}"
+        left = write_table(rows, round_uri, rows.schema, f"round {round_number}")
+        kept = spark.read.parquet(round_uri)
+        if left == num_rows:
+            return kept
+        num_rows, round_number = left, round_number + 1
+        rows = kept.transform(transform)
