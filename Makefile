@@ -1,7 +1,9 @@
-# Everything runs in .venv, which .ci/setup makes. Settings of another Spark or Python that the
-# caller's shell may hold would shadow it, so they are taken out.
-in_venv = env -u SPARK_HOME -u SPARK_CONF_DIR -u PYSPARK_PYTHON -u PYSPARK_DRIVER_PYTHON \
-	SPARK_LOCAL_IP=127.0.0.1 SPARK_LOCAL_HOSTNAME=localhost PATH="$(CURDIR)/.venv/bin:$$PATH"
+# Everything runs in .venv, which .ci/setup makes. Settings of another Spark or Python in the
+# caller's shell would shadow it, so they are taken out.
+unexport SPARK_HOME SPARK_CONF_DIR PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
+export SPARK_LOCAL_IP := 127.0.0.1
+export SPARK_LOCAL_HOSTNAME := localhost
+in_venv = . .venv/bin/activate &&
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format clean

@@ -1,4 +1,4 @@
-"""Packaging of ncf-spark; tool settings stand in pyproject.toml, exact pins in conf/constraints.txt."""
+"""Packaging of ncf-spark; exact pins stand in conf/constraints.txt, tools in pyproject.toml."""
 
 from setuptools import find_packages, setup
 

@@ -1,13 +1,25 @@
 """Raw events and catalogue -> interactions, user_index, item_index, catalogue, train, holdout."""
 
-from ncf_spark import interactions as make
 from ncf_spark import schemas
+from ncf_spark.interactions.indexing import append_index
 from ncf_spark.job import Job, main
+from ncf_spark.job.intake import read_catalogue, write_interactions
+from ncf_spark.job.splitting import check_sizes, held_out_ids, write_split
 
 
 def run(job: Job) -> None:
-    """Opens the night: everything after this reads our tables only."""
-    make.check(1)
+    """Everything after this step reads our own tables only."""
+    interactions = write_interactions(job)
+    features = list(job.config.activity.features)
+    job.write("catalogue", read_catalogue(job), schemas.with_features(schemas.CATALOGUE, features))
+    indexes = {}
+    for side, schema in (("user", schemas.USER_INDEX), ("item", schemas.ITEM_INDEX)):
+        ids = interactions.select(f"{side}_id").union(held_out_ids(job, f"{side}_id"))
+        published = job.read_published(f"{side}_index", schema)
+        index = append_index(ids, published, f"{side}_id", f"{side}_index")
+        indexes[side] = job.write(f"{side}_index", index, schema)
+    check_sizes(job)
+    write_split(job, interactions, indexes["user"], indexes["item"])
 
 
 if __name__ == "__main__":

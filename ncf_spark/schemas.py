@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -212,10 +214,10 @@ def slot_column(name: str, rank: int) -> str:
     return f"{name.removesuffix('_id')}_{rank}"
 
 
-def item_activity_schema(features: list[str]) -> StructType:
-    """`item_activity` with a double column for each configured side feature."""
+def with_features(schema: StructType, features: Sequence[str]) -> StructType:
+    """`schema` with a double column for each configured side feature."""
     extra = [_column(name, DoubleType(), "side feature; missing is 0") for name in features]
-    return StructType([*ITEM_ACTIVITY.fields, *extra])
+    return StructType([*schema.fields, *extra])
 
 
 def conform(rows: DataFrame, schema: StructType, table: str) -> DataFrame:

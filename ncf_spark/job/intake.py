@@ -1,0 +1,160 @@
+"""The customer's tables, checked and counted, in our terms: where a night's input comes in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F
+
+from ncf_spark import schemas
+from ncf_spark.config import Source
+from ncf_spark.interactions import catalogue, events
+from ncf_spark.job.context import Job
+from ncf_spark.schemas import DataError, SchemaError
+from ncf_spark.storage import sources, tables
+
+
+def write_interactions(job: Job) -> DataFrame:
+    """Reads the raw events and writes `interactions`, counting what each filter drops.
+
+    Raises:
+        SchemaError: when a configured column is missing or of a type that cannot serve.
+        DataError: when the input cannot be read, too many times don't parse, or nothing is left.
+    """
+    settings = job.config.input
+    found = Observation()
+    read = _read_events(job).observe(found, *events.count_reasons())
+    pairs = events.build_interactions(
+        events.filter_kept(read), drop_duplicates=settings.duplicates == "drop"
+    )
+    interactions = job.write("interactions", _with_min_counts(job, pairs), schemas.INTERACTIONS)
+    counts = found.get
+    _check_times(job, counts)
+    _report_counts(job, counts, interactions)
+    return interactions
+
+
+def read_catalogue(job: Job) -> DataFrame:
+    """The item catalogue with the configured side features; empty where none is configured."""
+    source, features = job.config.catalogue, list(job.config.activity.features)
+    schema = schemas.with_features(schemas.CATALOGUE, features)
+    if not source.configured:
+        return tables.empty_table(job.spark, schema)
+    columns = source.columns.model_dump()
+    raw = _read(job, source, "catalogue", columns)
+    missing = [
+        f"catalogue: column {name} is missing. Columns present: {raw.columns}. "
+        "Change activity.features in the configuration."
+        for name in features
+        if name not in raw.columns
+    ]
+    if missing:
+        raise SchemaError("\n".join(missing))
+    rows = sources.filter_source(raw, source, "catalogue")
+    return catalogue.build_catalogue(rows, columns, features)
+
+
+def read_provided_holdout(job: Job) -> DataFrame:
+    """(user_id, item_id, negatives: array of item ids) of the provided test set."""
+    source = job.config.split.holdout
+    columns = source.columns.model_dump()
+    raw = _read(job, source, "split.holdout", columns)
+    negatives = F.col(columns["negatives"]) if columns["negatives"] else F.array()
+    return sources.filter_source(raw, source, "split.holdout").select(
+        F.col(columns["user"]).cast("string").alias("user_id"),
+        F.col(columns["item"]).cast("string").alias("item_id"),
+        negatives.cast("array<string>").alias("negatives"),
+    )
+
+
+def read_recipients(job: Job) -> DataFrame | None:
+    """The recipients (`schemas.RECIPIENTS`); None where none are configured."""
+    source = job.config.recipients
+    if not source.configured:
+        return None
+    columns = source.columns.model_dump()
+    raw = _read(job, source, "recipients", columns)
+    rows = sources.filter_source(raw, source, "recipients").select(
+        F.col(columns["user"]).cast("string").alias("user_id"),
+        *[
+            (F.col(columns[name]) if columns[name] else F.lit(None)).cast("string").alias(name)
+            for name in ("email", "country")
+        ],
+        F.expr(f"try_cast(cast(`{columns['consent']}` AS STRING) AS BOOLEAN)").alias("consent"),
+    )
+    return schemas.conform(rows, schemas.RECIPIENTS, "recipients")
+
+
+def _read(job: Job, source: Source, name: str, columns: dict[str, str | None]) -> DataFrame:
+    raw = sources.read_source(job.spark, source, name)
+    sources.check_columns(raw, columns, name)
+    if source.where is not None:
+        sources.check_where(raw, source.where, name)
+    return raw
+
+
+def _read_events(job: Job) -> DataFrame:
+    settings = job.config.input
+    columns = settings.columns.model_dump()
+    raw = _read(job, settings, "input", columns)
+    job.note("input", {"from": settings.table or settings.path, "format": settings.format})
+    window = settings.window_days
+    return events.build_events(
+        raw,
+        columns,
+        settings.time_format,
+        settings.event_weights,
+        settings.min_value,
+        settings.where,
+        starts_at=None if window is None else job.ends_at - timedelta(days=window),
+        ends_at=job.ends_at,
+    )
+
+
+def _with_min_counts(job: Job, pairs: DataFrame) -> DataFrame:
+    settings = job.config.input
+    least = {"min_user_items": settings.min_user_items, "min_item_users": settings.min_item_users}
+    if max(least.values()) <= 1:
+        return pairs
+    rounds = job.run.table_uri("interactions_rounds")
+    return tables.until_stable(
+        pairs, lambda rows: events.filter_min_counts(rows, **least), rounds
+    )
+
+
+def _check_times(job: Job, counts: dict[str, Any]) -> None:
+    settings, bad = job.config.input, int(counts["bad_time"])
+    if bad <= settings.max_bad_time_share * int(counts["num_raw"]):
+        return
+    unreadable = _read_events(job).where(F.col("drop_reason") == "bad_time")
+    examples = [row[0] for row in unreadable.select("raw_time").limit(3).collect()]
+    raise DataError(
+        f"input: column {settings.columns.time} does not parse as a time in {bad:,} of "
+        f"{counts['num_raw']:,} rows ({bad / counts['num_raw']:.2%}), for instance {examples}. "
+        f"input.time_format is {settings.time_format}; set it to the pattern of these values, "
+        "or raise input.max_bad_time_share to drop such rows."
+    )
+
+
+def _report_counts(job: Job, counts: dict[str, Any], interactions: DataFrame) -> None:
+    """Notes the events left after each filter; an empty result is an error with these figures."""
+    left = int(counts["num_raw"])
+    steps = {"raw events": left}
+    for reason, meaning in events.DROP_REASONS.items():
+        if counts[reason]:
+            left -= int(counts[reason])
+            steps[f"dropped, {reason} ({meaning})"] = int(counts[reason])
+    steps["events kept"] = left
+    used = interactions.agg(F.sum("num_events")).first()
+    in_pairs = int(used[0] or 0) if used else 0
+    steps["dropped, duplicates or minimum counts"] = left - in_pairs
+    steps["interactions"] = job.num_rows("interactions")
+    job.note("events", steps)
+    if not steps["interactions"]:
+        lines = "\n".join(f"  {name}: {count:,}" for name, count in steps.items())
+        raise DataError(
+            f"interactions: no row is left. Rows after each filter:\n{lines}\n"
+            "Loosen the filter that took them (section input of the configuration)."
+        )

@@ -1,0 +1,101 @@
+"""`interactions` → `train` and `holdout`, by the configured split."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from ncf_spark import schemas
+from ncf_spark.interactions import split
+from ncf_spark.interactions.indexing import with_index
+from ncf_spark.job.context import Job
+from ncf_spark.job.intake import read_provided_holdout
+from ncf_spark.schemas import DataError
+from ncf_spark.storage import tables
+
+
+def held_out_ids(job: Job, id_name: str) -> DataFrame:
+    """Ids that occur only in a provided test set; none for the other splits."""
+    if job.config.split.method != "provided":
+        schema = schemas.USER_INDEX if id_name == "user_id" else schemas.ITEM_INDEX
+        return tables.empty_table(job.spark, schema).select(id_name)
+    provided = read_provided_holdout(job)
+    ids = provided.select(id_name)
+    if id_name == "item_id":
+        ids = ids.union(provided.select(F.explode("negatives")))
+    return ids
+
+
+def check_sizes(job: Job) -> None:
+    """Raises DataError when there are too few items to rank or to recommend from."""
+    config, num_items = job.config, job.num_rows("item_index")
+    needed = {
+        "evaluation.num_negatives + 1": config.evaluation.num_negatives + 1,
+        "max(evaluation.ks) + evaluation.num_negatives": max(config.evaluation.ks)
+        + config.evaluation.num_negatives,
+        "scoring.k": config.scoring.k,
+    }
+    short = [
+        f"item_index: there are {num_items} items, but {name} is {number}. "
+        "Lower these settings, or loosen the filters of section input."
+        for name, number in needed.items()
+        if num_items < number
+    ]
+    if short:
+        raise DataError("\n".join(short))
+
+
+def write_split(
+    job: Job, interactions: DataFrame, user_index: DataFrame, item_index: DataFrame
+) -> None:
+    """Writes `train`, laid out by user shard, and `holdout` with the negatives of each row.
+
+    Raises:
+        DataError: when one of them is empty.
+    """
+    num_shards = job.config.training.num_shards
+    indexed = interactions.transform(with_index, user_index, "user_id")
+    indexed = _with_is_holdout(job, indexed.transform(with_index, item_index, "item_id"))
+    train = split.build_train(indexed, num_shards=num_shards)
+    job.write("train", train, schemas.TRAIN, partition_by=["shard"])
+    if job.config.split.method == "provided":
+        provided = read_provided_holdout(job).transform(with_index, user_index, "user_id")
+        provided = provided.transform(with_index, item_index, "item_id")
+        holdout = split.build_provided_holdout(provided, item_index, num_shards=num_shards)
+    else:
+        holdout = split.build_holdout(
+            indexed,
+            num_items=job.num_rows("item_index"),
+            num_negatives=job.config.evaluation.num_negatives,
+            num_shards=num_shards,
+            seed=job.config.run.seed,
+        )
+    written = job.write("holdout", holdout, schemas.HOLDOUT, partition_by=["shard"])
+    _check_split(job, written)
+
+
+def _with_is_holdout(job: Job, indexed: DataFrame) -> DataFrame:
+    settings = job.config.split
+    if settings.method == "leave_one_out":
+        return split.with_last_event_held_out(indexed, seed=job.config.run.seed)
+    if settings.method == "temporal":
+        cutoff_at = job.ends_at - timedelta(days=settings.holdout_days)
+        return split.with_recent_held_out(indexed, cutoff_at=cutoff_at)
+    return indexed.withColumn("is_holdout", F.lit(False))
+
+
+def _check_split(job: Job, holdout: DataFrame) -> None:
+    method = job.config.split.method
+    for table in ("train", "holdout"):
+        if not job.num_rows(table):
+            raise DataError(
+                f"{table}: split.method {method} leaves it empty "
+                f"({job.num_rows('interactions'):,} interactions came in). "
+                "Choose another split, or set split.holdout_days to part of the input's days."
+            )
+    wanted = job.config.evaluation.num_negatives
+    short = holdout.where(F.size("negatives") < wanted).count()
+    if short:
+        job.note(f"holdout rows with fewer than {wanted} negatives", short)

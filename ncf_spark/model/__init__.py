@@ -1,0 +1,1 @@
+"""GMF, MLP and NeuMF, their initialisers and their files: torch, pure."""

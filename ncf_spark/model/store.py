@@ -1,0 +1,67 @@
+"""A model's files: manifest.json, shared.safetensors, user_vectors/ and item_vectors/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+
+from ncf_spark.model.deferred import describe, materialise
+from ncf_spark.model.recommender import Architecture, Recommender
+from ncf_spark.storage import arrays, files
+
+
+def save_users(uri: str, shard: int, user_indexes: np.ndarray, vectors: np.ndarray) -> None:
+    """Writes the users of one shard: (rows,) and (rows, D)."""
+    place = f"{uri}/user_vectors/shard-{shard:05d}.parquet"
+    arrays.write_vectors(place, "user_index", user_indexes, vectors)
+
+
+def save_shared(uri: str, model: Recommender) -> None:
+    """Writes what the workers have in common: the head and the item vectors."""
+    tensors = {
+        name: parameter.detach().cpu().contiguous()
+        for name, parameter in model.named_parameters()
+        if name not in ("user_vectors", "item_vectors")
+    }
+    files.write_bytes(f"{uri}/shared.safetensors", save(tensors))
+    vectors = model.item_vectors.detach().cpu().numpy()
+    place = f"{uri}/item_vectors/part-00000.parquet"
+    arrays.write_vectors(place, "item_index", np.arange(len(vectors)), vectors)
+
+
+def save_manifest(
+    uri: str, architecture: Architecture, num_users: int, facts: dict[str, Any]
+) -> None:
+    """Writes the manifest, last of all: a model without one is not whole."""
+    content = {"architecture": architecture.to_json(), "num_users": num_users, **facts}
+    files.write_json(f"{uri}/manifest.json", content)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model read back for scoring: without its user vectors, which are a table."""
+
+    model: Recommender
+    architecture: Architecture
+    manifest: dict[str, Any]
+
+
+def load_model(uri: str) -> StoredModel:
+    """Reads the head and the item vectors onto the CPU, ready to score.
+
+    Raises:
+        FileNotFoundError: when the model is not whole.
+    """
+    manifest = files.read_json(f"{uri}/manifest.json")
+    architecture = Architecture.from_json(manifest["architecture"])
+    model = materialise(describe(lambda: Recommender(architecture, 0)), torch.device("cpu"))
+    tensors = load(files.read_bytes(f"{uri}/shared.safetensors"))
+    _, vectors = arrays.read_vectors(f"{uri}/item_vectors", "item_index")
+    tensors["item_vectors"] = torch.from_numpy(vectors.copy())
+    tensors["user_vectors"] = torch.empty((0, vectors.shape[1]))
+    model.load_state_dict(tensors)
+    return StoredModel(model.eval(), architecture, manifest)
