@@ -28,7 +28,7 @@ check: setup ## Lint, formatting, types and the layers of the package
 	$(in_venv) lint-imports --no-logo
 
 format: setup ## Mend what ruff can mend
-	$(in_venv) ruff check --fix .
+	$(in_venv) ruff check --fix-only .
 	$(in_venv) ruff format .
 
 clean: ## Remove .venv and everything built but the Horovod wheels, which stay in .wheels
