@@ -196,7 +196,7 @@ def campaign_schema(k: int) -> StructType:
 
     Slots after a recipient's last recommendation are null.
     """
-    head = [field for field in CAMPAIGN_LONG if field.name in _RECIPIENT_COLUMNS]
+    head = [field for field in CAMPAIGN_LONG if field.name in CAMPAIGN_RECIPIENT]
     slots = [
         StructField(slot_column(name, rank), CAMPAIGN_LONG[name].dataType, True)
         for rank in range(1, k + 1)
@@ -205,7 +205,7 @@ def campaign_schema(k: int) -> StructType:
     return StructType([*head, *slots])
 
 
-_RECIPIENT_COLUMNS = ("campaign_id", "run_date", "user_id", "email", "country", "arm")
+CAMPAIGN_RECIPIENT = ("campaign_id", "run_date", "user_id", "email", "country", "arm")
 SLOT_COLUMNS = ("item_id", "title", "price", "url", "score", "source")
 
 

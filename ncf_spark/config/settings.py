@@ -6,7 +6,7 @@ Types and ranges stand here, values and explanations in `conf/base.yaml`: a defa
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -296,6 +296,28 @@ class Config(Section):
     scoring: Scoring
     campaign: Campaign
     generate: Generate
+
+    def loop_settings(self) -> dict[str, Any]:
+        """What one worker's training loop is told."""
+        return {
+            "epochs": self.training.epochs,
+            "batch_size": self.training.batch_size,
+            "num_negatives": self.sampling.num_negatives,
+            "learning_rate": self.training.learning_rate,
+            "l2": self.training.l2,
+            "seed": self.run.seed,
+        }
+
+    def worker_settings(self) -> dict[str, Any]:
+        """How the workers are started."""
+        names = {
+            "num_workers",
+            "device",
+            "threads_per_worker",
+            "start_timeout_s",
+            "network_interfaces",
+        }
+        return self.training.model_dump(include=names)
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Config:

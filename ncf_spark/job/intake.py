@@ -13,7 +13,7 @@ from ncf_spark.config import Source
 from ncf_spark.interactions import catalogue, events
 from ncf_spark.job.context import Job
 from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.storage import sources, tables
+from ncf_spark.storage import files, sources, tables
 
 
 def write_interactions(job: Job) -> DataFrame:
@@ -29,7 +29,10 @@ def write_interactions(job: Job) -> DataFrame:
     pairs = events.build_interactions(
         events.filter_kept(read), drop_duplicates=settings.duplicates == "drop"
     )
-    interactions = job.write("interactions", _with_min_counts(job, pairs), schemas.INTERACTIONS)
+    rounds = job.run.table_uri("interactions_rounds")
+    kept = _with_min_counts(job, pairs, rounds)
+    interactions = job.write("interactions", kept, schemas.INTERACTIONS)
+    files.delete(rounds)
     counts = found.get
     _check_times(job, counts)
     _report_counts(job, counts, interactions)
@@ -69,11 +72,14 @@ def read_provided_holdout(job: Job) -> DataFrame:
     )
 
 
-def read_recipients(job: Job) -> DataFrame | None:
-    """The recipients (`schemas.RECIPIENTS`); None where none are configured."""
+def read_recipients(job: Job, user_index: DataFrame) -> DataFrame:
+    """The recipients (`schemas.RECIPIENTS`); every known user where none are configured."""
     source = job.config.recipients
     if not source.configured:
-        return None
+        nothing = F.lit(None).cast("string")
+        return user_index.select(
+            "user_id", nothing.alias("email"), nothing.alias("country"), F.lit(True).alias("consent")
+        )
     columns = source.columns.model_dump()
     raw = _read(job, source, "recipients", columns)
     rows = sources.filter_source(raw, source, "recipients").select(
@@ -113,12 +119,11 @@ def _read_events(job: Job) -> DataFrame:
     )
 
 
-def _with_min_counts(job: Job, pairs: DataFrame) -> DataFrame:
+def _with_min_counts(job: Job, pairs: DataFrame, rounds: str) -> DataFrame:
     settings = job.config.input
     least = {"min_user_items": settings.min_user_items, "min_item_users": settings.min_item_users}
     if max(least.values()) <= 1:
         return pairs
-    rounds = job.run.table_uri("interactions_rounds")
     return tables.until_stable(
         pairs, lambda rows: events.filter_min_counts(rows, **least), rounds
     )

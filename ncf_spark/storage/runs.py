@@ -28,7 +28,7 @@ STEP_TABLES = {
         "holdout",
     ),
     "score_item_activity": ("item_activity",),
-    "train": ("model",),
+    "train": ("model/user_vectors", "model/item_vectors", "model/history.json"),
     "evaluate": ("item_popularity", "ranks", "metrics"),
     "score_users": ("eligible_items", "user_topk"),
     "similar_items": ("item_topk",),

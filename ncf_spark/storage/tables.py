@@ -58,6 +58,11 @@ def write_table(
     return int(counts["num_rows"])
 
 
+def write_csv(rows: DataFrame, uri: str) -> None:
+    """Writes CSV files with a header each; quotes within a cell are doubled (RFC 4180)."""
+    rows.write.mode("overwrite").option("header", True).option("escape", '"').csv(uri)
+
+
 def until_stable(
     rows: DataFrame, transform: Callable[[DataFrame], DataFrame], uri: str
 ) -> DataFrame:

@@ -1,0 +1,34 @@
+"""user_topk, recipients and catalogue -> campaign (one recipient a row), campaign_long and CSV."""
+
+from ncf_spark import schemas
+from ncf_spark.campaign.eligibility import build_consenting
+from ncf_spark.campaign.export import build_campaign, build_campaign_long
+from ncf_spark.job import Job, main
+from ncf_spark.job.intake import read_recipients
+from ncf_spark.storage.tables import write_csv
+
+
+def run(job: Job) -> None:
+    """Writes the rows to send; as the last step of a night it publishes the run."""
+    settings = job.config.campaign
+    user_index = job.read("user_index", schemas.USER_INDEX)
+    features = list(job.config.activity.features)
+    campaign_long = build_campaign_long(
+        job.read("user_topk", schemas.USER_TOPK),
+        user_index,
+        job.read("item_index", schemas.ITEM_INDEX),
+        job.read("catalogue", schemas.with_features(schemas.CATALOGUE, features)),
+        build_consenting(read_recipients(job, user_index)),
+        campaign_id=settings.id,
+        run_date=job.run_date,
+        k=settings.k,
+        min_items=settings.min_items,
+    )
+    campaign_long = job.write("campaign_long", campaign_long, schemas.CAMPAIGN_LONG)
+    campaign = build_campaign(campaign_long, k=settings.k)
+    campaign = job.write("campaign", campaign, schemas.campaign_schema(settings.k))
+    write_csv(campaign, job.run.table_uri("campaign_csv"))
+
+
+if __name__ == "__main__":
+    main(run, "export_campaign", __doc__)

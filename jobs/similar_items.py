@@ -1,0 +1,24 @@
+"""Model -> item_topk: for each item its nearest eligible neighbours, for product pages."""
+
+from ncf_spark import schemas
+from ncf_spark.job import Job, main
+from ncf_spark.scoring.spark import build_item_topk
+
+
+def run(job: Job) -> None:
+    """Compares the item vectors by their cosine, for the items with interactions tonight."""
+    activity = schemas.with_features(schemas.ITEM_ACTIVITY, list(job.config.activity.features))
+    items = job.read("model/item_vectors", schemas.ITEM_VECTORS).join(
+        job.read("item_activity", activity), on="item_index", how="left_semi"
+    )
+    topk = build_item_topk(
+        items,
+        model_uri=job.run.table_uri("model"),
+        eligible_uri=job.run.finished_table_uri("eligible_items"),
+        k=job.config.scoring.similar_k,
+    )
+    job.write("item_topk", topk, schemas.ITEM_TOPK)
+
+
+if __name__ == "__main__":
+    main(run, "similar_items", __doc__)

@@ -1,0 +1,1 @@
+"""Who receives what: eligibility, recipients and the exported rows."""

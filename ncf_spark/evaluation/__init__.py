@@ -1,0 +1,1 @@
+"""Ranks and what is computed from them."""

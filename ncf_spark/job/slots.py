@@ -1,0 +1,29 @@
+"""Whether the Spark cluster has room for the Horovod workers, before they are asked for."""
+
+from __future__ import annotations
+
+from ncf_spark.config import ConfigError
+from ncf_spark.job.context import Job, log
+
+
+def check_workers(job: Job) -> None:
+    """Raises ConfigError when there are more workers than task slots.
+
+    All workers must run at once. Without this check Horovod would wait for the missing ones until
+    its time-out.
+    """
+    context = job.spark.sparkContext
+    wanted = job.config.training.num_workers
+    if context.getConf().get("spark.dynamicAllocation.enabled", "false") == "true":
+        log.info("train: dynamic allocation is on, so the slots for %d workers are unknown", wanted)
+        return
+    # What Spark itself asks before a barrier stage; it counts cores, spark.task.cpus and GPUs.
+    scala = context._jsc.sc()
+    profile = scala.resourceProfileManager().defaultResourceProfile()
+    slots = int(scala.maxNumConcurrentTasks(profile))
+    if wanted > slots:
+        raise ConfigError(
+            f"training.num_workers is {wanted}, but Spark has {slots} task slots "
+            f"(master {context.master}). Lower training.num_workers, or give Spark more cores "
+            "(local[N], spark.executor.instances, spark.executor.cores)."
+        )

@@ -1,0 +1,30 @@
+"""What a person reads when the night is over."""
+
+from __future__ import annotations
+
+from pyspark.sql import functions as F
+
+from ncf_spark import schemas
+from ncf_spark.job.context import Job
+
+
+def print_summary(job: Job) -> None:
+    """Prints where the tables are, the model beside popularity, and the campaign's first rows.
+
+    E-mail addresses are not shown.
+    """
+    print(f"\nPublished: {job.run.uri}")
+    for table in ("campaign", "campaign_long", "campaign_csv", "user_topk", "item_topk", "metrics"):
+        print(f"  {job.run.table_uri(table)}")
+    metrics = job.read("metrics", schemas.METRICS)
+    order = ["protocol", "metric", "k", "model"]
+    print("\nModel and item popularity on the holdout:")
+    metrics.orderBy(*order).select(*order, F.round("value", 4).alias("value")).show(100, False)
+    campaign = job.read("campaign", schemas.campaign_schema(job.config.campaign.k))
+    slots = [
+        schemas.slot_column(name, rank)
+        for rank in range(1, min(3, job.config.campaign.k) + 1)
+        for name in ("item_id", "title")
+    ]
+    print("First rows of the campaign table (3 slots of each):")
+    campaign.orderBy("user_id").select("user_id", "arm", *slots).show(5, 32)

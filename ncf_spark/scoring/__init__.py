@@ -1,0 +1,1 @@
+"""Exact top-k by blocks of users and items, and its Spark side."""

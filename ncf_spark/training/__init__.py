@@ -1,0 +1,1 @@
+"""Sampler, loop, loader and Horovod: what happens on a worker."""

@@ -1,0 +1,34 @@
+"""What workers say to each other; the loop knows no more of Horovod than this."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Communicator(Protocol):
+    """A group of workers that take the same steps."""
+
+    worker_rank: int
+    num_workers: int
+
+    def sum_(self, tensor: Tensor, name: str) -> None:
+        """Adds up a tensor over the workers, in place; every worker must call it."""
+
+    def gather(self, values: list[int]) -> list[list[int]]:
+        """The values of each worker, by rank; every worker must call it."""
+
+
+class Alone:
+    """The one worker of a run without others: nothing to say."""
+
+    worker_rank = 0
+    num_workers = 1
+
+    def sum_(self, tensor: Tensor, name: str) -> None:
+        """The sum over one worker is what it has."""
+
+    def gather(self, values: list[int]) -> list[list[int]]:
+        """The values of the one worker."""
+        return [values]

@@ -1,0 +1,76 @@
+"""Negatives: drawn on the device, never the user's own positives, anew in every step (D3).
+
+Shapes: P positives of a step, N negatives for each, I items, M positives of this worker.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class NegativeSampler:
+    """Draws items by a given distribution and redraws those that are the user's positives.
+
+    Args:
+        probabilities: (I,) of each item, ≥ 0; normalised here.
+        users: (M,) table rows of this worker's positives.
+        items: (M,) their items.
+        max_retries: redraws before a negative that is still a positive is given up.
+        generator: source of randomness, on the device of the tensors.
+
+    Raises:
+        ValueError: when no item can be drawn.
+    """
+
+    def __init__(
+        self,
+        probabilities: Tensor,
+        users: Tensor,
+        items: Tensor,
+        max_retries: int,
+        generator: torch.Generator,
+    ) -> None:
+        total = probabilities.double().sum()
+        if not total > 0:
+            raise ValueError("no item has a probability above 0 of being drawn as a negative")
+        self._cumulative = (probabilities.double() / total).cumsum(0)
+        # Rounding may leave the last sum below 1; a draw above it is the last item with mass.
+        self._last = int(probabilities.nonzero().max())
+        self._num_items = len(probabilities)
+        self._positives = (users * self._num_items + items).sort().values
+        self._max_retries = max_retries
+        self._generator = generator
+
+    def draw(self, users: Tensor, num_negatives: int) -> tuple[Tensor, Tensor]:
+        """Negatives for each user of a step.
+
+        Args:
+            users: (P,) table rows.
+
+        Returns:
+            Items (P, N), and (n,) flat positions of those that are still positives after all
+            retries: they must not be learnt from.
+        """
+        owners = users.repeat_interleave(num_negatives)
+        items = self._draw(len(owners))
+        left = self.is_positive(owners, items).nonzero().squeeze(1)
+        for _ in range(self._max_retries):
+            if not len(left):
+                break
+            items[left] = self._draw(len(left))
+            left = left[self.is_positive(owners[left], items[left])]
+        return items.view(-1, num_negatives), left
+
+    def is_positive(self, users: Tensor, items: Tensor) -> Tensor:
+        """(n,) whether each (user row, item) is one of the positives."""
+        if not len(self._positives):
+            return torch.zeros_like(users, dtype=torch.bool)
+        keys = users * self._num_items + items
+        places = torch.searchsorted(self._positives, keys).clamp_(max=len(self._positives) - 1)
+        return self._positives[places] == keys
+
+    def _draw(self, count: int) -> Tensor:
+        device = self._cumulative.device
+        uniform = torch.rand(count, generator=self._generator, device=device, dtype=torch.float64)
+        return torch.searchsorted(self._cumulative, uniform, right=True).clamp_(max=self._last)
