@@ -86,16 +86,14 @@ def load_scorer(place: ScorerPlace) -> Scorer:
         return ModelScorer(load_model(uri).model, block_bytes)
     table = arrays.read_columns(uri, ["item_index", "num_users"])
     scores = torch.zeros(len(table["item_index"]))
-    scores[torch.from_numpy(table["item_index"]).long()] = torch.from_numpy(
-        table["num_users"].astype(np.float32)
-    )
+    scores[_integers(table["item_index"])] = _integers(table["num_users"]).float()
     return SameForAll(scores)
 
 
 @lru_cache(maxsize=2)
 def _ineligible(uri: str, num_items: int) -> Tensor:
     mask = torch.ones(num_items, dtype=torch.bool)
-    mask[torch.from_numpy(arrays.read_columns(uri, ["item_index"])["item_index"]).long()] = False
+    mask[_integers(arrays.read_columns(uri, ["item_index"])["item_index"])] = False
     return mask
 
 
@@ -124,9 +122,9 @@ def _rank_holdout(
     batch: Any, *, name: str, scorer: ScorerPlace, sampled: str
 ) -> dict[str, np.ndarray]:
     scores = load_scorer(scorer)(_matrix(batch, "vector"))
-    positives = torch.from_numpy(batch.column("item_index").to_numpy().astype(np.int64))
+    positives = _integers(batch.column("item_index").to_numpy())
     values, offsets = arrays.ragged(batch.column("negatives"))
-    rivals = pad(torch.from_numpy(values.astype(np.int64)), torch.from_numpy(offsets))
+    rivals = pad(_integers(values), torch.from_numpy(offsets))
     positive_scores = scores.gather(1, positives.unsqueeze(1)).squeeze(1)
     rival_scores = scores.gather(1, rivals.clamp(min=0))
     among_negatives = sampled_ranks(positive_scores, rival_scores, positives, rivals)
@@ -147,7 +145,7 @@ def _similar_items(
     scores = _unit(_matrix(batch, "vector")) @ _unit_item_vectors(model_uri).T
     scores[:, _ineligible(eligible_uri, scores.shape[1])] = -torch.inf
     indexes = batch.column("item_index").to_numpy()
-    itself = (torch.arange(len(indexes)), torch.from_numpy(indexes.astype(np.int64)))
+    itself = (torch.arange(len(indexes)), _integers(indexes))
     rows, items, values = top_k(scores, k, itself)
     return {
         "item_index": indexes[rows.numpy()],
@@ -178,7 +176,12 @@ def _pairs(batch: Any, column: str) -> tuple[Tensor, Tensor]:
     """Rows and items of a list column, e.g. [[4, 9], [], [4]] → [0, 0, 2], [4, 9, 4]."""
     values, offsets = arrays.ragged(batch.column(column))
     rows = torch.arange(len(offsets) - 1).repeat_interleave(torch.from_numpy(np.diff(offsets)))
-    return rows, torch.from_numpy(values.astype(np.int64))
+    return rows, _integers(values)
+
+
+def _integers(values: np.ndarray) -> Tensor:
+    # A copy: Arrow's memory must not be written to.
+    return torch.from_numpy(values.astype(np.int64, copy=True))
 
 
 def _unit(vectors: Tensor) -> Tensor:
