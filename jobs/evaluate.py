@@ -18,7 +18,11 @@ def run(job: Job) -> None:
     holdout = job.read("holdout", schemas.HOLDOUT).transform(with_seen, train)
     holdout = holdout.join(vectors, on="user_index", how="inner").persist()
     places = {
-        job.config.model.kind: ("model", job.run.table_uri("model"), job.config.scoring.block_bytes),
+        job.config.model.kind: (
+            "model",
+            job.run.table_uri("model"),
+            job.config.scoring.block_bytes,
+        ),
         "popularity": ("popularity", job.run.table_uri("item_popularity"), 0),
     }
     sampled = f"sampled_{settings.num_negatives}"
@@ -30,7 +34,7 @@ def run(job: Job) -> None:
     names = schemas.METRICS.fieldNames()
     write_json(f"{job.run.uri}/metrics.json", [dict(zip(names, row, strict=True)) for row in rows])
     for model, protocol, metric, k, _, value, *_ in rows:
-        job.note(f"{model} {protocol} {metric}@{k}", round(value, 4))
+        job.note(f"{model} {protocol} {metric}@{k}", value)
 
 
 if __name__ == "__main__":

@@ -214,6 +214,7 @@ class Training(Section):
     evaluate_every: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda"]
     threads_per_worker: Count | None
+    worker_memory_bytes: Count | None
     start_timeout_s: Count
     network_interfaces: list[Text]
 

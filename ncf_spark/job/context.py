@@ -80,7 +80,11 @@ class Job:
         num_rows = tables.write_table(rows, uri, schema, table, partition_by)
         self.record_table(table, num_rows, schema.jsonValue())
         log.info(
-            "%s: %s, %s rows in %.1f s", self.name, table, f"{num_rows:,}", time.monotonic() - started
+            "%s: %s, %s rows in %.1f s",
+            self.name,
+            table,
+            f"{num_rows:,}",
+            time.monotonic() - started,
         )
         return tables.read_table(self.spark, uri, schema, table)
 
@@ -97,7 +101,17 @@ class Job:
     def note(self, name: str, value: Any) -> None:
         """Enters a figure into the log and the manifest."""
         self.notes[name] = value
-        log.info("%s: %s %s", self.name, name, value)
+        shown = value
+        if isinstance(value, dict):
+            shown = "; ".join(f"{key} {_readable(part)}" for key, part in value.items())
+        log.info("%s: %s: %s", self.name, name, _readable(shown))
+
+
+def _readable(value: Any) -> str:
+    """1234567 → 1,234,567; 0.123456 → 0.1235; other values as they are."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def run_step(job: Job, step: Callable[[Job], None]) -> None:

@@ -24,6 +24,7 @@ def write_interactions(job: Job) -> DataFrame:
         DataError: when the input cannot be read, too many times don't parse, or nothing is left.
     """
     settings = job.config.input
+    job.note("input", {"from": settings.table or settings.path, "format": settings.format})
     found = Observation()
     read = _read_events(job).observe(found, *events.count_reasons())
     pairs = events.build_interactions(
@@ -64,10 +65,10 @@ def read_provided_holdout(job: Job) -> DataFrame:
     source = job.config.split.holdout
     columns = source.columns.model_dump()
     raw = _read(job, source, "split.holdout", columns)
-    negatives = F.col(columns["negatives"]) if columns["negatives"] else F.array()
+    negatives = sources.column(columns["negatives"]) if columns["negatives"] else F.array()
     return sources.filter_source(raw, source, "split.holdout").select(
-        F.col(columns["user"]).cast("string").alias("user_id"),
-        F.col(columns["item"]).cast("string").alias("item_id"),
+        sources.column(columns["user"]).cast("string").alias("user_id"),
+        sources.column(columns["item"]).cast("string").alias("item_id"),
         negatives.cast("array<string>").alias("negatives"),
     )
 
@@ -78,14 +79,19 @@ def read_recipients(job: Job, user_index: DataFrame) -> DataFrame:
     if not source.configured:
         nothing = F.lit(None).cast("string")
         return user_index.select(
-            "user_id", nothing.alias("email"), nothing.alias("country"), F.lit(True).alias("consent")
+            "user_id",
+            nothing.alias("email"),
+            nothing.alias("country"),
+            F.lit(True).alias("consent"),
         )
     columns = source.columns.model_dump()
     raw = _read(job, source, "recipients", columns)
     rows = sources.filter_source(raw, source, "recipients").select(
-        F.col(columns["user"]).cast("string").alias("user_id"),
+        sources.column(columns["user"]).cast("string").alias("user_id"),
         *[
-            (F.col(columns[name]) if columns[name] else F.lit(None)).cast("string").alias(name)
+            (sources.column(columns[name]) if columns[name] else F.lit(None))
+            .cast("string")
+            .alias(name)
             for name in ("email", "country")
         ],
         F.expr(f"try_cast(cast(`{columns['consent']}` AS STRING) AS BOOLEAN)").alias("consent"),
@@ -105,7 +111,6 @@ def _read_events(job: Job) -> DataFrame:
     settings = job.config.input
     columns = settings.columns.model_dump()
     raw = _read(job, settings, "input", columns)
-    job.note("input", {"from": settings.table or settings.path, "format": settings.format})
     window = settings.window_days
     return events.build_events(
         raw,
@@ -124,9 +129,7 @@ def _with_min_counts(job: Job, pairs: DataFrame, rounds: str) -> DataFrame:
     least = {"min_user_items": settings.min_user_items, "min_item_users": settings.min_item_users}
     if max(least.values()) <= 1:
         return pairs
-    return tables.until_stable(
-        pairs, lambda rows: events.filter_min_counts(rows, **least), rounds
-    )
+    return tables.until_stable(pairs, lambda rows: events.filter_min_counts(rows, **least), rounds)
 
 
 def _check_times(job: Job, counts: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Whether the Spark cluster has room for the Horovod workers, before they are asked for."""
+"""Whether there is room for the Horovod workers, before they are asked for."""
 
 from __future__ import annotations
 
@@ -26,4 +26,21 @@ def check_workers(job: Job) -> None:
             f"training.num_workers is {wanted}, but Spark has {slots} task slots "
             f"(master {context.master}). Lower training.num_workers, or give Spark more cores "
             "(local[N], spark.executor.instances, spark.executor.cores)."
+        )
+
+
+def check_memory(job: Job, needed: dict[str, int]) -> None:
+    """Raises ConfigError when a worker needs more memory than it may take.
+
+    Args:
+        needed: what for → bytes, of the largest worker.
+    """
+    total, limit = sum(needed.values()), job.config.training.worker_memory_bytes
+    job.note("bytes of the largest worker", needed)
+    if limit is not None and total > limit:
+        parts = "; ".join(f"{name} {size:,}" for name, size in needed.items())
+        raise ConfigError(
+            f"training.worker_memory_bytes is {limit:,}, but a worker needs {total:,} bytes "
+            f"({parts}). Raise training.num_workers or the limit, or lower model.factors and "
+            "model.tower."
         )

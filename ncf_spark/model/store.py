@@ -33,12 +33,9 @@ def save_shared(uri: str, model: Recommender) -> None:
     arrays.write_vectors(place, "item_index", np.arange(len(vectors)), vectors)
 
 
-def save_manifest(
-    uri: str, architecture: Architecture, num_users: int, facts: dict[str, Any]
-) -> None:
+def save_manifest(uri: str, architecture: Architecture, facts: dict[str, Any]) -> None:
     """Writes the manifest, last of all: a model without one is not whole."""
-    content = {"architecture": architecture.to_json(), "num_users": num_users, **facts}
-    files.write_json(f"{uri}/manifest.json", content)
+    files.write_json(f"{uri}/manifest.json", {"architecture": architecture.to_json(), **facts})
 
 
 @dataclass(frozen=True)

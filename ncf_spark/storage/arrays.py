@@ -82,6 +82,9 @@ def read_lists(uris: Sequence[str], column: str, scalars: Sequence[str]) -> tupl
     dict[str, np.ndarray], np.ndarray, np.ndarray
 ]:
     """Scalar columns and one list column (values, offsets) of some Parquet files."""
+    if not uris:
+        empty = np.empty(0, np.int32)
+        return dict.fromkeys(scalars, empty), empty, np.zeros(1, np.int64)
     tables = [_dataset(uri).to_table(columns=[*scalars, column]) for uri in uris]
     table = pa.concat_tables(tables).combine_chunks()
     lists = table.column(column).combine_chunks()

@@ -6,7 +6,8 @@ import re
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from ncf_spark.config import Source
 from ncf_spark.schemas import DataError, SchemaError
@@ -56,6 +57,11 @@ def check_where(rows: DataFrame, where: str, name: str) -> None:
         raise DataError(
             f"{name}.where: {first_line(error)} Columns present: {rows.columns}."
         ) from None
+
+
+def column(name: str) -> Column:
+    """The column of exactly this name, also where the name has dots or blanks in it."""
+    return F.col("`" + name.replace("`", "``") + "`")
 
 
 def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) -> None:

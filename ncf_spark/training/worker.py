@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -160,3 +160,19 @@ def _save(uri: str, model: Recommender, shards: UserShards) -> None:
         start += rows
     if shards.worker_rank == 0:
         store.save_shared(uri, model)
+
+
+def save_manifest(task: TrainingTask, workers: list[dict[str, Any]]) -> None:
+    """Completes the model that the workers wrote; without its manifest it is not whole.
+
+    Args:
+        workers: what each worker returned, by rank.
+    """
+    facts = {
+        "num_users": task.num_users,
+        "num_workers": len(workers),
+        "loop": asdict(task.loop),
+        "history": workers[0]["history"],
+        "bytes_summed": workers[0]["bytes_summed"],
+    }
+    store.save_manifest(task.model_uri, task.architecture, facts)
