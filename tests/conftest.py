@@ -1,0 +1,65 @@
+"""What all tests share: one Spark session for the whole run, and small helpers.
+
+The helpers are plain functions: `from tests.conftest import rows`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from pyspark.sql import DataFrame, SparkSession
+
+# Timestamps pass between Python and Spark in the process's own zone.
+os.environ["TZ"] = "UTC"
+time.tzset()
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+
+# One example may run a Spark job; the same examples in every run, so that a failure comes back.
+settings.register_profile("ncf_spark", deadline=None, derandomize=True, database=None)
+settings.load_profile("ncf_spark")
+
+SESSION = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    # Tiny queries: the first compiler is enough, and more tasks only cost time.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.sql.shuffle.partitions": "2",
+    # As in ncf_spark.job.shell.
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+}
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The one session of the run: two cores, two shuffle partitions, UTC."""
+    builder = SparkSession.builder.master("local[2]").appName("tests")
+    for key, value in SESSION.items():
+        builder = builder.config(key, value)
+    # Catalog tables go to a temporary folder, not into the checkout.
+    builder = builder.config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("catalog")))
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+def rows(table: DataFrame) -> list[tuple[Any, ...]]:
+    """The rows as sorted tuples, nulls first, so that their order in the table does not matter."""
+    return sorted((tuple(row) for row in table.collect()), key=_nulls_first)
+
+
+def _nulls_first(row: tuple[Any, ...]) -> list[tuple[bool, Any]]:
+    return [(value is not None, value) for value in row]
+
+
+def at(text: str) -> datetime:
+    """`at("2026-11-23 08:00")`; without a zone, which here means UTC, as Spark collects it."""
+    return datetime.fromisoformat(text)
