@@ -30,9 +30,7 @@ class DataError(Exception):
     """The data cannot be used as it is (exit 2)."""
 
 
-def _column(
-    name: str, data_type: DataType, comment: str, *, nullable: bool = False
-) -> StructField:
+def _column(name: str, data_type: DataType, comment: str, *, nullable: bool = False) -> StructField:
     return StructField(name, data_type, nullable, {"comment": comment})
 
 

@@ -86,11 +86,10 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         known = merged.get(key)
-        nested = isinstance(value, Mapping) and isinstance(known, Mapping)
-        if nested and key not in _REPLACED_WHOLE:
+        if key in _REPLACED_WHOLE:
+            merged[key] = {} if value is None else value
+        elif isinstance(value, Mapping) and isinstance(known, Mapping):
             merged[key] = _merge(known, value)
-        elif value is None and key in _REPLACED_WHOLE:
-            merged[key] = {}
         else:
             merged[key] = value
     return merged

@@ -309,6 +309,15 @@ class Config(Section):
             "seed": self.run.seed,
         }
 
+    def task_settings(self) -> dict[str, Any]:
+        """What a worker is told beside its loop."""
+        return {
+            "num_shards": self.training.num_shards,
+            "evaluate_every": self.training.evaluate_every,
+            "max_retries": self.sampling.max_retries,
+            "ks": tuple(self.evaluation.ks),
+        }
+
     def worker_settings(self) -> dict[str, Any]:
         """How the workers are started."""
         names = {

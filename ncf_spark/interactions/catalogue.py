@@ -8,7 +8,6 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
-
 def build_catalogue(
     raw: DataFrame, columns: Mapping[str, str | None], features: Sequence[str]
 ) -> DataFrame:
@@ -24,7 +23,9 @@ def build_catalogue(
     """
     updated_at = columns["updated_at"]
     fields = [
-        F.col(f"`{updated_at}`").alias("updated_at") if updated_at else F.lit(0).alias("updated_at"),
+        F.col(f"`{updated_at}`").alias("updated_at")
+        if updated_at
+        else F.lit(0).alias("updated_at"),
         *[_text(columns[name]).alias(name) for name in ("title", "category")],
         _number(columns["price"]).alias("price"),
         *[_text(columns[name]).alias(name) for name in ("url", "image_url")],

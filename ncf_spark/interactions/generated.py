@@ -73,7 +73,9 @@ def with_mess(events: DataFrame, *, share: float, seed: int) -> DataFrame:
         F.when(F.col("kind") == 3, F.lit("yesterday"))
         .when(F.col("kind") != 2, F.col("event_at"))
         .alias("event_at"),
-        F.when(F.col("kind") == 4, F.lit("hover")).otherwise(F.col("event_type")).alias("event_type"),
+        F.when(F.col("kind") == 4, F.lit("hover"))
+        .otherwise(F.col("event_type"))
+        .alias("event_type"),
         F.explode(F.array_repeat(F.lit(0), F.when(F.col("kind") == 5, 2).otherwise(1))).alias("_"),
     )
     return spoilt.select(*columns)
@@ -90,9 +92,9 @@ def build_items(numbers: DataFrame, *, num_items: int, num_categories: int, seed
     known = uniform("known") >= 0.05
     return numbers.select(
         item_id("id").alias("item_id"),
-        F.format_string("Article %d of category %d", F.col("id"), F.col("id") % num_categories).alias(
-            "title"
-        ),
+        F.format_string(
+            "Article %d of category %d", F.col("id"), F.col("id") % num_categories
+        ).alias("title"),
         F.format_string("category-%02d", F.col("id") % num_categories).alias("category"),
         F.round(F.exp(uniform("price") * 4 + 1), 2).alias("price"),
         F.format_string("https://shop.example/items/%d", F.col("id")).alias("url"),

@@ -78,9 +78,9 @@ def read_columns(uri: str, columns: Sequence[str]) -> dict[str, np.ndarray]:
     return {name: table.column(name).to_numpy() for name in columns}
 
 
-def read_lists(uris: Sequence[str], column: str, scalars: Sequence[str]) -> tuple[
-    dict[str, np.ndarray], np.ndarray, np.ndarray
-]:
+def read_lists(
+    uris: Sequence[str], column: str, scalars: Sequence[str]
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Scalar columns and one list column (values, offsets) of some Parquet files."""
     if not uris:
         empty = np.empty(0, np.int32)

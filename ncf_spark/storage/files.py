@@ -114,4 +114,6 @@ def read_json(uri: str) -> Any:
     try:
         return json.loads(read_bytes(uri))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{uri}: is not valid JSON ({error}); the file may be cut short.") from None
+        raise ValueError(
+            f"{uri}: is not valid JSON ({error}); the file may be cut short."
+        ) from None

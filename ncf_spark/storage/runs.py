@@ -1,11 +1,11 @@
 """Run directories and the pointer to the published one.
 
-    warehouse/
-      LATEST.json                     which run is published; replaced in one write
-      runs/2026-11-23.1/              a run: its date and the how manieth of that date
-        <table>/                      Parquet
-        steps/<step>.json             written last by each step; without it its tables don't count
-        manifest.json                 written when all steps are done, before the pointer moves
+warehouse/
+  LATEST.json                     which run is published; replaced in one write
+  runs/2026-11-23.1/              a run: its date and the how manieth of that date
+    <table>/                      Parquet
+    steps/<step>.json             written last by each step; without it its tables don't count
+    manifest.json                 written when all steps are done, before the pointer moves
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Run:
         record = self.step_record(step)
         if record is None:
             raise DataError(
-                f"{self.uri}: table {table} is not finished. Run jobs/{step}.py for this date first."
+                f"{self.uri}: table {table} is not finished. "
+                f"Run jobs/{step}.py for this date first."
             )
         return int(record["tables"][table]["num_rows"])
 
@@ -134,7 +135,8 @@ class Run:
 
     def _changed_tables(self, record: dict[str, Any]) -> list[str]:
         return [
-            f"{self.uri}: table {table} holds {found} rows, but {recorded['num_rows']} were written."
+            f"{self.uri}: table {table} holds {found} rows, "
+            f"but {recorded['num_rows']} were written."
             for table, recorded in record["tables"].items()
             if (found := arrays.count_rows(self.table_uri(table))) != recorded["num_rows"]
         ]
