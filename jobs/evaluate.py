@@ -11,30 +11,25 @@ from ncf_spark.storage.files import write_json
 def run(job: Job) -> None:
     """Ranks each holdout item twice, by the model and by popularity, under both protocols."""
     settings, train = job.config.evaluation, job.read("train", schemas.TRAIN)
-    item_index = job.read("item_index", schemas.ITEM_INDEX)
-    popularity = build_item_popularity(train, item_index)
+    popularity = build_item_popularity(train, job.read("item_index", schemas.ITEM_INDEX))
     job.write("item_popularity", popularity, schemas.ITEM_POPULARITY)
     vectors = job.read("model/user_vectors", schemas.USER_VECTORS)
     holdout = job.read("holdout", schemas.HOLDOUT).transform(with_seen, train)
     holdout = holdout.join(vectors, on="user_index", how="inner").persist()
-    places = {
-        job.config.model.kind: (
-            "model",
-            job.run.table_uri("model"),
-            job.config.scoring.block_bytes,
-        ),
-        "popularity": ("popularity", job.run.table_uri("item_popularity"), 0),
+    block_bytes, uri = job.config.scoring.block_bytes, job.run.table_uri
+    scorers = {
+        job.config.model.kind: ("model", uri("model"), block_bytes),
+        "popularity": ("popularity", uri("item_popularity"), block_bytes),
     }
     sampled = f"sampled_{settings.num_negatives}"
-    ranked = [build_ranks(holdout, name=n, scorer=s, sampled=sampled) for n, s in places.items()]
-    ranks = job.write("ranks", ranked[0].unionByName(ranked[1]), schemas.RANKS)
-    rows = metric_rows(build_rank_counts(ranks, max_k=max(settings.ks)).collect(), settings.ks)
-    metrics = job.spark.createDataFrame(rows, schemas.METRICS)
-    job.write("metrics", metrics, schemas.METRICS)
-    names = schemas.METRICS.fieldNames()
-    write_json(f"{job.run.uri}/metrics.json", [dict(zip(names, row, strict=True)) for row in rows])
-    for model, protocol, metric, k, _, value, *_ in rows:
-        job.note(f"{model} {protocol} {metric}@{k}", value)
+    ranks = [build_ranks(holdout, name=n, scorer=s, sampled=sampled) for n, s in scorers.items()]
+    ranked = job.write("ranks", ranks[0].unionByName(ranks[1]), schemas.RANKS)
+    counts = build_rank_counts(ranked, max_k=max(settings.ks)).collect()
+    figures = job.spark.createDataFrame(metric_rows(counts, settings.ks), schemas.METRICS)
+    rows = [row.asDict() for row in job.write("metrics", figures, schemas.METRICS).collect()]
+    write_json(f"{job.run.uri}/metrics.json", rows)
+    for row in rows:
+        job.note("{model} {protocol} {metric}@{k}".format(**row), row["value"])
 
 
 if __name__ == "__main__":

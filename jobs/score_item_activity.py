@@ -2,7 +2,6 @@
 
 from ncf_spark import schemas
 from ncf_spark.interactions import activity
-from ncf_spark.interactions.indexing import with_index
 from ncf_spark.job import Job, main
 
 BY_COUNTS = {"num_users": 1.0, "recent_events": 1.0}

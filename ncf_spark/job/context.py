@@ -78,7 +78,7 @@ class Job:
         started = time.monotonic()
         uri = self.run.table_uri(table)
         num_rows = tables.write_table(rows, uri, schema, table, partition_by)
-        self.record_table(table, num_rows, schema.jsonValue())
+        self.record_table(table, num_rows, schema)
         log.info(
             "%s: %s, %s rows in %.1f s",
             self.name,
@@ -88,9 +88,9 @@ class Job:
         )
         return tables.read_table(self.spark, uri, schema, table)
 
-    def record_table(self, table: str, num_rows: int, schema: Any) -> None:
+    def record_table(self, table: str, num_rows: int, schema: StructType) -> None:
         """Enters a table into the step's record."""
-        self.tables[table] = {"num_rows": num_rows, "schema": schema}
+        self.tables[table] = {"num_rows": num_rows, "schema": schema.jsonValue()}
 
     def num_rows(self, table: str) -> int:
         """Rows that a table was written with."""

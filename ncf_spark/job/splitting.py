@@ -59,7 +59,7 @@ def write_split(
     indexed = interactions.transform(with_index, user_index, "user_id")
     indexed = _with_is_holdout(job, indexed.transform(with_index, item_index, "item_id"))
     train = split.build_train(indexed, num_shards=num_shards)
-    job.write("train", train, schemas.TRAIN, partition_by=["shard"])
+    train = job.write("train", train, schemas.TRAIN, partition_by=["shard"])
     if job.config.split.method == "provided":
         provided = read_provided_holdout(job).transform(with_index, user_index, "user_id")
         provided = provided.transform(with_index, item_index, "item_id")
@@ -72,7 +72,13 @@ def write_split(
             num_shards=num_shards,
             seed=job.config.run.seed,
         )
-    written = job.write("holdout", holdout, schemas.HOLDOUT, partition_by=["shard"])
+    # Users without a train pair have no vector to rank with: counted, not judged.
+    known = holdout.join(train, on="user_index", how="left_semi")
+    written = job.write("holdout", known, schemas.HOLDOUT, partition_by=["shard"])
+    if job.config.split.method != "leave_one_out":
+        job.note(
+            "holdout rows of users without train rows, left out", holdout.count() - written.count()
+        )
     _check_split(job, written)
 
 
