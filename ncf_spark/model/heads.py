@@ -11,9 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+# What a head makes of vectors on one side: one tensor for each of its halves, so GMF and MLP have
+# one and NeuMF has both.
+Encoded = tuple[Tensor, ...]
 
 
 class GMF(nn.Module):
@@ -28,21 +33,21 @@ class GMF(nn.Module):
         self.width = factors
         self.output = nn.Parameter(torch.empty(factors))
 
-    def encode_users(self, users: Tensor) -> Tensor:
+    def encode_users(self, users: Tensor) -> Encoded:
         """(…, F) → (…, F)."""
-        return users * self.output
+        return (users * self.output,)
 
-    def encode_items(self, items: Tensor) -> Tensor:
+    def encode_items(self, items: Tensor) -> Encoded:
         """(…, F) → (…, F)."""
-        return items
+        return (items,)
 
-    def pairs(self, users: Tensor, items: Tensor) -> Tensor:
+    def pairs(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (P, F) and (P, N, F) → logits (P, N)."""
-        return torch.bmm(items, users.unsqueeze(-1)).squeeze(-1)
+        return torch.bmm(items[0], users[0].unsqueeze(-1)).squeeze(-1)
 
-    def block(self, users: Tensor, items: Tensor) -> Tensor:
+    def block(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (B, F) and (I, F) → logits (B, I)."""
-        return users @ items.T
+        return users[0] @ items[0].T
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
@@ -61,28 +66,29 @@ class MLP(nn.Module):
     def __init__(self, tower: Sequence[int], dropout: float) -> None:
         super().__init__()
         self.width = tower[0] // 2
+        self.widest = max(tower[1:])
         self.first = nn.Linear(tower[0], tower[1])
         self.layers = nn.ModuleList(
-            nn.Linear(inputs, outputs) for inputs, outputs in zip(tower[1:], tower[2:])
+            nn.Linear(inputs, outputs) for inputs, outputs in pairwise(tower[1:])
         )
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Parameter(torch.empty(tower[-1]))
 
-    def encode_users(self, users: Tensor) -> Tensor:
+    def encode_users(self, users: Tensor) -> Encoded:
         """(…, E) → (…, H): the user's half of the first layer, with its bias."""
-        return nn.functional.linear(users, self.first.weight[:, : self.width], self.first.bias)
+        return (nn.functional.linear(users, self.first.weight[:, : self.width], self.first.bias),)
 
-    def encode_items(self, items: Tensor) -> Tensor:
+    def encode_items(self, items: Tensor) -> Encoded:
         """(…, E) → (…, H): the item's half of the first layer."""
-        return nn.functional.linear(items, self.first.weight[:, self.width :])
+        return (nn.functional.linear(items, self.first.weight[:, self.width :]),)
 
-    def pairs(self, users: Tensor, items: Tensor) -> Tensor:
+    def pairs(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (P, H) and (P, N, H) → logits (P, N)."""
-        return self._tower(users.unsqueeze(1) + items)
+        return self._tower(users[0].unsqueeze(1) + items[0])
 
-    def block(self, users: Tensor, items: Tensor) -> Tensor:
+    def block(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (B, H) and (I, H) → logits (B, I)."""
-        return self._tower(users.unsqueeze(1) + items)
+        return self._tower(users[0].unsqueeze(1) + items[0])
 
     def _tower(self, first: Tensor) -> Tensor:
         hidden = self.dropout(torch.relu(first))
@@ -111,23 +117,23 @@ class NeuMF(nn.Module):
         self.gmf = gmf
         self.mlp = mlp
 
-    def encode_users(self, users: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_users(self, users: Tensor) -> Encoded:
         """(…, F + E) → (…, F) and (…, H)."""
         gmf, mlp = users.split((self.gmf.width, self.mlp.width), dim=-1)
-        return self.gmf.encode_users(gmf), self.mlp.encode_users(mlp)
+        return self.gmf.encode_users(gmf) + self.mlp.encode_users(mlp)
 
-    def encode_items(self, items: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_items(self, items: Tensor) -> Encoded:
         """(…, F + E) → (…, F) and (…, H)."""
         gmf, mlp = items.split((self.gmf.width, self.mlp.width), dim=-1)
-        return self.gmf.encode_items(gmf), self.mlp.encode_items(mlp)
+        return self.gmf.encode_items(gmf) + self.mlp.encode_items(mlp)
 
-    def pairs(self, users: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor]) -> Tensor:
+    def pairs(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded P users and P × N items → logits (P, N)."""
-        return self.gmf.pairs(users[0], items[0]) + self.mlp.pairs(users[1], items[1])
+        return self.gmf.pairs(users[:1], items[:1]) + self.mlp.pairs(users[1:], items[1:])
 
-    def block(self, users: tuple[Tensor, Tensor], items: tuple[Tensor, Tensor]) -> Tensor:
+    def block(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded B users and I items → logits (B, I)."""
-        return self.gmf.block(users[0], items[0]) + self.mlp.block(users[1], items[1])
+        return self.gmf.block(users[:1], items[:1]) + self.mlp.block(users[1:], items[1:])
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ncf_spark.model.heads import GMF
+from ncf_spark.model.heads import GMF, NeuMF
 from ncf_spark.model.recommender import Recommender
 
 # (B, D) user vectors → (B, I) scores.
@@ -42,21 +42,17 @@ class ModelScorer:
         scores = torch.empty(len(user_vectors), num_items)
         for low in range(0, num_items, step):
             part = slice(low, low + step)
-            scores[:, part] = head.block(users, _slice(self._items, part))
+            scores[:, part] = head.block(users, tuple(half[part] for half in self._items))
         return scores + self._model.bias
 
 
 def items_at_a_time(model: Recommender, num_users: int, block_bytes: int) -> int:
     """Items whose largest intermediate for `num_users` users fits into `block_bytes`."""
-    if isinstance(model.head, GMF):
+    head = model.head
+    if isinstance(head, GMF):
         return model.item_vectors.shape[0]
-    mlp = getattr(model.head, "mlp", model.head)
-    widest = max(layer.out_features for layer in (mlp.first, *mlp.layers))
-    return max(1, block_bytes // (4 * widest * max(1, num_users)))
-
-
-def _slice(items: Tensor | tuple[Tensor, Tensor], part: slice) -> Tensor | tuple[Tensor, Tensor]:
-    return tuple(half[part] for half in items) if isinstance(items, tuple) else items[part]
+    mlp = head.mlp if isinstance(head, NeuMF) else head
+    return max(1, block_bytes // (4 * mlp.widest * max(1, num_users)))
 
 
 class SameForAll:
@@ -103,5 +99,3 @@ def positions_in_row(rows: Tensor) -> Tensor:
     _, counts = torch.unique_consecutive(rows, return_counts=True)
     starts = counts.cumsum(0) - counts
     return torch.arange(1, len(rows) + 1) - starts.repeat_interleave(counts)
-
-

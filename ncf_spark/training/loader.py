@@ -20,7 +20,9 @@ def read_positives(train_uri: str, shards: Sequence[int]) -> tuple[np.ndarray, n
         shards: the shards to read; one without positives has no folder.
     """
     parts = [
-        part for shard in shards for part in files.list_files(f"{train_uri}/shard={shard}", ".parquet")
+        part
+        for shard in shards
+        for part in files.list_files(f"{train_uri}/shard={shard}", ".parquet")
     ]
     users, items = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
     if parts:

@@ -40,7 +40,7 @@ class SharedGradients:
     def __init__(self, parameters: list[nn.Parameter]) -> None:
         sizes = [p.numel() for p in parameters]
         self.flat = torch.zeros(sum(sizes), device=parameters[0].device)
-        for parameter, part in zip(parameters, self.flat.split(sizes)):
+        for parameter, part in zip(parameters, self.flat.split(sizes), strict=True):
             parameter.grad = part.view_as(parameter)
 
 
@@ -128,8 +128,10 @@ class Trainer:
     def _penalty(self, user_vectors: Tensor, item_vectors: Tensor, global_size: int) -> Tensor:
         """L2 on the batch's rows (mean over positives, and over each one's items) and kernels."""
         rows = user_vectors.square().sum() + item_vectors.square().sum() / item_vectors.shape[1]
-        kernels = [m.weight for m in self.model.head.modules() if isinstance(m, nn.Linear)]
-        squares = sum((k.square().sum() for k in kernels), start=torch.zeros((), device=rows.device))
+        squares = torch.zeros((), device=rows.device)
+        for module in self.model.head.modules():
+            if isinstance(module, nn.Linear):
+                squares = squares + module.weight.square().sum()
         return self.settings.l2 * (rows / global_size + squares / self.communicator.num_workers)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
