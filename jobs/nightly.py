@@ -9,6 +9,7 @@ import similar_items
 import train
 
 from ncf_spark.job import Job, main, run_step
+from ncf_spark.job.slots import check_workers
 from ncf_spark.job.summary import print_summary
 
 STEPS = [
@@ -24,6 +25,7 @@ STEPS = [
 
 def run(job: Job) -> None:
     """Runs the steps one after the other; the first that fails ends the night."""
+    check_workers(job)
     for step in STEPS:
         job.name = step.__name__
         run_step(job, step.run)

@@ -15,6 +15,7 @@ from pyspark.sql.types import StructType
 
 from ncf_spark import __version__
 from ncf_spark.config import Config
+from ncf_spark.job.heartbeat import heartbeat
 from ncf_spark.storage import tables
 from ncf_spark.storage.runs import LAST_STEP, Run, Warehouse
 
@@ -124,7 +125,8 @@ def run_step(job: Job, step: Callable[[Job], None]) -> None:
         log.info("%s: starts afresh; no longer valid: %s", job.name, ", ".join(undone))
     job.tables, job.notes = {}, {}
     started = time.monotonic()
-    step(job)
+    with heartbeat(job.spark, job.name):
+        step(job)
     seconds = round(time.monotonic() - started, 1)
     job.run.finish_step(
         job.name,

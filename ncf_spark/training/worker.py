@@ -96,7 +96,7 @@ def _probabilities(task: TrainingTask) -> Tensor:
     """(I,) of each item; 0 for those without interactions tonight."""
     columns = arrays.read_columns(task.activity_uri, ["item_index", "negative_probability"])
     probabilities = torch.zeros(task.architecture.num_items, dtype=torch.float64)
-    probabilities[columns["item_index"]] = torch.from_numpy(columns["negative_probability"])
+    probabilities[columns["item_index"]] = torch.tensor(columns["negative_probability"])
     return probabilities
 
 
