@@ -41,6 +41,30 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: {len(lines)} problem(s)\n  " + "\n  ".join(lines)) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice (or the first would be lost), and reads 1e-3 as a number.
+
+    YAML 1.1 wants a dot and a sign in the exponent (1.0e-3) and takes anything else for a text.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of `node`, if no key stands there twice."""
+        keys = [key.value for key, _ in node.value]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{', '.join(twice)} is given twice; keep one", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
 def _base_of(path: Path) -> Path:
     for folder in (path.parent, Path("conf")):
         if (folder / "base.yaml").is_file():
@@ -53,7 +77,7 @@ def _base_of(path: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -68,7 +92,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     if not separator or not all(key.split(".")):
         raise ConfigError(f"--set {override}: expected section.key=value")
     try:
-        nested: Any = yaml.safe_load(value)
+        nested: Any = yaml.load(value, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from None
     for name in reversed(key.split(".")):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
@@ -80,7 +81,7 @@ class Input(Source):
     columns: EventColumns
     time_format: Text
     event_weights: dict[str, NonNegative]
-    min_value: float | None
+    min_value: Number | None
     window_days: Count | None
     duplicates: Literal["drop", "keep"]
     min_user_items: Count
