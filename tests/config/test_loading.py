@@ -1,0 +1,241 @@
+"""base.yaml + the file + --set -> settings, or one error with every problem."""
+
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from ncf_spark.config import Config, ConfigError, load_config
+
+BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads a text as the file of overrides, beside the project's own base.yaml."""
+    (tmp_path / "base.yaml").write_text(BASE.read_text(encoding="utf-8"), encoding="utf-8")
+
+    def load(text: str = "", *overrides: str) -> Config:
+        (tmp_path / "shop.yaml").write_text(text, encoding="utf-8")
+        return load_config(str(tmp_path / "shop.yaml"), overrides)
+
+    return load
+
+
+def problems(load, text: str, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError, match=r"shop\.yaml: \d+ problem") as raised:
+        load(text, *overrides)
+    return sorted(line.strip() for line in str(raised.value).splitlines()[1:])
+
+
+# --- layers -------------------------------------------------------------------------------------
+
+
+def test_the_file_overrides_base_and_set_overrides_both(load):
+    config = load("model: {factors: 16, kind: gmf}", "model.kind=mlp")
+    assert (config.model.factors, config.model.kind, config.model.dropout) == (16, "mlp", 0.0)
+
+
+def test_an_empty_file_changes_nothing(load):
+    assert load("") == load_config(str(BASE))
+
+
+def test_a_file_elsewhere_uses_the_working_directorys_conf(tmp_path, monkeypatch):
+    (tmp_path / "shop.yaml").write_text("run: {seed: 7}")
+    monkeypatch.chdir(BASE.parents[1])
+    assert load_config(str(tmp_path / "shop.yaml")).run.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "default", "given"),
+    [
+        ("input", "options", {"header": "true", "sep": ";"}, {"sep": "::"}),
+        ("input", "event_weights", {"view": 1.0, "buy": 4.0}, {"play": 2.0}),
+        ("activity", "features", {"followers": 1.0}, {"posts": 3.0}),
+    ],
+)
+def test_tables_of_the_users_own_names_are_replaced_whole(
+    load, tmp_path, section, key, default, given
+):
+    (tmp_path / "base.yaml").write_text(
+        BASE.read_text(encoding="utf-8").replace(f"  {key}: {{}}", f"  {key}: {default}")
+    )
+    needed = "catalogue: {path: items}\ninput: {columns: {type: kind}}\n"
+    assert getattr(getattr(load(needed), section), key) == default
+    replaced = load(needed, f"{section}.{key}={given}")
+    assert getattr(getattr(replaced, section), key) == given
+    emptied = load(needed, f"{section}.{key}=")
+    assert getattr(getattr(emptied, section), key) == {}
+
+
+# --- --set --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "place", "value"),
+    [
+        ("run.date=2026-11-23", "run.date", date(2026, 11, 23)),
+        ("run.date=", "run.date", None),
+        ("input.where=quantity = 0", "input.where", "quantity = 0"),
+        ("input.columns.time=ts", "input.columns.time", "ts"),
+        ("evaluation.ks=[5, 10]", "evaluation.ks", [5, 10]),
+        ("training.learning_rate=1e-4", "training.learning_rate", 0.0001),
+        ("sampling.uniform=1", "sampling.uniform", 1.0),
+    ],
+)
+def test_set_reads_the_value_as_yaml(load, override, place, value):
+    found = load("", override)
+    for name in place.split("."):
+        found = getattr(found, name)
+    assert found == value
+
+
+@pytest.mark.parametrize("override", ["run.seed", "=3", "run.=3", ".seed=3"])
+def test_set_without_key_or_value_is_refused(load, override):
+    with pytest.raises(ConfigError, match=rf"--set {re.escape(override)}: expected section.key="):
+        load("", override)
+
+
+def test_set_with_broken_yaml_is_refused(load):
+    with pytest.raises(ConfigError, match=r"--set evaluation\.ks=\[1: the value is not valid YAML"):
+        load("", "evaluation.ks=[1")
+
+
+# --- environment --------------------------------------------------------------------------------
+
+
+def test_environment_variables_are_filled_in_at_any_depth(load, monkeypatch):
+    monkeypatch.setenv("SHOP_BUCKET", "s3a://shop")
+    text = "storage: {warehouse: '${SHOP_BUCKET}/ncf'}\ninput: {options: {k: '${SHOP_BUCKET}'}}"
+    config = load(text)
+    assert config.storage.warehouse == "s3a://shop/ncf"
+    assert config.input.options == {"k": "s3a://shop"}
+
+
+def test_a_missing_variable_falls_back_to_its_default(load, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    config = load(
+        "storage: {warehouse: '${NOT_SET:-./here}'}\ntraining: {device: '${NOT_SET:-cpu}'}"
+    )
+    assert (config.storage.warehouse, config.training.device) == ("./here", "cpu")
+
+
+def test_a_missing_variable_without_default_is_an_error(load, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    with pytest.raises(
+        ConfigError, match=r"\$\{NOT_SET\}: the environment variable NOT_SET is not"
+    ):
+        load("storage: {warehouse: '${NOT_SET}/ncf'}")
+
+
+# --- what is wrong, all at once -----------------------------------------------------------------
+
+
+def test_unknown_keys_wrong_types_and_ranges_are_reported_together_with_their_places(load):
+    text = """
+    inptu: {path: events}
+    run: {seed: -1}
+    input: {columns: {uesr: id}, options: {header: true}}
+    model: {factors: eight, kind: svd}
+    training: {num_workers: true}
+    """
+    assert problems(load, text, "split.holdout_days=0") == [
+        "inptu: unknown setting. conf/base.yaml lists all settings.",
+        "input.columns.uesr: unknown setting. conf/base.yaml lists all settings.",
+        "input.options.header is True; it should be a valid string",
+        "model.factors is 'eight'; it should be a valid integer",
+        "model.kind is 'svd'; it should be 'gmf', 'mlp' or 'neumf'",
+        "run.seed is -1; it should be greater than or equal to 0",
+        "split.holdout_days is 0; it should be greater than or equal to 1",
+        "training.num_workers is True; it should be a valid integer",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("training.num_workers=65", "training: num_workers is 65 but num_shards is 64; raise num"),
+        ("campaign.k=21", "campaign.k is 21 but scoring.k is 20; raise scoring.k"),
+        ("campaign.min_items=11", "campaign: min_items is 11 but k is only 10"),
+        ("model.tower=[7, 4]", "model: tower starts with 7, which must be even"),
+        ("model.tower=[8]", "model.tower is [8]; it"),
+        ("model.dropout=1.0", "model.dropout is 1.0; it should be less than 1"),
+        (
+            "sampling={low_activity: 0, uniform: 0}",
+            "sampling: low_activity, uniform and popularity",
+        ),
+        ("input={path: a, table: b}", "input: has both path and table; keep one of them"),
+        ("input.min_value=4", "input: min_value needs columns.value, which is null"),
+        ("input.min_value=.nan", "input.min_value is nan; it should be a finite number"),
+        ("input.event_weights={view: 1}", "input: event_weights needs columns.type, which is null"),
+        ("input.event_weights={view: -1}", "input.event_weights.view is -1; it should be greater"),
+        ("input.max_bad_time_share=1.5", "input.max_bad_time_share is 1.5; it should be less than"),
+        ("input.columns.time=", "split.method is leave_one_out; set input.columns.time"),
+        ("split.method=provided", "split.method is provided; set split.holdout.path"),
+        ("activity.features={posts: 1}", "activity.features needs the item features; set catal"),
+        ("campaign.id=a/b", "campaign.id is 'a/b'; it"),
+        ("generate.num_items=19", "generate: num_items is 19 but num_categories is 20; each cat"),
+        ("storage.warehouse=''", "storage.warehouse is ''; it"),
+        ("input=", "input is None; it should be a valid dictionary"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(load, override, line):
+    (found,) = problems(load, "", override)
+    assert found.startswith(line)
+
+
+def test_rules_across_sections_are_reported_together(load):
+    text = "split: {method: provided}\nactivity: {features: {posts: 1}}\ncampaign: {k: 30}"
+    assert [line.split()[0] for line in problems(load, text)] == [
+        "activity.features",
+        "campaign.k",
+        "split.method",
+    ]
+
+
+def test_a_setting_that_base_lacks_is_reported(load, tmp_path):
+    text = BASE.read_text(encoding="utf-8")
+    (tmp_path / "base.yaml").write_text(re.sub(r"  seed: 20.*\n", "", text))
+    assert problems(load, "") == ["run.seed: is not set."]
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_a_missing_file_is_named(tmp_path):
+    (tmp_path / "base.yaml").write_text(BASE.read_text(encoding="utf-8"))
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read \(No such file"):
+        load_config(str(tmp_path / "none.yaml"))
+
+
+def test_a_missing_base_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"base\.yaml: not found. Put base.yaml beside shop.yaml"):
+        load_config(str(tmp_path / "shop.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: [1", "is not valid YAML"),
+        ("- model", "expected sections with keys, found list"),
+        ("model: {factors: 8}\nmodel: {kind: gmf}", "model is given twice"),
+        ("model:\n  factors: 8\n  factors: 16", "factors is given twice"),
+    ],
+)
+def test_a_file_that_is_not_sections_with_keys_is_refused(load, text, message):
+    with pytest.raises(ConfigError, match=rf"shop\.yaml: .*{message}"):
+        load(text)
+
+
+def test_a_file_that_is_not_utf8_is_refused(load, tmp_path):
+    load()
+    (tmp_path / "shop.yaml").write_bytes(b"campaign: {id: \xff\xfe}")
+    with pytest.raises(ConfigError, match=r"shop\.yaml: is not valid YAML: .*utf-8"):
+        load_config(str(tmp_path / "shop.yaml"))
+
+
+def test_settings_cannot_be_changed_after_loading(load):
+    with pytest.raises(Exception, match="frozen"):
+        load().run.seed = 3
