@@ -27,15 +27,15 @@ def _to_arrow(column: np.ndarray) -> pa.Array:
 
 
 def matrix(column: pa.ListArray) -> np.ndarray:
-    """(rows, width) from a list column whose lists are all of one length.
+    """(rows, width) from a list column whose lists are all of one length; (0, 0) from no list.
 
     Raises:
         ValueError: when their lengths differ.
     """
     values = column.flatten().to_numpy(zero_copy_only=False)
-    if len(column) and len(values) != len(column) * len(column[0]):
+    if len(column.value_lengths().unique()) > 1:
         raise ValueError("the lists are of different lengths")
-    return values.reshape(len(column), -1)
+    return values.reshape(len(column), len(values) // max(len(column), 1))
 
 
 def ragged(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pyarrow import fs
 
+from ncf_spark.schemas import DataError
+
 
 def to_uri(path: str) -> str:
     """An absolute URI without a final slash; a path without a scheme is on the local disk.
@@ -77,10 +79,14 @@ def write_bytes(uri: str, content: bytes) -> None:
     filesystem, path = resolve(uri)
     if isinstance(filesystem, (fs.LocalFileSystem, fs.HadoopFileSystem)):
         filesystem.create_dir(os.path.dirname(path), recursive=True)
-        part = f"{path}.{uuid.uuid4().hex}.tmp"
-        with filesystem.open_output_stream(part) as stream:
-            stream.write(content)
-        filesystem.move(part, path)
+        ending = f".{uuid.uuid4().hex}.tmp"
+        try:
+            with filesystem.open_output_stream(path + ending) as stream:
+                stream.write(content)
+            filesystem.move(path + ending, path)
+        except BaseException:
+            delete(uri + ending)
+            raise
     else:
         with filesystem.open_output_stream(path) as stream:
             stream.write(content)
@@ -109,11 +115,9 @@ def read_json(uri: str) -> Any:
 
     Raises:
         FileNotFoundError: when it is not there.
-        ValueError: when it is not JSON (a file that was cut short, for instance).
+        DataError: when it is not JSON (a file that was cut short, for instance).
     """
     try:
         return json.loads(read_bytes(uri))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{uri}: is not valid JSON ({error}); the file may be cut short."
-        ) from None
+        raise DataError(f"{uri}: is not valid JSON ({error}); the file may be cut short.") from None

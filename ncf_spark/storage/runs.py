@@ -126,20 +126,23 @@ class Run:
             if record is None
         ]
         for record in filter(None, records.values()):
-            problems += self._changed_tables(record)
+            for table, written in record["tables"].items():
+                problems += self._changes(table, written["num_rows"])
         if problems:
             raise DataError("\n".join(problems))
         manifest = {"run": self.name, "completed_at": _now(), "steps": records}
         files.write_json(f"{self.uri}/manifest.json", manifest)
         return manifest
 
-    def _changed_tables(self, record: dict[str, Any]) -> list[str]:
-        return [
-            f"{self.uri}: table {table} holds {found} rows, "
-            f"but {recorded['num_rows']} were written."
-            for table, recorded in record["tables"].items()
-            if (found := arrays.count_rows(self.table_uri(table))) != recorded["num_rows"]
-        ]
+    def _changes(self, table: str, num_rows: int) -> list[str]:
+        """What is wrong with a table that was written with `num_rows` rows."""
+        try:
+            found = arrays.count_rows(self.table_uri(table))
+        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+            return [f"{self.uri}: table {table} cannot be read ({error}); rerun its step."]
+        if found == num_rows:
+            return []
+        return [f"{self.uri}: table {table} holds {found} rows, but {num_rows} were written."]
 
 
 class Warehouse:
@@ -169,11 +172,18 @@ class Warehouse:
             ) from None
 
     def published_run(self) -> Run | None:
-        """The run that LATEST.json names; None before the first night."""
+        """The run that LATEST.json names; None before the first night.
+
+        Raises:
+            DataError: when LATEST.json is damaged.
+        """
         pointer = f"{self.uri}/LATEST.json"
         if not files.exists(pointer):
             return None
-        return self._run(files.read_json(pointer)["run"])
+        content = files.read_json(pointer)
+        if not isinstance(content, dict) or not isinstance(content.get("run"), str):
+            raise DataError(f'{pointer}: names no run; expected {{"run": "<date>.<number>"}}.')
+        return self._run(content["run"])
 
     def newest_run(self, run_date: date) -> Run | None:
         """The last run that was opened for a date; None if there is none."""

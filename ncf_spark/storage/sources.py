@@ -34,7 +34,8 @@ def read_source(spark: SparkSession, source: Source, name: str) -> DataFrame:
             return reader.table(source.table)
         return reader.load(to_uri(place))
     except (PySparkException, Py4JJavaError) as error:
-        raise DataError(_cannot_read(name, place, error)) from error
+        key = f"{name}.path" if source.table is None else f"{name}.table"
+        raise DataError(_cannot_read(key, place, error)) from error
 
 
 def filter_source(rows: DataFrame, source: Source, name: str) -> DataFrame:
@@ -97,13 +98,13 @@ _UNREADABLE = (
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return str(error).strip().splitlines()[0]
+    """The first line of an error's message; of an error in the JVM, what it said there."""
+    java = error.java_exception.getMessage() if isinstance(error, Py4JJavaError) else None
+    return str(java or error).strip().splitlines()[0]
 
 
-def _cannot_read(name: str, place: str, error: Exception) -> str:
-    key = f"{name}.path" if "/" in place or "." in place else f"{name}.table"
-    if "PATH_NOT_FOUND" in str(error) or "does not exist" in str(error):
+def _cannot_read(key: str, place: str, error: Exception) -> str:
+    if re.search(r"PATH_NOT_FOUND|TABLE_OR_VIEW_NOT_FOUND|does not exist", str(error)):
         return f"{key}: {place} does not exist."
     damaged = describe_read_failure(error)
     return f"{key}: {place} cannot be read. " + (damaged or first_line(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -17,7 +18,14 @@ def read_table(spark: SparkSession, uri: str, schema: StructType, table: str) ->
     Raises:
         SchemaError: when the files don't fit `schema`.
     """
-    return conform(spark.read.parquet(uri), schema, table)
+    try:
+        rows = spark.read.parquet(uri)
+    except AnalysisException as error:
+        # Spark writes no file at all for an empty table that is laid out in folders.
+        if "UNABLE_TO_INFER_SCHEMA" not in str(error):
+            raise
+        return empty_table(spark, schema)
+    return conform(rows, schema, table)
 
 
 def empty_table(spark: SparkSession, schema: StructType) -> DataFrame:
@@ -60,7 +68,9 @@ def write_table(
 
 def write_csv(rows: DataFrame, uri: str) -> None:
     """Writes CSV files with a header each; quotes within a cell are doubled (RFC 4180)."""
-    rows.write.mode("overwrite").option("header", True).option("escape", '"').csv(uri)
+    writer = rows.write.mode("overwrite").options(header=True, escape='"')
+    # Or Spark would take the blanks off both ends of each cell, and an id would be another's.
+    writer.options(ignoreLeadingWhiteSpace=False, ignoreTrailingWhiteSpace=False).csv(uri)
 
 
 def until_stable(
