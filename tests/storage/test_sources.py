@@ -1,0 +1,167 @@
+"""The customer's tables in the formats and the states in which they come."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from ncf_spark.config import Source
+from ncf_spark.schemas import DataError, SchemaError
+from ncf_spark.storage.sources import (
+    check_columns,
+    check_where,
+    describe_read_failure,
+    filter_source,
+    read_source,
+)
+from tests.conftest import rows
+
+
+def source(**settings) -> Source:
+    nothing = {"path": None, "table": None, "options": {}, "ddl": None, "where": None}
+    return Source(**{**nothing, "format": "parquet", **settings})
+
+
+def read_failure(table) -> str:
+    """What a person is told when the query over `table` fails."""
+    with pytest.raises(Exception, match=r"(?s).") as raised:
+        table.collect()
+    return describe_read_failure(raised.value)
+
+
+# --- formats ------------------------------------------------------------------------------------
+
+
+def test_movielens_files_with_two_colons_between(spark, tmp_path):
+    (tmp_path / "ratings.dat").write_text("1::1193::5::978300760\n2::661::3::978302109\n")
+    ratings = source(
+        path=str(tmp_path / "ratings.dat"),
+        format="csv",
+        options={"sep": "::"},
+        ddl="user STRING, item STRING, rating DOUBLE, time LONG",
+    )
+    assert rows(read_source(spark, ratings, "input")) == [
+        ("1", "1193", 5.0, 978300760),
+        ("2", "661", 3.0, 978302109),
+    ]
+
+
+def test_csv_with_a_header_in_a_path_with_blanks(spark, tmp_path):
+    (tmp_path / "Läden 100%").mkdir()
+    (tmp_path / "Läden 100%" / "events.csv").write_text("user;item\n007;ä\n", encoding="utf-8")
+    events = source(
+        path=str(tmp_path / "Läden 100%"), format="csv", options={"header": "true", "sep": ";"}
+    )
+    assert rows(read_source(spark, events, "input")) == [("007", "ä")]
+
+
+def test_json_lines(spark, tmp_path):
+    (tmp_path / "events.json").write_text('{"user": "a", "n": 1}\n{"user": "b"}\n')
+    events = source(path=str(tmp_path / "events.json"), format="json", ddl="user STRING, n INT")
+    assert rows(read_source(spark, events, "input")) == [("a", 1), ("b", None)]
+
+
+def test_many_files_by_a_pattern(spark, tmp_path):
+    for day, user in (("22", "a"), ("23", "b")):
+        (tmp_path / f"2026-11-{day}.json").write_text(f'{{"user": "{user}"}}')
+    (tmp_path / "2026-12-01.json").write_text('{"user": "c"}')
+    events = source(path=str(tmp_path / "2026-11-*.json"), format="json")
+    assert rows(read_source(spark, events, "input")) == [("a",), ("b",)]
+
+
+def test_a_table_of_the_catalog(spark):
+    spark.createDataFrame([("a", "x")], "user string, item string").write.mode(
+        "overwrite"
+    ).saveAsTable("shop_events")
+    assert rows(read_source(spark, source(table="shop_events"), "input")) == [("a", "x")]
+    spark.sql("drop table shop_events")
+
+
+# --- places that cannot be read -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["none", "none*.csv"])
+def test_a_path_that_is_not_there_is_named_with_its_setting(spark, tmp_path, name):
+    with pytest.raises(DataError, match=r"^catalogue\.path: /.*/none.* does not exist\.$"):
+        read_source(spark, source(path=str(tmp_path / name)), "catalogue")
+
+
+@pytest.mark.parametrize("table", ["no_such_table", "default.no_such_table"])
+def test_a_table_that_is_not_there_is_named_with_its_setting(spark, table):
+    with pytest.raises(DataError, match=rf"^input\.table: {table} does not exist\.$"):
+        read_source(spark, source(table=table), "input")
+
+
+def test_no_place_at_all_says_what_to_set(spark):
+    with pytest.raises(DataError, match=r"neither path nor table is set. Set input\.path\."):
+        read_source(spark, source(), "input")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"format": "parket"}, "parket"), ({"ddl": "user STRNG"}, "STRNG")],
+)
+def test_a_wrong_format_or_ddl_is_quoted(spark, tmp_path, settings, message):
+    with pytest.raises(DataError, match=rf"^input\.path: /.* cannot be read\. .*{message}"):
+        read_source(spark, source(path=str(tmp_path), **settings), "input")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+
+
+def test_a_parquet_file_cut_short_is_named(spark, tmp_path):
+    spark.range(2000).coalesce(1).write.parquet(str(tmp_path / "events"))
+    (part,) = (tmp_path / "events").glob("*.parquet")
+    cut(part)
+    with pytest.raises(DataError, match=rf"input\.path: .*{part.name}: cannot be read; it is dam"):
+        read_source(spark, source(path=str(tmp_path / "events")), "input")
+    lazily = read_source(spark, source(path=str(tmp_path / "events"), ddl="id LONG"), "input")
+    assert f"{part.name}: cannot be read; it is damaged" in read_failure(lazily)
+
+
+@pytest.mark.parametrize("damage", ["cut", "no gzip"])
+def test_a_damaged_gz_file_is_named(spark, tmp_path, damage):
+    lines = "".join(f"u{n * 7919 % 10007},i{n}\n" for n in range(5000))
+    path = tmp_path / "events.csv.gz"
+    path.write_bytes(gzip.compress(lines.encode()) if damage == "cut" else lines.encode())
+    cut(path)
+    events = source(path=str(path), format="csv", ddl="user STRING, item STRING")
+    failure = read_failure(read_source(spark, events, "input"))
+    assert failure.startswith(f"file://{path}: cannot be read; it is damaged, cut short or of ")
+
+
+def test_a_failure_that_is_not_the_files_is_not_explained_away(spark):
+    failing = spark.sql("select raise_error('no such thing') as x")
+    assert read_failure(failing) is None
+
+
+# --- columns and conditions ---------------------------------------------------------------------
+
+
+def test_where_keeps_the_rows_for_which_it_holds(spark):
+    orders = spark.createDataFrame([("a", 1), ("b", 0), ("c", None)], "user string, quantity int")
+    assert rows(filter_source(orders, source(where="quantity > 0"), "input")) == [("a", 1)]
+    assert filter_source(orders, source(), "input") is orders
+
+
+@pytest.mark.parametrize("where", ["amount > 0", "quantity", "quantity >", "count(*) > 1"])
+def test_a_where_that_does_not_fit_is_refused_with_the_columns(spark, where):
+    orders = spark.createDataFrame([("a", 1)], "user string, quantity int")
+    with pytest.raises(
+        DataError, match=r"(?s)^input\.where: .*Columns present: \['user', 'quantity'\]"
+    ):
+        check_where(orders, where, "input")
+
+
+def test_every_missing_column_is_named_with_its_setting(spark):
+    events = spark.createDataFrame([("a", "x", 1)], "user string, item string, ts int")
+    check_columns(events, {"user": "user", "item": "item", "time": None}, "input")
+    with pytest.raises(SchemaError, match="column user_id is missing") as raised:
+        check_columns(events, {"user": "user_id", "item": "item", "time": "time"}, "input")
+    there = "Columns present: ['user', 'item', 'ts']"
+    assert str(raised.value).splitlines() == [
+        f"input: column user_id is missing. {there}. Set input.columns.user in the configuration.",
+        f"input: column time is missing. {there}. Set input.columns.time in the configuration.",
+    ]

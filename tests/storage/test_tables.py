@@ -1,0 +1,117 @@
+import csv
+from pathlib import Path
+
+import pytest
+from pyspark.errors import AnalysisException
+from pyspark.sql import functions as F
+
+from ncf_spark.schemas import ITEM_POPULARITY, TRAIN, USER_INDEX, DataError, SchemaError
+from ncf_spark.storage import arrays, files, tables
+from tests.conftest import rows
+
+USERS = [("a", 0), ("b", 1), ("c", 2)]
+
+
+def test_a_table_is_read_as_it_was_written_and_counted(spark, tmp_path):
+    uri = files.to_uri(str(tmp_path / "Läden 100% #1"))
+    users = spark.createDataFrame(
+        [("x", *user) for user in USERS], "more string, user_id string, user_index int"
+    )
+    assert tables.write_table(users, uri, USER_INDEX, "user_index") == 3
+    assert rows(tables.read_table(spark, uri, USER_INDEX, "user_index")) == USERS
+    assert arrays.count_rows(uri) == 3
+
+
+def test_writing_again_replaces_the_table(spark, tmp_path):
+    uri = files.to_uri(str(tmp_path / "user_index"))
+    for users in (USERS, USERS[:1]):
+        tables.write_table(spark.createDataFrame(users, USER_INDEX), uri, USER_INDEX, "user_index")
+    assert rows(tables.read_table(spark, uri, USER_INDEX, "user_index")) == USERS[:1]
+
+
+def test_a_table_in_folders_keeps_its_columns_and_their_order(spark, tmp_path):
+    uri = files.to_uri(str(tmp_path / "train"))
+    train = [(0, 5, 0), (1, 5, 1), (3, 6, 1)]
+    written = tables.write_table(
+        spark.createDataFrame(train, TRAIN), uri, TRAIN, "train", partition_by=["shard"]
+    )
+    assert written == 3
+    assert sorted(name for name in files.list_names(uri) if "=" in name) == ["shard=0", "shard=1"]
+    read = tables.read_table(spark, uri, TRAIN, "train")
+    assert (read.columns, rows(read)) == (["user_index", "item_index", "shard"], train)
+
+
+@pytest.mark.parametrize("partition_by", [[], ["shard"]])
+def test_an_empty_table_is_read_as_empty(spark, tmp_path, partition_by):
+    uri = files.to_uri(str(tmp_path / "train"))
+    empty = spark.createDataFrame([(0, 5, 0)], TRAIN).where("user_index > 0")
+    assert tables.write_table(empty, uri, TRAIN, "train", partition_by) == 0
+    read = tables.read_table(spark, uri, TRAIN, "train")
+    assert (read.columns, rows(read)) == (["user_index", "item_index", "shard"], [])
+    assert arrays.count_rows(uri) == 0
+
+
+def test_a_table_that_is_not_there_is_not_read_as_empty(spark, tmp_path):
+    with pytest.raises(AnalysisException, match="PATH_NOT_FOUND"):
+        tables.read_table(spark, files.to_uri(str(tmp_path / "none")), TRAIN, "train")
+
+
+def test_nulls_where_none_may_be_are_counted_for_every_column(spark, tmp_path):
+    users = spark.createDataFrame(
+        [("a", None), (None, None), ("c", 2)], "user_id string, user_index int"
+    )
+    with pytest.raises(DataError, match="user_id is null in 1 rows") as raised:
+        tables.write_table(users, files.to_uri(str(tmp_path / "u")), USER_INDEX, "user_index")
+    assert str(raised.value).splitlines() == [
+        "user_index: column user_id is null in 1 rows, but must never be (the customer's id).",
+        "user_index: column user_index is null in 2 rows, but must never be "
+        "(from 0 without gaps, the same every night).",
+    ]
+
+
+def test_a_table_of_another_shape_is_refused_on_both_ways(spark, tmp_path):
+    uri = files.to_uri(str(tmp_path / "t"))
+    wrong = spark.createDataFrame(USERS, "user_id string, user_index long")
+    with pytest.raises(SchemaError, match="column user_index is bigint, expected int"):
+        tables.write_table(wrong, uri, USER_INDEX, "user_index")
+    wrong.write.parquet(uri)
+    with pytest.raises(SchemaError, match="column user_index is bigint, expected int"):
+        tables.read_table(spark, uri, USER_INDEX, "user_index")
+
+
+def test_empty_table_has_the_columns_and_no_rows(spark):
+    empty = tables.empty_table(spark, ITEM_POPULARITY)
+    assert (empty.schema, empty.collect()) == (ITEM_POPULARITY, [])
+
+
+def test_csv_is_read_back_by_an_ordinary_reader_as_it_was(spark, tmp_path):
+    cells = [("u1", 'a "quoted", cut\nline'), (" u2 ", "back\\slash"), ("u3", "Grüße")]
+    uri = files.to_uri(str(tmp_path / "out"))
+    tables.write_csv(spark.createDataFrame(cells, "user_id string, title string").coalesce(1), uri)
+    (part,) = Path(tmp_path / "out").glob("*.csv")
+    with part.open(encoding="utf-8", newline="") as file:
+        assert [tuple(row) for row in csv.reader(file)] == [("user_id", "title"), *cells]
+
+
+# --- until_stable -------------------------------------------------------------------------------
+
+
+def test_a_filter_is_applied_until_it_removes_nothing_more(spark, tmp_path):
+    # Each round drops the greatest number as long as there are more than two.
+    def drop_greatest(numbers):
+        summary = numbers.agg(F.max("n").alias("greatest"), F.count("n").alias("left"))
+        joined = numbers.join(summary, how="cross")
+        return joined.where("n < greatest or left <= 2").select("n")
+
+    uri = files.to_uri(str(tmp_path / "rounds"))
+    numbers = spark.createDataFrame([(n,) for n in (3, 1, 4, 2)], "n int")
+    assert rows(tables.until_stable(numbers, drop_greatest, uri)) == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("numbers", [[], [(5,)]])
+def test_a_filter_that_leaves_nothing_ends(spark, tmp_path, numbers):
+    uri = files.to_uri(str(tmp_path / "rounds"))
+    kept = tables.until_stable(
+        spark.createDataFrame(numbers, "n int"), lambda rows: rows.where("n < 0"), uri
+    )
+    assert kept.collect() == []
