@@ -87,6 +87,8 @@ def _build_trainer(
     initialise_shared(model, task.architecture, seed)
     initialise_users(model, task.architecture, shards.owned, task.num_users, seed)
     generator = torch.Generator(device).manual_seed(seed * 1_009 + communicator.worker_rank)
+    # Dropout draws from torch's own generator.
+    torch.manual_seed(2**40 + seed * 1_009 + communicator.worker_rank)
     probabilities = _probabilities(task).to(device)
     sampler = NegativeSampler(probabilities, rows, columns, task.max_retries, generator)
     return Trainer(model, sampler, rows, columns, task.loop, communicator)
@@ -96,7 +98,8 @@ def _probabilities(task: TrainingTask) -> Tensor:
     """(I,) of each item; 0 for those without interactions tonight."""
     columns = arrays.read_columns(task.activity_uri, ["item_index", "negative_probability"])
     probabilities = torch.zeros(task.architecture.num_items, dtype=torch.float64)
-    probabilities[columns["item_index"]] = torch.tensor(columns["negative_probability"])
+    items = torch.tensor(columns["item_index"], dtype=torch.int64)
+    probabilities[items] = torch.tensor(columns["negative_probability"])
     return probabilities
 
 
