@@ -28,7 +28,7 @@ def sampled_ranks(
     Returns:
         (B,) int64, 1 to N + 1.
     """
-    not_below = (rival_scores >= positive_scores.unsqueeze(1)) | (rivals == positives.unsqueeze(1))
+    not_below = _not_below(rival_scores, positive_scores) | (rivals == positives.unsqueeze(1))
     return 1 + (not_below & (rivals >= 0)).sum(dim=1)
 
 
@@ -36,7 +36,7 @@ def full_ranks(scores: Tensor, positives: Tensor, seen: tuple[Tensor, Tensor]) -
     """Ranks among all items that the user has no train pair with.
 
     Args:
-        scores: (B, I); overwritten.
+        scores: (B, I).
         positives: (B,) item indexes.
         seen: rows and items (each (S,)) of the pairs that don't take part.
 
@@ -44,10 +44,15 @@ def full_ranks(scores: Tensor, positives: Tensor, seen: tuple[Tensor, Tensor]) -
         (B,) int64, 1 to I.
     """
     rows = torch.arange(len(positives), device=scores.device)
-    positive_scores = scores[rows, positives].clone()
-    scores[seen] = -torch.inf
-    scores[rows, positives] = -torch.inf
-    return 1 + (scores >= positive_scores.unsqueeze(1)).sum(dim=1)
+    not_below = _not_below(scores, scores[rows, positives])
+    not_below[seen] = False
+    not_below[rows, positives] = False
+    return 1 + not_below.sum(dim=1)
+
+
+def _not_below(scores: Tensor, positive_scores: Tensor) -> Tensor:
+    # Not `>=`, which is false for nan: a model that diverged would rank every item first.
+    return ~(scores < positive_scores.unsqueeze(1))
 
 
 def pad(values: Tensor, offsets: Tensor) -> Tensor:
