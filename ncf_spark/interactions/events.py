@@ -48,7 +48,7 @@ def build_events(
     """Every raw event in our terms, with `drop_reason` (null: it is kept).
 
     Grain: one row a raw event. Columns: user_id, item_id, event_at, type, value, weight, raw_time,
-    drop_reason. Nothing is filtered here, so that the reasons can be counted in the same pass.
+    drop_reason. Nothing is filtered here, so that one pass also counts what is dropped.
 
     Args:
         columns: user, item, time, type and value → the raw column, or None where there is none.
@@ -79,36 +79,42 @@ def build_events(
     )
 
 
-def count_reasons() -> list[Column]:
-    """Aggregates for `DataFrame.observe`: all events (`num_raw`), and those of each reason."""
-    reasons = [
-        F.count(F.when(F.col("drop_reason") == reason, 1)).alias(reason) for reason in DROP_REASONS
-    ]
-    return [F.count(F.lit(1)).alias("num_raw"), *reasons]
+def build_pairs(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
+    """The kept events as one row for each (user_id, item_id), the dropped as one for each reason.
 
+    | user_id | item_id | drop_reason | num_raw | num_events | weight |
+    |---------|---------|-------------|---------|------------|--------|
+    | ana     | tea     | null        | 3       | 2          | 2.0    |
+    | null    | null    | no_time     | 7       | …          | …      |
 
-def filter_kept(events: DataFrame) -> DataFrame:
-    """The events without a reason to be dropped."""
-    return events.where(F.col("drop_reason").isNull()).drop("drop_reason", "raw_time")
-
-
-def build_interactions(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
-    """One row for each (user_id, item_id).
-
+    One pass over the input gives both, and the sum of `num_raw` is the number of raw events.
     Weights are added as decimals, so that the sum does not depend on the order of the rows.
 
     Args:
-        events: kept events, as of `filter_kept`.
+        events: as of `build_events`.
         drop_duplicates: whether events that are equal in every column count once.
     """
+    kept = F.col("drop_reason").isNull()
+    names = ("user_id", "item_id", "event_at", "type", "value", "weight")
+    keyed = events.select(*[F.when(kept, F.col(n)).alias(n) for n in names], "drop_reason")
     if drop_duplicates:
-        events = events.dropDuplicates()
-    return events.groupBy("user_id", "item_id").agg(
-        F.count(F.lit(1)).alias("num_events"),
+        counted = keyed.groupBy(*keyed.columns).agg(F.count(F.lit(1)).alias("copies"))
+        num_events = F.count(F.lit(1))
+    else:
+        counted = keyed.withColumn("copies", F.lit(1))
+        num_events = F.sum("copies")
+    return counted.groupBy("user_id", "item_id", "drop_reason").agg(
+        F.sum("copies").alias("num_raw"),
+        num_events.alias("num_events"),
         F.sum(F.col("weight").cast("decimal(20,6)")).cast("double").alias("weight"),
         F.min("event_at").alias("first_event_at"),
         F.max("event_at").alias("last_event_at"),
     )
+
+
+def filter_kept(pairs: DataFrame) -> DataFrame:
+    """The interactions among the rows of `build_pairs`."""
+    return pairs.where(F.col("drop_reason").isNull()).drop("drop_reason", "num_raw")
 
 
 def filter_min_counts(
@@ -156,7 +162,8 @@ def _time(raw: DataFrame, name: str | None, time_format: str) -> Column:
         return F.when(seconds.between(0, _YEAR_9999), F.timestamp_seconds(seconds))
     text = _quoted(name).cast("string")
     if time_format == "timestamp":
-        return F.try_to_timestamp(text)
+        # Without a year Spark would put the time of day into the day on which the job runs.
+        return F.when(text.rlike(r"^\s*\d{4}"), F.try_to_timestamp(text))
     return F.try_to_timestamp(text, F.lit(time_format))
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
@@ -25,18 +24,16 @@ def write_interactions(job: Job) -> DataFrame:
     """
     settings = job.config.input
     job.note("input", {"from": settings.table or settings.path, "format": settings.format})
-    found = Observation()
-    read = _read_events(job).observe(found, *events.count_reasons())
-    pairs = events.build_interactions(
-        events.filter_kept(read), drop_duplicates=settings.duplicates == "drop"
-    )
-    rounds = job.run.table_uri("interactions_rounds")
-    kept = _with_min_counts(job, pairs, rounds)
-    interactions = job.write("interactions", kept, schemas.INTERACTIONS)
-    files.delete(rounds)
-    counts = found.get
+    staging = job.run.table_uri("staging")
+    drop_duplicates = settings.duplicates == "drop"
+    pairs = _read_events(job).transform(events.build_pairs, drop_duplicates=drop_duplicates)
+    pairs = tables.staged(pairs, f"{staging}/pairs")
+    counts = _count_raw(pairs)
     _check_times(job, counts)
-    _report_counts(job, counts, interactions)
+    kept = _with_min_counts(job, events.filter_kept(pairs), staging)
+    interactions = job.write("interactions", kept, schemas.INTERACTIONS)
+    _report_counts(job, counts, pairs, interactions)
+    files.delete(staging)
     return interactions
 
 
@@ -124,45 +121,59 @@ def _read_events(job: Job) -> DataFrame:
     )
 
 
-def _with_min_counts(job: Job, pairs: DataFrame, rounds: str) -> DataFrame:
-    settings = job.config.input
-    least = {"min_user_items": settings.min_user_items, "min_item_users": settings.min_item_users}
-    if max(least.values()) <= 1:
-        return pairs
-    return tables.until_stable(pairs, lambda rows: events.filter_min_counts(rows, **least), rounds)
+def _count_raw(pairs: DataFrame) -> dict[str, int]:
+    """Raw events of each drop reason; those that are kept stand under `kept`."""
+    reason = F.coalesce("drop_reason", F.lit("kept")).alias("reason")
+    rows = pairs.groupBy(reason).agg(F.sum("num_raw").alias("num_raw")).collect()
+    return {row["reason"]: int(row["num_raw"]) for row in rows}
 
 
-def _check_times(job: Job, counts: dict[str, Any]) -> None:
-    settings, bad = job.config.input, int(counts["bad_time"])
-    if bad <= settings.max_bad_time_share * int(counts["num_raw"]):
+def _check_times(job: Job, counts: dict[str, int]) -> None:
+    settings, bad, total = job.config.input, counts.get("bad_time", 0), sum(counts.values())
+    if bad <= settings.max_bad_time_share * total:
         return
     unreadable = _read_events(job).where(F.col("drop_reason") == "bad_time")
     examples = [row[0] for row in unreadable.select("raw_time").limit(3).collect()]
     raise DataError(
-        f"input: column {settings.columns.time} does not parse as a time in {bad:,} of "
-        f"{counts['num_raw']:,} rows ({bad / counts['num_raw']:.2%}), for instance {examples}. "
-        f"input.time_format is {settings.time_format}; set it to the pattern of these values, "
-        "or raise input.max_bad_time_share to drop such rows."
+        f"input: column {settings.columns.time} does not parse as a time in {bad:,} of {total:,} "
+        f"rows ({bad / total:.2%}), for instance {examples}. input.time_format is "
+        f"{settings.time_format}; set it to the pattern of these values, or raise "
+        "input.max_bad_time_share to drop such rows."
     )
 
 
-def _report_counts(job: Job, counts: dict[str, Any], interactions: DataFrame) -> None:
+def _with_min_counts(job: Job, pairs: DataFrame, staging: str) -> DataFrame:
+    settings = job.config.input
+    least = {"min_user_items": settings.min_user_items, "min_item_users": settings.min_item_users}
+    if max(least.values()) <= 1:
+        return pairs
+    return tables.until_stable(
+        pairs, lambda rows: events.filter_min_counts(rows, **least), f"{staging}/rounds"
+    )
+
+
+def _report_counts(
+    job: Job, counts: dict[str, int], pairs: DataFrame, interactions: DataFrame
+) -> None:
     """Notes the events left after each filter; an empty result is an error with these figures."""
-    left = int(counts["num_raw"])
-    steps = {"raw events": left}
+    figures = {"raw events": sum(counts.values())}
     for reason, meaning in events.DROP_REASONS.items():
-        if counts[reason]:
-            left -= int(counts[reason])
-            steps[f"dropped, {reason} ({meaning})"] = int(counts[reason])
-    steps["events kept"] = left
-    used = interactions.agg(F.sum("num_events")).first()
-    in_pairs = int(used[0] or 0) if used else 0
-    steps["dropped, duplicates or minimum counts"] = left - in_pairs
-    steps["interactions"] = job.num_rows("interactions")
-    job.note("events", steps)
-    if not steps["interactions"]:
-        lines = "\n".join(f"  {name}: {count:,}" for name, count in steps.items())
+        if reason in counts:
+            figures[f"dropped, {reason} ({meaning})"] = counts[reason]
+    distinct, used = (_num_events(rows) for rows in (events.filter_kept(pairs), interactions))
+    figures["dropped, duplicates"] = counts.get("kept", 0) - distinct
+    figures["dropped, of users or items below the minimum counts"] = distinct - used
+    figures["events used"] = used
+    figures["interactions"] = job.num_rows("interactions")
+    job.note("events", figures)
+    if not figures["interactions"]:
+        lines = "\n".join(f"  {name}: {count:,}" for name, count in figures.items())
         raise DataError(
             f"interactions: no row is left. Rows after each filter:\n{lines}\n"
             "Loosen the filter that took them (section input of the configuration)."
         )
+
+
+def _num_events(interactions: DataFrame) -> int:
+    row = interactions.agg(F.coalesce(F.sum("num_events"), F.lit(0))).first()
+    return int(row[0]) if row else 0

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
+from pyspark import SparkContext
+
 from ncf_spark.config import ConfigError
 from ncf_spark.job.context import Job, log
+
+
+_EXECUTOR_START_S = 60
 
 
 def check_workers(job: Job) -> None:
@@ -17,16 +24,27 @@ def check_workers(job: Job) -> None:
     if context.getConf().get("spark.dynamicAllocation.enabled", "false") == "true":
         log.info("train: dynamic allocation is on, so the slots for %d workers are unknown", wanted)
         return
-    # What Spark itself asks before a barrier stage; it counts cores, spark.task.cpus and GPUs.
-    scala = context._jsc.sc()
-    profile = scala.resourceProfileManager().defaultResourceProfile()
-    slots = int(scala.maxNumConcurrentTasks(profile))
+    slots = _wait_for_slots(context, wanted)
     if wanted > slots:
         raise ConfigError(
             f"training.num_workers is {wanted}, but Spark has {slots} task slots "
             f"(master {context.master}). Lower training.num_workers, or give Spark more cores "
             "(local[N], spark.executor.instances, spark.executor.cores)."
         )
+
+
+def _wait_for_slots(context: SparkContext, wanted: int) -> int:
+    """The task slots there are, once there are enough or the executors had time to start."""
+    # What Spark itself asks before a barrier stage; it counts cores, spark.task.cpus and GPUs.
+    scala = context._jsc.sc()
+    profile = scala.resourceProfileManager().defaultResourceProfile()
+    patience_s = 0 if context.master.startswith("local[") else _EXECUTOR_START_S
+    deadline = time.monotonic() + patience_s
+    while (slots := int(scala.maxNumConcurrentTasks(profile))) < wanted:
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.5)
+    return slots
 
 
 def check_memory(job: Job, needed: dict[str, int]) -> None:

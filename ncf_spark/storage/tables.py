@@ -73,6 +73,12 @@ def write_csv(rows: DataFrame, uri: str) -> None:
     writer.options(ignoreLeadingWhiteSpace=False, ignoreTrailingWhiteSpace=False).csv(uri)
 
 
+def staged(rows: DataFrame, uri: str) -> DataFrame:
+    """`rows`, written to `uri` and read back, so that what is built on them is computed once."""
+    rows.write.mode("overwrite").parquet(uri)
+    return rows.sparkSession.read.schema(rows.schema).parquet(uri)
+
+
 def until_stable(
     rows: DataFrame, transform: Callable[[DataFrame], DataFrame], uri: str
 ) -> DataFrame:

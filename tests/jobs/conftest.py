@@ -1,0 +1,101 @@
+"""Real nights: spark-submit, separate executor processes, real Horovod workers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from ncf_spark.storage.runs import Run, Warehouse
+
+ROOT = Path(__file__).parents[2]
+RUN_DATE = "2026-11-01"
+
+
+def submit(script: str, *arguments: str, conf: str = "local") -> subprocess.CompletedProcess[str]:
+    """Runs a script by spark-submit from the root of the checkout, as the README says."""
+    bin_folder = Path(sys.executable).parent
+    environment = os.environ | {
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LOCAL_HOSTNAME": "localhost",
+    }
+    command = [str(bin_folder / "spark-submit"), "--properties-file", f"conf/spark/{conf}.conf"]
+    return subprocess.run(
+        [*command, script, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=420,
+        check=False,
+    )
+
+
+def small_config(folder: Path, **changes: object) -> dict[str, object]:
+    """Overrides for a shop of 300 users and 150 items below `folder`."""
+    source = {"path": str(folder / "input")}
+    return {
+        "storage": {"warehouse": str(folder / "ware house")},
+        "generate": source | {"num_users": 300, "num_items": 150, "num_events": 12000},
+        "input": {"path": f"{source['path']}/events"},
+        "catalogue": {"path": f"{source['path']}/items"},
+        "recipients": {"path": f"{source['path']}/recipients"},
+        "training": {"epochs": 2, "num_shards": 5, "batch_size": 256},
+        **changes,
+    }
+
+
+def write_config(folder: Path, content: dict[str, object]) -> str:
+    """`demo.yaml` with `content` on top, as a file beside a copy of `base.yaml`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "conf" / "base.yaml", folder)
+    merged = yaml.safe_load((ROOT / "conf" / "demo.yaml").read_text())
+    for section, values in content.items():
+        merged[section] = merged.get(section, {}) | values  # type: ignore[operator]
+    path = folder / "night.yaml"
+    path.write_text(yaml.safe_dump(merged))
+    return str(path)
+
+
+@dataclass(frozen=True)
+class Night:
+    """A finished night: its configuration, its warehouse and what it printed."""
+
+    config: str
+    folder: Path
+    output: str
+
+    @property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(str(self.folder / "ware house"))
+
+    @property
+    def run(self) -> Run:
+        run = self.warehouse.published_run()
+        assert run is not None
+        return run
+
+
+def expect(result: subprocess.CompletedProcess[str], status: int) -> str:
+    """What the process printed, after checking how it ended."""
+    output = result.stdout + result.stderr
+    assert result.returncode == status, output[-6000:]
+    return output
+
+
+@pytest.fixture(scope="session")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """Generated events, then a night on two executor processes with two Horovod workers."""
+    folder = tmp_path_factory.mktemp("night")
+    config = write_config(folder / "conf", small_config(folder))
+    expect(submit("jobs/generate_events.py", "--config", config), 0)
+    result = submit(
+        "jobs/nightly.py", "--config", config, "--run-date", RUN_DATE, conf="local-cluster"
+    )
+    return Night(config, folder, expect(result, 0))

@@ -1,0 +1,184 @@
+"""What bad input gets: one clear error that names the place and the remedy, all problems at once."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import build_interactions
+import pytest
+from ncf_spark.config import load_config
+from ncf_spark.job import Job, run_step
+from ncf_spark.schemas import DataError, SchemaError
+from ncf_spark.storage.runs import Warehouse
+from pyspark.sql import SparkSession
+
+from tests.conftest import rows
+from tests.jobs.conftest import ROOT
+
+EVENTS = "user,item,at,kind\n" + "".join(
+    f"u{u},i{(u * 7 + n * 3) % 40},2026-10-{n + 1:02d} 10:00:00,view\n"
+    for u in range(20)
+    for n in range(12)
+)
+OPTIONS = ("input.format=csv", "input.options={header: 'true'}")
+COLUMNS = ("input.columns={user: user, item: item, time: at, type: kind}",)
+SMALL = ("evaluation.num_negatives=20", "scoring.k=5", "campaign.k=5", "training.num_shards=2")
+
+
+def prepare(spark: SparkSession, folder: Path, *overrides: str, text: str = EVENTS) -> Job:
+    """Runs build_interactions on a CSV of events."""
+    events = folder / "events.csv"
+    if not events.exists():
+        events.write_text(text)
+    defaults = (f"input.path={events}", f"storage.warehouse={folder / 'warehouse'}")
+    settings = [*defaults, *OPTIONS, *COLUMNS, *SMALL, *overrides]
+    config = load_config(str(ROOT / "conf" / "base.yaml"), settings)
+    run_date, warehouse = date(2026, 10, 31), Warehouse(config.storage.warehouse)
+    run = warehouse.open_run(run_date)
+    job = Job("build_interactions", config, spark, run_date, warehouse, run)
+    run_step(job, build_interactions.run)
+    return job
+
+
+def test_good_input_is_prepared(spark: SparkSession, tmp_path: Path):
+    job = prepare(spark, tmp_path)
+    assert job.notes["events"]["raw events"] == 240
+    assert job.num_rows("holdout") == 20
+    assert job.num_rows("train") == 220
+    assert not (tmp_path / "warehouse" / "runs" / job.run.name / "staging").exists()
+
+
+def test_missing_columns_are_all_named(spark: SparkSession, tmp_path: Path):
+    wrong = "input.columns={user: customer, item: sku, time: at}"
+    with pytest.raises(SchemaError) as caught:
+        prepare(spark, tmp_path, wrong)
+    message = str(caught.value)
+    assert "input: column customer is missing" in message
+    assert "input: column sku is missing" in message
+    assert "Columns present: ['user', 'item', 'at', 'kind']" in message
+    assert "Set input.columns.user in the configuration" in message
+
+
+def test_a_column_of_a_wrong_type_is_named(spark: SparkSession, tmp_path: Path):
+    path = str(tmp_path / "events.parquet")
+    spark.sql("select array('a') as user, 'i' as item, 5 as at, 'view' as kind").write.parquet(path)
+    with pytest.raises(SchemaError) as caught:
+        prepare(spark, tmp_path, f"input.path={path}", "input.format=parquet", "input.options={}")
+    assert "column user (input.columns.user) is array<string>, expected a plain" in str(caught.value)
+    assert "column at (input.columns.time) is int, expected a text" in str(caught.value)
+
+
+def test_times_that_do_not_parse_are_shown_with_their_share(spark: SparkSession, tmp_path: Path):
+    text = EVENTS.replace("2026-10-03 10:00:00", "3 Oct 26")
+    with pytest.raises(
+        DataError, match=r"column at does not parse as a time in 20 of 240 rows \(8\.33%\)"
+    ) as caught:
+        prepare(spark, tmp_path, text=text)
+    assert "['3 Oct 26'" in str(caught.value)
+    assert "raise input.max_bad_time_share" in str(caught.value)
+
+
+def test_few_unreadable_times_are_dropped_and_counted_on_request(
+    spark: SparkSession, tmp_path: Path
+):
+    text = EVENTS.replace("2026-10-03 10:00:00", "3 Oct 26")
+    job = prepare(spark, tmp_path, "input.max_bad_time_share=0.1", text=text)
+    assert job.notes["events"]["dropped, bad_time (the time does not parse)"] == 20
+    assert job.notes["events"]["events used"] == 220
+
+
+def test_an_empty_table_comes_with_the_count_of_each_filter(spark: SparkSession, tmp_path: Path):
+    with pytest.raises(DataError, match="interactions: no row is left") as caught:
+        prepare(spark, tmp_path, "input.window_days=3", "input.where=user <> 'u3'")
+    assert "raw events: 240" in str(caught.value)
+    assert "dropped, where (input.where does not hold): 12" in str(caught.value)
+    assert "dropped, before_window (the event is older than input.window_days): 228" in str(
+        caught.value
+    )
+
+
+def test_a_path_that_does_not_exist_is_named(spark: SparkSession, tmp_path: Path):
+    with pytest.raises(DataError, match=r"input\.path: /no/such/file does not exist"):
+        prepare(spark, tmp_path, "input.path=/no/such/file")
+
+
+def test_a_truncated_parquet_file_is_named(spark: SparkSession, tmp_path: Path):
+    folder = tmp_path / "events.parquet"
+    spark.sql("select 'u' as user, 'i' as item, 'x' as at, 'v' as kind").write.parquet(str(folder))
+    part = next(folder.glob("part-*.parquet"))
+    part.write_bytes(part.read_bytes()[:-20])
+    shutil.rmtree(folder / "_SUCCESS", ignore_errors=True)
+    for checksum in folder.glob(".*.crc"):
+        checksum.unlink()
+    with pytest.raises(DataError, match=r"part-.*parquet: cannot be read; it is damaged"):
+        prepare(spark, tmp_path, f"input.path={folder}", "input.format=parquet", "input.options={}")
+
+
+def test_a_filter_that_is_not_sql_is_shown_with_the_columns(spark: SparkSession, tmp_path: Path):
+    with pytest.raises(DataError, match=r"input\.where: .*Quantity.*Columns present"):
+        prepare(spark, tmp_path, "input.where=Quantity > 0")
+
+
+def test_too_few_items_are_refused_with_the_settings(spark: SparkSession, tmp_path: Path):
+    with pytest.raises(DataError, match="there are 40 items, but evaluation.num_negatives") as got:
+        prepare(spark, tmp_path, "evaluation.num_negatives=99", "scoring.k=41")
+    assert "but scoring.k is 41" in str(got.value)
+
+
+def test_a_split_that_leaves_no_holdout_is_refused(spark: SparkSession, tmp_path: Path):
+    settings = ("split.method=temporal", "split.holdout_days=1")
+    with pytest.raises(DataError, match=r"holdout: split\.method temporal leaves it empty"):
+        prepare(spark, tmp_path, *settings)
+
+
+def test_a_warehouse_that_cannot_be_written_is_refused(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"storage\.warehouse: cannot write to .*file/warehouse"):
+        Warehouse(str(tmp_path / "file" / "warehouse")).check_writable()
+
+
+def test_a_low_rating_is_not_an_interaction(spark: SparkSession, tmp_path: Path):
+    """The explicit to implicit step: ratings of a MovieLens file, 4 and 5 count."""
+    lines = "".join(f"{u}::{m}::{1 + (u + m) % 5}::{978300000 + m}\n" for u in range(9) for m in range(45))
+    (tmp_path / "ratings.dat").write_text(lines)
+    ddl = "user STRING, item STRING, rating DOUBLE, at LONG"
+    job = prepare(
+        spark,
+        tmp_path,
+        f"input.path={tmp_path / 'ratings.dat'}",
+        "input.options={sep: '::'}",
+        f"input.ddl={ddl}",
+        "input.columns={user: user, item: item, time: at, type: null, value: rating}",
+        "input.time_format=epoch_seconds",
+        "input.min_value=4",
+    )
+    assert job.notes["events"]["raw events"] == 405
+    assert job.num_rows("interactions") == 162
+    assert job.notes["events"]["dropped, low_value (the value is below input.min_value)"] == 243
+
+
+def test_a_temporal_split_holds_out_what_was_first_seen_late(spark: SparkSession, tmp_path: Path):
+    """Days 1 to 12 of October; the last 23 days up to the 31st begin with the 9th."""
+    job = prepare(spark, tmp_path, "split.method=temporal", "split.holdout_days=23")
+    holdout = spark.read.parquet(job.run.table_uri("holdout"))
+    interactions = spark.read.parquet(job.run.table_uri("interactions"))
+    assert interactions.where("first_event_at >= '2026-10-09'").count() == 80
+    assert holdout.count() == 80
+    assert job.num_rows("train") == 160
+
+
+def test_ids_keep_their_numbers_over_nights(spark: SparkSession, tmp_path: Path):
+    first = prepare(spark, tmp_path)
+    numbers = rows(spark.read.parquet(first.run.table_uri("user_index")))
+    for name in ("score_item_activity", "train", "evaluate", "score_users", "similar_items"):
+        first.run.finish_step(name, {"tables": {}})
+    first.run.finish_step("export_campaign", {"tables": {}})
+    first.run.complete()
+    first.warehouse.publish(first.run)
+    (tmp_path / "events.csv").write_text(EVENTS.replace("u0,", "a new one,"))
+    second = prepare(spark, tmp_path)
+    after = rows(spark.read.parquet(second.run.table_uri("user_index")))
+    assert set(numbers) < set(after)
+    assert ("a new one", 20) in after

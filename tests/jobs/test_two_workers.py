@@ -1,0 +1,87 @@
+"""Decision D2 on two executor processes: who sees what, and what is exchanged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ncf_spark.storage import files
+from pyspark.sql import SparkSession
+
+from tests.jobs.conftest import Night, expect, submit
+
+pytestmark = pytest.mark.slow
+
+NUM_SHARDS = 5
+
+
+def one_epoch(night: Night, num_users: int, output: Path) -> list[dict[str, Any]]:
+    arguments = (night.run.uri, str(NUM_SHARDS), str(num_users), str(output))
+    expect(submit("tests/jobs/two_workers.py", *arguments, conf="local-cluster"), 0)
+    workers: list[dict[str, Any]] = json.loads(output.read_text())
+    assert len(workers) == 2
+    return workers
+
+
+@pytest.fixture(scope="module")
+def workers(night: Night, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    num_users = night.run.recorded_rows("user_index")
+    return one_epoch(night, num_users, tmp_path_factory.mktemp("epoch") / "workers.json")
+
+
+def test_each_positive_is_taken_exactly_once(
+    spark: SparkSession, night: Night, workers: list[dict[str, Any]]
+):
+    train = spark.read.parquet(night.run.table_uri("train"))
+    positives = sorted((row.user_index, row.item_index) for row in train.collect())
+    taken = sorted(tuple(pair) for worker in workers for pair in worker["taken"])
+    assert len(positives) > 5000
+    assert taken == positives
+
+
+def test_both_workers_take_steps_on_users_of_their_own(workers: list[dict[str, Any]]):
+    first, second = ({user for user, _ in worker["taken"]} for worker in workers)
+    assert first
+    assert second
+    assert {user % NUM_SHARDS % 2 for user in first} == {0}
+    assert {user % NUM_SHARDS % 2 for user in second} == {1}
+    assert workers[0]["num_steps"] == workers[1]["num_steps"] > 1
+
+
+def test_both_workers_end_with_the_same_shared_weights(workers: list[dict[str, Any]]):
+    assert workers[0]["shared"] == workers[1]["shared"]
+
+
+def test_each_worker_moves_the_rows_of_its_own_users_only(workers: list[dict[str, Any]]):
+    for worker in workers:
+        assert set(worker["moved_users"]) == {user for user, _ in worker["taken"]}
+
+
+def test_only_shared_gradients_and_figures_are_exchanged(
+    night: Night, workers: list[dict[str, Any]]
+):
+    """NeuMF with 8 factors and tower 64-32-16-8: 40 numbers an item, and the dense layers."""
+    num_items = night.run.recorded_rows("item_index")
+    dense = (64 * 32 + 32) + (32 * 16 + 16) + (16 * 8 + 8) + 8 + 8 + 1
+    steps = workers[0]["num_steps"]
+    for worker in workers:
+        assert worker["bytes_summed"] == {
+            "shared_gradients": steps * 4 * (40 * num_items + dense),
+            "totals": 2 * 8,
+        }
+
+
+def test_ten_times_the_users_are_exchanged_in_the_same_bytes(
+    night: Night, workers: list[dict[str, Any]], tmp_path: Path
+):
+    num_users = 10 * night.run.recorded_rows("user_index")
+    larger = one_epoch(night, num_users, tmp_path / "workers.json")
+    assert larger[0]["bytes_summed"] == workers[0]["bytes_summed"]
+
+
+def test_the_night_itself_exchanged_no_user_rows(night: Night):
+    manifest = files.read_json(f"{night.run.uri}/model/manifest.json")
+    assert manifest["num_workers"] == 2
+    assert set(manifest["bytes_summed"]) == {"shared_gradients", "totals", "rank_counts"}

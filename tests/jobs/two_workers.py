@@ -1,0 +1,81 @@
+"""Submitted by test_two_workers.py: one epoch on two Horovod workers, watched from inside.
+
+Arguments: the run's URI, its number of shards, the number of users to make room for, and the JSON
+file to write.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import horovod.spark
+from pyspark.sql import SparkSession
+
+
+def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, Any]:
+    """Trains one epoch and tells which positives were taken and what was exchanged."""
+    import horovod.torch as hvd
+    import torch
+
+    from ncf_spark.model.recommender import Architecture
+    from ncf_spark.storage import files
+    from ncf_spark.training import worker
+    from ncf_spark.training.distributed import Horovod
+    from ncf_spark.training.loop import LoopSettings
+    from ncf_spark.training.shards import UserShards
+
+    hvd.init()
+    torch.set_num_threads(1)
+    stored = files.read_json(f"{run_uri}/model/manifest.json")
+    task = worker.TrainingTask(
+        train_uri=f"{run_uri}/train",
+        holdout_uri=f"{run_uri}/holdout",
+        activity_uri=f"{run_uri}/item_activity",
+        model_uri="file:///nowhere",
+        num_users=num_users,
+        num_shards=num_shards,
+        architecture=Architecture.from_json(stored["architecture"]),
+        loop=LoopSettings(**{**stored["loop"], "epochs": 1, "batch_size": 200}),
+        max_retries=8,
+        ks=(10,),
+        evaluate_every=0,
+    )
+    communicator = Horovod()
+    shards = UserShards(num_users, num_shards, communicator.worker_rank, communicator.num_workers)
+    trainer = worker._build_trainer(task, shards, communicator, torch.device("cpu"))
+    owned = torch.cat([torch.from_numpy(shards.users_of(shard)) for shard, _ in shards.owned])
+    taken: list[tuple[int, int]] = []
+    step = trainer.train_step
+
+    def watched_step(users: torch.Tensor, items: torch.Tensor, size: int) -> tuple[float, int]:
+        taken.extend(zip(owned[users].tolist(), items.tolist(), strict=True))
+        return step(users, items, size)
+
+    trainer.train_step = watched_step  # type: ignore[method-assign]
+    before = trainer.model.user_vectors.detach().clone()
+    trainer.train_epoch(1)
+    shared = torch.cat([p.detach().flatten() for p in trainer.model.shared_parameters()])
+    moved = (trainer.model.user_vectors.detach() != before).any(dim=1)
+    return {
+        "taken": taken,
+        "num_steps": trainer.num_steps,
+        "shared": shared.tolist(),
+        "moved_users": owned[moved].tolist(),
+        "bytes_summed": communicator.bytes_summed,
+    }
+
+
+def main() -> None:
+    run_uri, num_shards, num_users, output = sys.argv[1:]
+    spark = SparkSession.builder.getOrCreate()
+    arguments = (run_uri, int(num_shards), int(num_users))
+    workers = horovod.spark.run(watched_epoch, args=arguments, num_proc=2, use_gloo=True, verbose=0)
+    Path(output).write_text(json.dumps(workers))
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()
