@@ -213,7 +213,25 @@ def slot_column(name: str, rank: int) -> str:
 
 
 def with_features(schema: StructType, features: Sequence[str]) -> StructType:
-    """`schema` with a double column for each configured side feature."""
+    """`schema` with a double column for each configured side feature.
+
+    Raises:
+        SchemaError: when a feature is called like a column that it will stand beside, or has a dot.
+    """
+    beside = [
+        *CATALOGUE.names,
+        *ITEM_ACTIVITY.names,
+        "updated_at",
+        "recent_events",
+        "first_seen_at",
+    ]
+    # Spark takes Price and price for one column, and a.b for the field b of the column a.
+    refused = [name for name in features if name.lower() in beside or "." in name or "`" in name]
+    if refused:
+        raise SchemaError(
+            f"activity.features: {refused} cannot be used, being names of our own columns or "
+            "with a dot in them. Give these features other names in your catalogue."
+        )
     extra = [_column(name, DoubleType(), "side feature; missing is 0") for name in features]
     return StructType([*schema.fields, *extra])
 

@@ -48,4 +48,6 @@ def _text(name: str | None) -> Column:
 def _number(name: str | None) -> Column:
     if name is None:
         return F.lit(None).cast("double")
-    return F.expr(f"try_cast(`{name}` AS DOUBLE)")
+    number = F.expr(f"try_cast(`{name}` AS DOUBLE)")
+    # NaN, which pandas writes for "missing", sorts above infinity in Spark.
+    return F.when(F.abs(number) < F.lit(float("inf")), number)
