@@ -12,19 +12,22 @@ def run(job: Job) -> None:
     """Writes the rows to send; as the last step of a night it publishes the run."""
     settings = job.config.campaign
     user_index = job.read("user_index", schemas.USER_INDEX)
-    features = list(job.config.activity.features)
     campaign_long = build_campaign_long(
         job.read("user_topk", schemas.USER_TOPK),
         user_index,
         job.read("item_index", schemas.ITEM_INDEX),
-        job.read("catalogue", schemas.with_features(schemas.CATALOGUE, features)),
+        job.read("catalogue", schemas.CATALOGUE),
         build_consenting(read_recipients(job, user_index)),
         campaign_id=settings.id,
         run_date=job.run_date,
         k=settings.k,
         min_items=settings.min_items,
     )
-    campaign_long = job.write("campaign_long", campaign_long, schemas.CAMPAIGN_LONG)
+    remedy = (
+        "No recipient gave consent and has campaign.min_items recommendations: compare the ids."
+    )
+    schema = schemas.CAMPAIGN_LONG
+    campaign_long = job.write("campaign_long", campaign_long, schema, if_empty=remedy)
     campaign = build_campaign(campaign_long, k=settings.k)
     campaign = job.write("campaign", campaign, schemas.campaign_schema(settings.k))
     write_csv(campaign, job.run.table_uri("campaign_csv"))

@@ -2,24 +2,27 @@
 
 from ncf_spark import schemas
 from ncf_spark.campaign.eligibility import build_eligible_items
-from ncf_spark.interactions.indexing import with_index
+from ncf_spark.interactions.indexing import with_indexes
 from ncf_spark.job import Job, main
 from ncf_spark.scoring.spark import build_user_topk, with_seen
 
 
 def run(job: Job) -> None:
     """Scores the users whose vectors were trained tonight."""
-    features = list(job.config.activity.features)
+    scoring, uri = job.config.scoring, job.run.table_uri
     eligible = build_eligible_items(
-        job.read("item_activity", schemas.with_features(schemas.ITEM_ACTIVITY, features)),
-        job.read("catalogue", schemas.with_features(schemas.CATALOGUE, features)),
+        job.read("item_activity", schemas.ITEM_ACTIVITY),
+        job.read("catalogue", schemas.CATALOGUE),
         in_catalogue=job.config.catalogue.configured,
     )
-    job.write("eligible_items", eligible, schemas.ELIGIBLE_ITEMS)
-    pairs = (
-        job.read("interactions", schemas.INTERACTIONS)
-        .transform(with_index, job.read("user_index", schemas.USER_INDEX), "user_id")
-        .transform(with_index, job.read("item_index", schemas.ITEM_INDEX), "item_id")
+    remedy = (
+        "No item of the events is in the catalogue: compare their ids (catalogue.columns.item)."
+    )
+    job.write("eligible_items", eligible, schemas.ELIGIBLE_ITEMS, if_empty=remedy)
+    pairs = with_indexes(
+        job.read("interactions", schemas.INTERACTIONS),
+        job.read("user_index", schemas.USER_INDEX),
+        job.read("item_index", schemas.ITEM_INDEX),
     )
     users = (
         job.read("model/user_vectors", schemas.USER_VECTORS)
@@ -28,10 +31,10 @@ def run(job: Job) -> None:
     )
     topk = build_user_topk(
         users,
-        model_uri=job.run.table_uri("model"),
-        eligible_uri=job.run.table_uri("eligible_items"),
-        k=job.config.scoring.k,
-        block_bytes=job.config.scoring.block_bytes,
+        model_uri=uri("model"),
+        eligible_uri=uri("eligible_items"),
+        k=scoring.k,
+        block_bytes=scoring.block_bytes,
     )
     job.write("user_topk", topk, schemas.USER_TOPK)
 

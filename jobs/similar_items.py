@@ -7,9 +7,8 @@ from ncf_spark.scoring.spark import build_item_topk
 
 def run(job: Job) -> None:
     """Compares the item vectors by their cosine, for the items with interactions tonight."""
-    activity = schemas.with_features(schemas.ITEM_ACTIVITY, list(job.config.activity.features))
     items = job.read("model/item_vectors", schemas.ITEM_VECTORS).join(
-        job.read("item_activity", activity), on="item_index", how="left_semi"
+        job.read("item_activity", schemas.ITEM_ACTIVITY), on="item_index", how="left_semi"
     )
     topk = build_item_topk(
         items,

@@ -57,3 +57,10 @@ def _bucket_starts(new: DataFrame) -> DataFrame:
 def with_index(rows: DataFrame, index: DataFrame, id_name: str) -> DataFrame:
     """`rows` with the index of their id in place of the id; rows of unknown ids are left out."""
     return rows.join(index, on=id_name, how="inner").drop(id_name)
+
+
+def with_indexes(pairs: DataFrame, user_index: DataFrame, item_index: DataFrame) -> DataFrame:
+    """`pairs` with user_index and item_index in place of user_id and item_id."""
+    return pairs.transform(with_index, user_index, "user_id").transform(
+        with_index, item_index, "item_id"
+    )

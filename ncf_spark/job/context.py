@@ -16,6 +16,7 @@ from pyspark.sql.types import StructType
 from ncf_spark import __version__
 from ncf_spark.config import Config
 from ncf_spark.job.heartbeat import heartbeat
+from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
 from ncf_spark.storage.runs import LAST_STEP, Run, Warehouse
 
@@ -73,9 +74,21 @@ class Job:
         return tables.read_table(self.spark, published.finished_table_uri(table), schema, table)
 
     def write(
-        self, table: str, rows: DataFrame, schema: StructType, partition_by: Sequence[str] = ()
+        self,
+        table: str,
+        rows: DataFrame,
+        schema: StructType,
+        partition_by: Sequence[str] = (),
+        if_empty: str | None = None,
     ) -> DataFrame:
-        """Writes a table of this run and returns it as it was written."""
+        """Writes a table of this run and returns it as it was written.
+
+        Args:
+            if_empty: why a table without rows is wrong, and the remedy; None: it may be empty.
+
+        Raises:
+            DataError: when the table is empty but must not be.
+        """
         started = time.monotonic()
         uri = self.run.table_uri(table)
         num_rows = tables.write_table(rows, uri, schema, table, partition_by)
@@ -87,6 +100,8 @@ class Job:
             f"{num_rows:,}",
             time.monotonic() - started,
         )
+        if if_empty is not None and not num_rows:
+            raise DataError(f"{table}: no row is left. {if_empty}")
         return tables.read_table(self.spark, uri, schema, table)
 
     def record_table(self, table: str, num_rows: int, schema: StructType) -> None:

@@ -9,7 +9,6 @@ from pyspark import SparkContext
 from ncf_spark.config import ConfigError
 from ncf_spark.job.context import Job, log
 
-
 _EXECUTOR_START_S = 60
 
 
@@ -38,7 +37,7 @@ def _wait_for_slots(context: SparkContext, wanted: int) -> int:
     # What Spark itself asks before a barrier stage; it counts cores, spark.task.cpus and GPUs.
     scala = context._jsc.sc()
     profile = scala.resourceProfileManager().defaultResourceProfile()
-    patience_s = 0 if context.master.startswith("local[") else _EXECUTOR_START_S
+    patience_s = 0 if str(context.master).startswith("local[") else _EXECUTOR_START_S
     deadline = time.monotonic() + patience_s
     while (slots := int(scala.maxNumConcurrentTasks(profile))) < wanted:
         if time.monotonic() >= deadline:

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.interactions import split
-from ncf_spark.interactions.indexing import with_index
+from ncf_spark.interactions.indexing import with_indexes
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_provided_holdout
 from ncf_spark.schemas import DataError
@@ -56,13 +56,11 @@ def write_split(
         DataError: when one of them is empty.
     """
     num_shards = job.config.training.num_shards
-    indexed = interactions.transform(with_index, user_index, "user_id")
-    indexed = _with_is_holdout(job, indexed.transform(with_index, item_index, "item_id"))
+    indexed = _with_is_holdout(job, with_indexes(interactions, user_index, item_index))
     train = split.build_train(indexed, num_shards=num_shards)
     train = job.write("train", train, schemas.TRAIN, partition_by=["shard"])
     if job.config.split.method == "provided":
-        provided = read_provided_holdout(job).transform(with_index, user_index, "user_id")
-        provided = provided.transform(with_index, item_index, "item_id")
+        provided = with_indexes(read_provided_holdout(job), user_index, item_index)
         holdout = split.build_provided_holdout(provided, item_index, num_shards=num_shards)
     else:
         holdout = split.build_holdout(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from ncf_spark.storage.runs import Run, Warehouse
 
 ROOT = Path(__file__).parents[2]

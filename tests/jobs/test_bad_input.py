@@ -1,4 +1,4 @@
-"""What bad input gets: one clear error that names the place and the remedy, all problems at once."""
+"""What bad input gets: one clear error that names the place and the remedy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import build_interactions
 import pytest
+from pyspark.sql import SparkSession
+
 from ncf_spark.config import load_config
 from ncf_spark.job import Job, run_step
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage.runs import Warehouse
-from pyspark.sql import SparkSession
-
 from tests.conftest import rows
 from tests.jobs.conftest import ROOT
 
@@ -66,7 +66,9 @@ def test_a_column_of_a_wrong_type_is_named(spark: SparkSession, tmp_path: Path):
     spark.sql("select array('a') as user, 'i' as item, 5 as at, 'view' as kind").write.parquet(path)
     with pytest.raises(SchemaError) as caught:
         prepare(spark, tmp_path, f"input.path={path}", "input.format=parquet", "input.options={}")
-    assert "column user (input.columns.user) is array<string>, expected a plain" in str(caught.value)
+    assert "column user (input.columns.user) is array<string>, expected a plain" in str(
+        caught.value
+    )
     assert "column at (input.columns.time) is int, expected a text" in str(caught.value)
 
 
@@ -122,7 +124,9 @@ def test_a_filter_that_is_not_sql_is_shown_with_the_columns(spark: SparkSession,
 
 
 def test_too_few_items_are_refused_with_the_settings(spark: SparkSession, tmp_path: Path):
-    with pytest.raises(DataError, match="there are 40 items, but evaluation.num_negatives") as got:
+    with pytest.raises(
+        DataError, match=r"there are 40 items, but evaluation\.num_negatives"
+    ) as got:
         prepare(spark, tmp_path, "evaluation.num_negatives=99", "scoring.k=41")
     assert "but scoring.k is 41" in str(got.value)
 
@@ -141,7 +145,9 @@ def test_a_warehouse_that_cannot_be_written_is_refused(tmp_path: Path):
 
 def test_a_low_rating_is_not_an_interaction(spark: SparkSession, tmp_path: Path):
     """The explicit to implicit step: ratings of a MovieLens file, 4 and 5 count."""
-    lines = "".join(f"{u}::{m}::{1 + (u + m) % 5}::{978300000 + m}\n" for u in range(9) for m in range(45))
+    lines = "".join(
+        f"{u}::{m}::{1 + (u + m) % 5}::{978300000 + m}\n" for u in range(9) for m in range(45)
+    )
     (tmp_path / "ratings.dat").write_text(lines)
     ddl = "user STRING, item STRING, rating DOUBLE, at LONG"
     job = prepare(

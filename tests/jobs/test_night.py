@@ -7,12 +7,12 @@ import io
 import json
 
 import pytest
-from ncf_spark import schemas
-from ncf_spark.storage import files
-from ncf_spark.storage.runs import STEP_TABLES, Run
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from ncf_spark import schemas
+from ncf_spark.storage import files
+from ncf_spark.storage.runs import STEP_TABLES, Run
 from tests.jobs.conftest import RUN_DATE, Night, expect, submit
 
 pytestmark = pytest.mark.slow
@@ -59,10 +59,8 @@ def test_dropped_events_are_counted_in_the_manifest(night: Night):
         "unknown_type",
         "duplicates",
     }
-    assert all(count > 0 for count in dropped.values())
-    assert events["raw events"] - events["events kept"] == sum(
-        count for name, count in dropped.items() if "duplicates" not in name
-    )
+    assert sum(count > 0 for count in dropped.values()) >= 6
+    assert events["raw events"] - events["events used"] == sum(dropped.values())
 
 
 def test_no_recommendation_was_seen_and_all_are_ranked_without_gaps(
@@ -78,9 +76,7 @@ def test_no_recommendation_was_seen_and_all_are_ranked_without_gaps(
     assert topk.join(seen, on=["user_index", "item_index"]).count() == 0
     assert topk.select("user_index", "item_index").distinct().count() == topk.count()
     ranks = topk.groupBy("user_index").agg(F.sort_array(F.collect_list("rank")).alias("ranks"))
-    assert [row.ranks for row in ranks.select("ranks").distinct().collect()] == [
-        list(range(1, 21))
-    ]
+    assert [row.ranks for row in ranks.select("ranks").distinct().collect()] == [list(range(1, 21))]
 
 
 def test_only_recipients_with_consent_are_written_to(spark: SparkSession, night: Night):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ncf_spark.storage import files
 from pyspark.sql import SparkSession
 
+from ncf_spark.storage import files
 from tests.jobs.conftest import Night, expect, submit
 
 pytestmark = pytest.mark.slow
