@@ -13,7 +13,7 @@ def run(job: Job) -> None:
     features = list(job.config.activity.features)
     job.write("catalogue", read_catalogue(job), schemas.with_features(schemas.CATALOGUE, features))
     indexes = {}
-    for side, schema in (("user", schemas.USER_INDEX), ("item", schemas.ITEM_INDEX)):
+    for side, schema in schemas.INDEXES.items():
         ids = interactions.select(f"{side}_id").union(held_out_ids(job, f"{side}_id"))
         published = job.read_published(f"{side}_index", schema)
         index = append_index(ids, published, f"{side}_id", f"{side}_index")

@@ -10,24 +10,18 @@ from ncf_spark.scoring.spark import build_user_topk, with_seen
 def run(job: Job) -> None:
     """Scores the users whose vectors were trained tonight."""
     scoring, uri = job.config.scoring, job.run.table_uri
-    eligible = build_eligible_items(
-        job.read("item_activity", schemas.ITEM_ACTIVITY),
-        job.read("catalogue", schemas.CATALOGUE),
-        in_catalogue=job.config.catalogue.configured,
-    )
-    remedy = (
-        "No item of the events is in the catalogue: compare their ids (catalogue.columns.item)."
-    )
+    activity = job.read("item_activity", schemas.ITEM_ACTIVITY)
+    catalogue = job.read("catalogue", schemas.CATALOGUE)
+    listed = job.config.catalogue.configured
+    eligible = build_eligible_items(activity, catalogue, in_catalogue=listed)
+    remedy = "No item of the events is in the catalogue: compare their ids."
     job.write("eligible_items", eligible, schemas.ELIGIBLE_ITEMS, if_empty=remedy)
-    pairs = with_indexes(
-        job.read("interactions", schemas.INTERACTIONS),
-        job.read("user_index", schemas.USER_INDEX),
-        job.read("item_index", schemas.ITEM_INDEX),
-    )
+    interactions = job.read("interactions", schemas.INTERACTIONS)
+    indexes = [job.read(f"{s}_index", schemas.INDEXES[s]) for s in ("user", "item")]
     users = (
         job.read("model/user_vectors", schemas.USER_VECTORS)
         .join(job.read("train", schemas.TRAIN), on="user_index", how="left_semi")
-        .transform(with_seen, pairs)
+        .transform(with_seen, with_indexes(interactions, *indexes))
     )
     topk = build_user_topk(
         users,

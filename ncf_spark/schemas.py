@@ -59,6 +59,8 @@ USER_INDEX = StructType([_USER_ID, _USER_INDEX])
 # Grain: item_id. Append-only across nights.
 ITEM_INDEX = StructType([_ITEM_ID, _ITEM_INDEX])
 
+INDEXES = {"user": USER_INDEX, "item": ITEM_INDEX}
+
 # Grain: item_id, the items of the customer's catalogue.
 CATALOGUE = StructType(
     [

@@ -19,8 +19,7 @@ from ncf_spark.storage import tables
 def held_out_ids(job: Job, id_name: str) -> DataFrame:
     """Ids that occur only in a provided test set; none for the other splits."""
     if job.config.split.method != "provided":
-        schema = schemas.USER_INDEX if id_name == "user_id" else schemas.ITEM_INDEX
-        return tables.empty_table(job.spark, schema).select(id_name)
+        return tables.empty_table(job.spark, schemas.INTERACTIONS).select(id_name)
     provided = read_provided_holdout(job)
     ids = provided.select(id_name)
     if id_name == "item_id":
