@@ -11,7 +11,7 @@ from ncf_spark.job.context import Job
 def print_summary(job: Job) -> None:
     """Prints where the tables are, the model beside popularity, and the campaign's first rows.
 
-    E-mail addresses are not shown.
+    Neither addresses nor user ids are shown: this ends in a log.
     """
     print(f"\nPublished: {job.run.uri}")
     for table in ("campaign", "campaign_long", "campaign_csv", "user_topk", "item_topk", "metrics"):
@@ -27,4 +27,4 @@ def print_summary(job: Job) -> None:
         for name in ("item_id", "title")
     ]
     print("First rows of the campaign table (3 slots of each):")
-    campaign.orderBy("user_id").select("user_id", "arm", *slots).show(5, 32)
+    campaign.orderBy("user_id").select("country", "arm", *slots).show(5, 32)

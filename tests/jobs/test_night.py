@@ -44,8 +44,9 @@ def test_the_night_ends_with_tables_metrics_and_first_rows(night: Night):
     assert "epoch 2/2, loss 0." in night.output
 
 
-def test_no_address_is_printed(night: Night):
+def test_neither_addresses_nor_users_are_printed(night: Night):
     assert "@mail.example" not in night.output
+    assert "u000" not in night.output
 
 
 def test_dropped_events_are_counted_in_the_manifest(night: Night):
