@@ -1,0 +1,133 @@
+"""What no transform may do to a table that grows: sort it in one task, or send it to Python."""
+
+import inspect
+import re
+from datetime import date, datetime, timezone
+
+import pytest
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from ncf_spark import schemas
+from ncf_spark.interactions import (
+    activity,
+    catalogue,
+    events,
+    generated,
+    indexing,
+    popularity,
+    split,
+)
+
+MODULES = (activity, catalogue, events, generated, indexing, popularity, split)
+MIDNIGHT = datetime(2026, 11, 24, tzinfo=timezone.utc)
+
+
+def faults(table: DataFrame) -> list[str]:
+    """Lines of the optimised plan with a window that has no partition, or with Python in them."""
+    plan = table._jdf.queryExecution().optimizedPlan().toString()
+    found = []
+    for line in (line.lstrip(" :+-") for line in plan.splitlines()):
+        # Window [functions], [partition], [order]: without a partition the order comes first.
+        parts = re.findall(r"\], \[([^\]]*)\]", line)
+        unpartitioned = not parts or re.search(r" (ASC|DESC) NULLS ", parts[0])
+        if re.match(r"Window \[", line) and unpartitioned:
+            found.append(line)
+        if re.search(r"Python|pythonUDF|MapIn|FlatMapGroups", line):
+            found.append(line)
+    return found
+
+
+@pytest.fixture(scope="module")
+def plans(spark) -> dict[str, DataFrame]:
+    """Each public transform of interactions/, applied to empty tables as they are stored."""
+
+    def empty(schema):
+        return spark.createDataFrame(spark.sparkContext.emptyRDD(), schema)
+
+    raw = empty("user string, item string, ts string, kind string, value string")
+    names = {"user": "user", "item": "item", "time": "ts", "type": "kind", "value": "value"}
+    built = events.build_events(raw, names, "timestamp", {"buy": 1.0}, 4.0, None, None, MIDNIGHT)
+    pairs = events.build_pairs(built, drop_duplicates=True)
+    kept = events.filter_kept(pairs)
+    users, items = empty(schemas.USER_INDEX), empty(schemas.ITEM_INDEX)
+    appended = indexing.append_index(kept.select("user_id"), users, "user_id", "user_index")
+    indexed = indexing.with_indexes(kept, users, items)
+    held_out = split.with_last_event_held_out(indexed, seed=1)
+    train = split.build_train(held_out, num_shards=4)
+    provided = empty("user_index int, item_index int, negatives array<string>")
+    counts = activity.build_item_counts(kept, ends_at=MIDNIGHT, half_life_days=30.0)
+    scored = activity.with_activity(counts, {"num_users": 1.0})
+    new = activity.with_is_new(scored, run_date=date(2026, 11, 23), new_item_days=14)
+    mixture = {"low_activity": 0.2, "uniform": 0.8, "popularity": 0.1}
+    columns = dict.fromkeys(("title", "category", "price", "url", "image_url", "updated_at"))
+    made = generated.build_events(
+        spark.range(9), num_users=3, num_items=3, num_categories=1, days=9, ends_at=MIDNIGHT, seed=1
+    )
+    return {
+        "events.build_events": built,
+        "events.build_pairs": pairs,
+        "events.filter_kept": kept,
+        "events.filter_min_counts": events.filter_min_counts(
+            kept, min_user_items=2, min_item_users=2
+        ),
+        "indexing.append_index": appended,
+        "indexing.with_index": indexing.with_index(kept, users, "user_id"),
+        "indexing.with_indexes": indexed,
+        "split.with_last_event_held_out": held_out,
+        "split.with_recent_held_out": split.with_recent_held_out(indexed, cutoff_at=MIDNIGHT),
+        "split.build_train": train,
+        "split.build_holdout": split.build_holdout(
+            held_out, num_items=9, num_negatives=2, num_shards=4, seed=1
+        ),
+        "split.build_provided_holdout": split.build_provided_holdout(provided, items, num_shards=4),
+        "activity.build_item_counts": counts,
+        "activity.with_activity": scored,
+        "activity.with_is_new": new,
+        "activity.with_negative_probability": activity.with_negative_probability(new, **mixture),
+        "catalogue.build_catalogue": catalogue.build_catalogue(
+            raw, {**columns, "item": "item"}, []
+        ),
+        "popularity.build_item_popularity": popularity.build_item_popularity(train, items),
+        "generated.build_events": made,
+        "generated.with_mess": generated.with_mess(made, share=0.1, seed=1),
+        "generated.build_items": generated.build_items(
+            spark.range(9), num_items=9, num_categories=1, seed=1
+        ),
+        "generated.build_recipients": generated.build_recipients(spark.range(9), seed=1),
+    }
+
+
+def test_no_transform_has_a_window_without_partition_or_python_in_its_plan(plans):
+    assert {name: faults(plan) for name, plan in plans.items() if faults(plan)} == {}
+
+
+def test_every_transform_is_among_the_plans(plans):
+    public = {
+        f"{module.__name__.rsplit('.', 1)[-1]}.{name}"
+        for module in MODULES
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
+        and inspect.signature(function).return_annotation == DataFrame.__name__
+        and not name.startswith("_")
+    }
+    assert public == set(plans)
+
+
+FAULTY = {
+    "an order and no partition": lambda: F.row_number().over(Window.orderBy("n")),
+    "neither": lambda: F.count("n").over(Window.partitionBy()),
+    "a UDF": lambda: F.udf(lambda n: n, "int")("n"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_the_check_finds_what_it_looks_for(spark, fault):
+    numbers = spark.range(3).select(F.col("id").alias("n"))
+    assert len(faults(numbers.select("n", FAULTY[fault]()))) > 0
+
+
+def test_the_check_lets_windows_with_a_partition_pass(spark):
+    numbers = spark.range(3).select(F.col("id").alias("n"))
+    assert faults(numbers.select(F.count("n").over(Window.partitionBy("n")))) == []
+    assert faults(numbers.select(F.row_number().over(Window.partitionBy("n").orderBy("n")))) == []

@@ -1,0 +1,171 @@
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ncf_spark.interactions import split
+from tests.conftest import at, rows
+
+INDEXED = "user_index int, item_index int, first_event_at timestamp, last_event_at timestamp"
+
+
+def pairs(spark, *days: tuple[int, int, int, int]):
+    """(user_index, item_index, first day, last day of November)."""
+    return spark.createDataFrame(
+        [(u, i, at(f"2026-11-{f:02}"), at(f"2026-11-{n:02}")) for u, i, f, n in days], INDEXED
+    )
+
+
+# --- leave one out ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_users_last_pair_is_held_out_and_a_single_pair_is_not(spark, order):
+    days = [(0, 5, 1, 9), (0, 6, 3, 4), (0, 7, 8, 8), (1, 5, 1, 1), (2, 6, 1, 2), (2, 5, 1, 3)]
+    held_out = split.with_last_event_held_out(pairs(spark, *days[::order]), seed=20)
+    assert rows(held_out.where("is_holdout").select("user_index", "item_index")) == [(0, 5), (2, 5)]
+    assert held_out.count() == 6
+    assert held_out.columns == [
+        *INDEXED.replace(" int", "").replace(" timestamp", "").split(", "),
+        "is_holdout",
+    ]
+
+
+def test_ties_are_broken_the_same_way_whatever_the_order(spark):
+    days = [(user, item, 1, 1) for user in range(40) for item in range(3)]
+    found = [
+        rows(split.with_last_event_held_out(pairs(spark, *d), seed=20).where("is_holdout"))
+        for d in (days, days[::-1])
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) == 40
+    assert {row[1] for row in found[0]} == {0, 1, 2}  # not always the first item
+
+
+def test_pairs_without_times_come_before_those_with(spark):
+    table = [(0, 1, None, None), (0, 2, at("2026-11-01"), at("2026-11-01")), (0, 3, None, None)]
+    held_out = split.with_last_event_held_out(spark.createDataFrame(table, INDEXED), seed=20)
+    assert rows(held_out.where("is_holdout").select("item_index")) == [(2,)]
+
+
+PAIRS = st.dictionaries(
+    st.tuples(st.integers(0, 5), st.integers(0, 6)), st.integers(1, 9), max_size=30
+)
+
+
+@settings(max_examples=5)
+@given(last_day=PAIRS, seed=st.integers(0, 2**31 - 1))
+def test_exactly_one_pair_of_each_user_with_two_is_held_out_and_none_is_later(
+    spark, last_day, seed
+):
+    table = pairs(spark, *[(u, i, 1, day) for (u, i), day in last_day.items()])
+    held_out = split.with_last_event_held_out(table, seed=seed).where("is_holdout").collect()
+    days = {user: [d for (u, _), d in last_day.items() if u == user] for user, _ in last_day}
+    assert sorted(row.user_index for row in held_out) == sorted(
+        user for user in days if len(days[user]) > 1
+    )
+    for row in held_out:
+        assert row.last_event_at.day == max(days[row.user_index])
+
+
+# --- temporal -----------------------------------------------------------------------------------
+
+
+def test_pairs_first_seen_at_the_cutoff_or_later_are_held_out(spark):
+    days = [(0, 5, 16, 20), (0, 6, 17, 17), (1, 5, 23, 23)]
+    cutoff_at = datetime(2026, 11, 17, tzinfo=timezone.utc)
+    held_out = split.with_recent_held_out(pairs(spark, *days), cutoff_at=cutoff_at)
+    assert rows(held_out.select("user_index", "item_index", "is_holdout")) == [
+        (0, 5, False),
+        (0, 6, True),
+        (1, 5, True),
+    ]
+
+
+# --- train --------------------------------------------------------------------------------------
+
+SPLIT = "user_index int, item_index int, is_holdout boolean"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_train_is_what_is_not_held_out_with_the_users_shard(spark, order):
+    table = [(0, 5, False), (0, 6, True), (3, 5, False), (4, 7, False), (7, 1, False)]
+    train = split.build_train(spark.createDataFrame(table[::order], SPLIT), num_shards=4)
+    assert train.columns == ["user_index", "item_index", "shard"]
+    assert rows(train) == [(0, 5, 0), (3, 5, 3), (4, 7, 0), (7, 1, 3)]
+
+
+def test_a_shard_lies_in_one_partition_sorted_by_user_and_item(spark):
+    table = [(user, item, False) for item in (2, 9, 4) for user in range(12, -1, -1)]
+    train = split.build_train(spark.createDataFrame(table, SPLIT), num_shards=3)
+    partitions = [[tuple(row) for row in part] for part in train.rdd.glom().collect()]
+    assert [part for part in partitions if part != sorted(part, key=lambda r: (r[2], *r))] == []
+    assert sorted(shard for part in partitions for shard in {row[2] for row in part}) == [0, 1, 2]
+
+
+# --- holdout ------------------------------------------------------------------------------------
+
+
+def build_holdout(table, **settings):
+    defaults = {"num_items": 50, "num_negatives": 10, "num_shards": 4, "seed": 20}
+    return split.build_holdout(table, **{**defaults, **settings})
+
+
+def test_a_held_out_pair_has_its_shard_and_different_negatives_in_range(spark):
+    table = spark.createDataFrame([(5, 1, False), (5, 2, True), (6, 3, False)], SPLIT)
+    (row,) = build_holdout(table).collect()
+    assert (row.user_index, row.item_index, row.shard) == (5, 2, 1)
+    assert len(set(row.negatives)) == 10
+    assert all(0 <= item < 50 for item in row.negatives)
+
+
+def test_a_rerun_and_a_shuffle_draw_the_same_and_another_seed_does_not(spark):
+    table = [(user, item, item == user) for user in range(6) for item in range(6)]
+    one = rows(build_holdout(spark.createDataFrame(table, SPLIT)))
+    assert rows(build_holdout(spark.createDataFrame(table[::-1], SPLIT).repartition(3))) == one
+    assert rows(build_holdout(spark.createDataFrame(table, SPLIT), seed=21)) != one
+
+
+def test_who_knows_nearly_all_items_gets_the_few_negatives_that_are_left(spark):
+    table = [(0, item, item == 3) for item in range(8)]
+    (row,) = build_holdout(spark.createDataFrame(table, SPLIT), num_items=10).collect()
+    assert sorted(row.negatives) == [8, 9]
+
+
+def test_nothing_held_out_is_an_empty_holdout(spark):
+    table = spark.createDataFrame([(0, 1, False)], SPLIT)
+    assert build_holdout(table).collect() == []
+    assert build_holdout(table.where("false")).collect() == []
+
+
+@settings(max_examples=4)
+@given(
+    known=st.dictionaries(
+        st.integers(0, 4), st.sets(st.integers(0, 29), min_size=1, max_size=12), min_size=1
+    ),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_negatives_are_never_the_users_own_items(spark, known, seed):
+    table = [(user, item, item == min(items)) for user, items in known.items() for item in items]
+    found = build_holdout(spark.createDataFrame(table, SPLIT), num_items=30, seed=seed).collect()
+    assert {(row.user_index, row.item_index) for row in found} == {
+        (user, min(items)) for user, items in known.items()
+    }
+    for row in found:
+        assert len(row.negatives) == len(set(row.negatives)) == 10
+        assert not set(row.negatives) & known[row.user_index]
+
+
+# --- a provided test set ------------------------------------------------------------------------
+
+
+def test_given_negatives_are_numbered_in_their_order(spark):
+    provided = [(0, 5, ["c", "a"]), (6, 5, ["b", "a", "c"])]
+    table = split.build_provided_holdout(
+        spark.createDataFrame(provided, "user_index int, item_index int, negatives array<string>"),
+        spark.createDataFrame([("a", 0), ("b", 1), ("c", 2)], "item_id string, item_index int"),
+        num_shards=4,
+    )
+    assert table.columns == ["user_index", "item_index", "negatives", "shard"]
+    assert rows(table) == [(0, 5, [2, 0], 0), (6, 5, [1, 0, 2], 2)]
