@@ -244,6 +244,16 @@ def test_a_step_on_two_parts_of_a_batch_is_a_step_on_the_whole(kind):
         assert of_parts[user] == pytest.approx(gradient, rel=1e-4, abs=1e-8)
 
 
+def test_a_step_does_not_start_from_the_last_ones_gradients():
+    settings, sampler = replace(SETTINGS, learning_rate=0.0), Chosen(torch.tensor([[5, 6, 7]] * 24))
+    trainer = build_trainer(Alone(), [(2, 4), (3, 9)], settings, sampler=sampler)
+    found = []
+    for _ in range(2):
+        trainer.train_step(trainer.users, trainer.items, 2)
+        found.append((trainer.shared.flat.tolist(), trainer.model.user_vectors.grad.tolist()))
+    assert found[0] == found[1]
+
+
 def assert_equal_shared(first: Trainer, second: Trainer) -> None:
     pairs = zip(first.model.shared_parameters(), second.model.shared_parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)

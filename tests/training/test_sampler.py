@@ -69,6 +69,15 @@ def test_the_ends_of_the_range_fall_on_items_with_probability(uniform, item, mon
     assert items.tolist() == [[item]]
 
 
+def test_a_draw_above_the_rounded_sum_is_the_last_item_with_probability(monkeypatch):
+    # Five times 0.3 over their sum add up to 1 - 2⁻⁵³.
+    monkeypatch.setattr(
+        torch, "rand", lambda n, **_: torch.full((n,), 1 - 2**-53, dtype=torch.double)
+    )
+    items, _ = sampler([0.3] * 5 + [0.0]).draw(torch.tensor([0]), 1)
+    assert items.tolist() == [[4]]
+
+
 def test_a_user_who_has_everything_is_reported():
     has_all = [(1, item) for item in range(NUM_ITEMS)]
     items, unresolved = sampler([1.0] * NUM_ITEMS, has_all).draw(torch.tensor([0, 1, 0]), 2)

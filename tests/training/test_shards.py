@@ -61,6 +61,6 @@ def test_no_users_have_no_rows():
     assert UserShards(10, 4, 1, 2).rows_of(np.empty(0, np.int32)).tolist() == []
 
 
-def test_large_indexes_of_32_bits_do_not_overflow():
-    users = np.array([2_000_000_000], np.int32)
-    assert UserShards(2_000_000_001, 2, 0, 1).rows_of(users).tolist() == [1_000_000_000]
+def test_an_index_that_float32_cannot_hold_keeps_its_row():
+    users = np.array([33_554_434], np.int32)  # 2 · (2²⁴ + 1)
+    assert UserShards(33_554_435, 2, 0, 1).rows_of(users).tolist() == [16_777_217]

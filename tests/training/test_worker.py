@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ncf_spark.model.recommender import Architecture, Recommender
+from ncf_spark.model.recommender import Architecture, Recommender, initialise_users
 from ncf_spark.model.store import load_model
 from ncf_spark.storage import arrays
 from ncf_spark.training.communicator import Alone, Communicator
@@ -89,6 +89,18 @@ def test_workers_together_write_one_whole_model(task, num_workers):
     stored = load_model(task.model_uri)
     assert stored.model.item_vectors.shape == (NUM_ITEMS, 4)
     assert stored.manifest["num_workers"] == num_workers
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_each_users_vector_is_stored_under_its_index(task, num_workers):
+    # Without learning, a user keeps the vector that it starts with.
+    on_workers(replace(task, loop=replace(task.loop, learning_rate=0.0)), num_workers)
+    _, vectors = arrays.read_vectors(f"{task.model_uri}/user_vectors", "user_index")
+    for shard in range(NUM_SHARDS):
+        users = list(range(shard, NUM_USERS, NUM_SHARDS))
+        model = Recommender(task.architecture, len(users))
+        initialise_users(model, task.architecture, [(shard, len(users))], NUM_USERS, seed=5)
+        assert vectors[users].tolist() == model.user_vectors.tolist()
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
