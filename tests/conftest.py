@@ -28,8 +28,11 @@ SESSION = {
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    # Tiny queries: the first compiler is enough, and more tasks only cost time.
+    # Tiny queries: compiling and replanning them takes longer than running them (by a third). The
+    # tests that run spark-submit have Spark's defaults.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
     # As in ncf_spark.job.shell.
     "spark.sql.session.timeZone": "UTC",
