@@ -168,6 +168,8 @@ def _time(raw: DataFrame, name: str | None, time_format: str) -> Column:
 
 
 _EPOCH_UNITS = {"epoch_seconds": 1.0, "epoch_millis": 1000.0}
+# Values of input.time_format that are not patterns.
+TIME_FORMATS = ("timestamp", *_EPOCH_UNITS)
 _YEAR_9999 = 253402300799
 
 

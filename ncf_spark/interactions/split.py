@@ -39,6 +39,19 @@ def with_recent_held_out(indexed: DataFrame, *, cutoff_at: datetime) -> DataFram
     return indexed.withColumn("is_holdout", F.col("first_event_at") >= F.lit(cutoff_at))
 
 
+def with_provided_held_out(indexed: DataFrame, provided: DataFrame) -> DataFrame:
+    """`indexed` with `is_holdout`: true for the pairs of a provided test set, which it also gains.
+
+    A pair that stands in both is held out: the model must not learn what it is judged on.
+
+    Args:
+        provided: (user_index, item_index, …); pairs may repeat.
+    """
+    held_out = provided.select("user_index", "item_index", F.lit(True).alias("provided")).distinct()
+    joined = indexed.join(held_out, on=["user_index", "item_index"], how="full")
+    return joined.withColumn("is_holdout", F.coalesce("provided", F.lit(False))).drop("provided")
+
+
 def build_train(indexed: DataFrame, *, num_shards: int) -> DataFrame:
     """The pairs to learn from, in the order and layout that the workers read.
 

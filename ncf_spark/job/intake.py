@@ -108,6 +108,8 @@ def _read_events(job: Job) -> DataFrame:
     settings = job.config.input
     columns = settings.columns.model_dump()
     raw = _read(job, settings, "input", columns)
+    if settings.time_format not in events.TIME_FORMATS:
+        sources.check_time_format(job.spark, settings.time_format)
     window = settings.window_days
     return events.build_events(
         raw,

@@ -55,15 +55,16 @@ def write_split(
         DataError: when one of them is empty.
     """
     num_shards = job.config.training.num_shards
-    indexed = _with_is_holdout(job, with_indexes(interactions, user_index, item_index))
-    train = split.build_train(indexed, num_shards=num_shards)
+    indexed = with_indexes(interactions, user_index, item_index)
+    split_up = _with_is_holdout(job, indexed, user_index, item_index)
+    train = split.build_train(split_up, num_shards=num_shards)
     train = job.write("train", train, schemas.TRAIN, partition_by=["shard"])
-    if job.config.split.method == "provided":
+    if job.config.split.method == "provided" and job.config.split.holdout.columns.negatives:
         provided = with_indexes(read_provided_holdout(job), user_index, item_index)
         holdout = split.build_provided_holdout(provided, item_index, num_shards=num_shards)
     else:
         holdout = split.build_holdout(
-            indexed,
+            split_up,
             num_items=job.num_rows("item_index"),
             num_negatives=job.config.evaluation.num_negatives,
             num_shards=num_shards,
@@ -71,22 +72,26 @@ def write_split(
         )
     # Users without a train pair have no vector to rank with: counted, not judged.
     known = holdout.join(train, on="user_index", how="left_semi")
-    written = job.write("holdout", known, schemas.HOLDOUT, partition_by=["shard"])
+    known = job.write("holdout", known, schemas.HOLDOUT, partition_by=["shard"])
+    _check_split(job, known)
     if job.config.split.method != "leave_one_out":
-        job.note(
-            "holdout rows of users without train rows, left out", holdout.count() - written.count()
-        )
-    _check_split(job, written)
+        left_out = holdout.count() - job.num_rows("holdout")
+        job.note("holdout rows of users without train rows, left out", left_out)
+        in_neither = job.num_rows("interactions") - job.num_rows("train")
+        job.note("interactions kept from train", in_neither)
 
 
-def _with_is_holdout(job: Job, indexed: DataFrame) -> DataFrame:
+def _with_is_holdout(
+    job: Job, indexed: DataFrame, user_index: DataFrame, item_index: DataFrame
+) -> DataFrame:
     settings = job.config.split
     if settings.method == "leave_one_out":
         return split.with_last_event_held_out(indexed, seed=job.config.run.seed)
     if settings.method == "temporal":
         cutoff_at = job.ends_at - timedelta(days=settings.holdout_days)
         return split.with_recent_held_out(indexed, cutoff_at=cutoff_at)
-    return indexed.withColumn("is_holdout", F.lit(False))
+    provided = with_indexes(read_provided_holdout(job), user_index, item_index)
+    return split.with_provided_held_out(indexed, provided)
 
 
 def _check_split(job: Job, holdout: DataFrame) -> None:

@@ -85,8 +85,9 @@ def load_scorer(place: ScorerPlace) -> Scorer:
     if kind == "model":
         return ModelScorer(load_model(uri).model, block_bytes)
     table = arrays.read_columns(uri, ["item_index", "num_users"])
-    scores = torch.zeros(len(table["item_index"]))
-    scores[_integers(table["item_index"])] = _integers(table["num_users"]).float()
+    # Counts above 2^24 would tie as float32.
+    scores = torch.zeros(len(table["item_index"]), dtype=torch.float64)
+    scores[_integers(table["item_index"])] = _integers(table["num_users"]).double()
     return SameForAll(scores)
 
 

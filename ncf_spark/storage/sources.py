@@ -81,19 +81,37 @@ def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) ->
         raise SchemaError("\n".join(missing))
 
 
+def check_time_format(spark: SparkSession, pattern: str) -> None:
+    """Raises DataError when Spark does not know a pattern of times."""
+    try:
+        spark.range(1).select(F.date_format(F.timestamp_seconds("id"), pattern)).collect()
+    except (PySparkException, Py4JJavaError) as error:
+        raise DataError(
+            f"input.time_format: {pattern} is neither timestamp, epoch_seconds nor epoch_millis, "
+            f"nor a pattern that Spark knows. {first_line(error)}"
+        ) from None
+
+
 def describe_read_failure(error: BaseException) -> str | None:
-    """What to tell a person when a query failed over an input file; None if that is not why."""
+    """What to tell a person when a query failed over the input; None if that is not why."""
     text = str(error)
-    if not re.search(_UNREADABLE, text):
-        return None
-    found = re.search(r"(?:file|hdfs|s3a?|gs|abfss?):/[^\s,;'\"\]]+", text)
-    place = found.group(0).rstrip(".") if found else "an input file"
-    return f"{place}: cannot be read; it is damaged, cut short or of another format. Replace it."
+    if re.search(_UNREADABLE, text):
+        found = re.search(r"(?:file|hdfs|s3a?|gs|abfss?):/[^\s,;'\"\]]+", text)
+        place = found.group(0).rstrip(".") if found else "an input file"
+        return (
+            f"{place}: cannot be read; it is damaged, cut short or of another format. Replace it."
+        )
+    if found := re.search(r"\[CAST_INVALID_INPUT\] (.*?cannot be cast.*?malformed)", text):
+        return (
+            f"{found.group(1)}. A condition of the configuration (input.where, catalogue.where …) "
+            "asks for this; write try_cast(… AS …) there, which gives null instead."
+        )
+    return None
 
 
 _UNREADABLE = (
     r"FAILED_READ_FILE|CANNOT_READ_FILE|is not a Parquet file|MALFORMED_RECORD|"
-    r"Could not read footer|Unexpected end of ZLIB|CSVHeaderChecker|EOFException"
+    r"Could not read footer|Unexpected end of (?:ZLIB )?input stream|CSVHeaderChecker"
 )
 
 

@@ -82,6 +82,9 @@ class Trainer:
 
         Returns:
             epoch, loss (mean over samples), samples, seconds, unresolved (negatives left out).
+
+        Raises:
+            FloatingPointError: when the loss is not finite.
         """
         started = time.monotonic()
         self.model.train()
@@ -90,6 +93,10 @@ class Trainer:
             loss, unresolved = self.train_step(self.users[batch], self.items[batch], global_size)
             totals += torch.tensor([loss, unresolved], dtype=torch.float64)
         self.communicator.sum_(totals, "totals")
+        if not totals.isfinite().all():  # the same on every worker, so all stop together
+            raise FloatingPointError(
+                f"the loss is not finite after epoch {epoch}; lower training.learning_rate"
+            )
         samples = sum(self.worker_positives) * (1 + self.settings.num_negatives)
         return {
             "epoch": epoch,

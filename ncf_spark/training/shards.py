@@ -44,8 +44,9 @@ class UserShards:
             next_start += rows
         users = user_indexes.astype(np.int64)
         start = starts[users % self.num_shards]
-        if (start < 0).any():
-            raise ValueError(f"user {users[start < 0][0]} is not worker {self.worker_rank}'s")
+        foreign = (start < 0) | (users >= self.num_users)
+        if foreign.any():
+            raise ValueError(f"user {users[foreign][0]} is not worker {self.worker_rank}'s")
         return start + users // self.num_shards
 
     def users_of(self, shard: int) -> np.ndarray:

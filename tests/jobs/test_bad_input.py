@@ -14,6 +14,7 @@ from ncf_spark.config import load_config
 from ncf_spark.job import Job, run_step
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage.runs import Warehouse
+from ncf_spark.storage.sources import describe_read_failure
 from tests.conftest import rows
 from tests.jobs.conftest import ROOT
 
@@ -123,6 +124,23 @@ def test_a_filter_that_is_not_sql_is_shown_with_the_columns(spark: SparkSession,
         prepare(spark, tmp_path, "input.where=Quantity > 0")
 
 
+def test_a_value_that_a_filter_cannot_cast_is_shown(spark: SparkSession, tmp_path: Path):
+    if spark.version.startswith("3."):
+        pytest.skip("Spark 3 casts to null unless spark.sql.ansi.enabled is set")
+    with pytest.raises(Exception, match="CAST_INVALID_INPUT") as caught:
+        prepare(spark, tmp_path, "input.where=cast(item as int) > 0")
+    described = describe_read_failure(caught.value)
+    assert described is not None
+    assert "'i" in described
+    assert "cannot be cast" in described
+    assert "try_cast" in described
+
+
+def test_an_unknown_pattern_of_times_is_refused(spark: SparkSession, tmp_path: Path):
+    with pytest.raises(DataError, match=r"input\.time_format: epoch_second is neither"):
+        prepare(spark, tmp_path, "input.time_format=epoch_second")
+
+
 def test_too_few_items_are_refused_with_the_settings(spark: SparkSession, tmp_path: Path):
     with pytest.raises(
         DataError, match=r"there are 40 items, but evaluation\.num_negatives"
@@ -188,3 +206,23 @@ def test_ids_keep_their_numbers_over_nights(spark: SparkSession, tmp_path: Path)
     after = rows(spark.read.parquet(second.run.table_uri("user_index")))
     assert set(numbers) < set(after)
     assert ("a new one", 20) in after
+
+
+def test_a_provided_test_set_is_kept_from_train_and_gets_negatives(
+    spark: SparkSession, tmp_path: Path
+):
+    """u1 has i7; u2 has not i39. The first is in the events, the second is new."""
+    (tmp_path / "test.csv").write_text("user,item\nu1,i7\nu2,i39\nstranger,i1\n")
+    where = f"{{path: {tmp_path / 'test.csv'}, format: csv, options: {{header: 'true'}}, "
+    holdout = f"split.holdout={where} columns: {{user: user, item: item}}}}"
+    job = prepare(spark, tmp_path, "split.method=provided", holdout)
+    users, items, train, found = (
+        spark.read.parquet(job.run.table_uri(name))
+        for name in ("user_index", "item_index", "train", "holdout")
+    )
+    named = found.join(users, on="user_index").join(items, on="item_index")
+    assert rows(named.select("user_id", "item_id")) == [("u1", "i7"), ("u2", "i39")]
+    assert [len(row.negatives) for row in found.collect()] == [20, 20]
+    assert train.join(found, on=["user_index", "item_index"]).count() == 0
+    assert job.num_rows("train") == 239
+    assert job.notes["holdout rows of users without train rows, left out"] == 1
