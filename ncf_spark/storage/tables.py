@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from pyspark.errors import AnalysisException
@@ -86,12 +87,11 @@ def until_stable(
 
     Each round is written below `uri`, so that the query plan does not grow with the rounds.
     """
-    spark, num_rows, round_number = rows.sparkSession, -1, 0
-    while True:
-        round_uri = f"{uri}/round={round_number}"
-        left = write_table(rows, round_uri, rows.schema, f"round {round_number}")
-        kept = spark.read.parquet(round_uri)
+    num_rows = rows.count()
+    for round_number in itertools.count(1):
+        rows = staged(rows.transform(transform), f"{uri}/round={round_number}")
+        left = rows.count()
         if left == num_rows:
-            return kept
-        num_rows, round_number = left, round_number + 1
-        rows = kept.transform(transform)
+            break
+        num_rows = left
+    return rows

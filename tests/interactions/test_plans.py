@@ -76,6 +76,7 @@ def plans(spark) -> dict[str, DataFrame]:
         "indexing.with_indexes": indexed,
         "split.with_last_event_held_out": held_out,
         "split.with_recent_held_out": split.with_recent_held_out(indexed, cutoff_at=MIDNIGHT),
+        "split.with_provided_held_out": split.with_provided_held_out(indexed, train),
         "split.build_train": train,
         "split.build_holdout": split.build_holdout(
             held_out, num_items=9, num_negatives=2, num_shards=4, seed=1

@@ -18,7 +18,25 @@ ROOT = Path(__file__).parents[2]
 RUN_DATE = "2026-11-01"
 
 
-def submit(script: str, *arguments: str, conf: str = "local") -> subprocess.CompletedProcess[str]:
+# A tiny night takes as long as Spark takes to compile its queries: the first compiler is enough.
+FIRST_COMPILER = (
+    "--conf",
+    "spark.sql.codegen.wholeStage=false",
+    "--driver-java-options",
+    "-XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=conf/spark/log4j2.properties",
+)
+# For nights beside the first one, which shows that replanning does no harm.
+NO_REPLANNING = (
+    "--conf",
+    "spark.sql.adaptive.enabled=false",
+    "--conf",
+    "spark.sql.shuffle.partitions=2",
+)
+
+
+def submit(
+    script: str, *arguments: str, conf: str = "local", options: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """Runs a script by spark-submit from the root of the checkout, as the README says."""
     bin_folder = Path(sys.executable).parent
     environment = os.environ | {
@@ -28,7 +46,7 @@ def submit(script: str, *arguments: str, conf: str = "local") -> subprocess.Comp
     }
     command = [str(bin_folder / "spark-submit"), "--properties-file", f"conf/spark/{conf}.conf"]
     return subprocess.run(
-        [*command, script, *arguments],
+        [*command, *FIRST_COMPILER, *options, script, *arguments],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from ncf_spark import schemas
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import STEP_TABLES, Run
-from tests.jobs.conftest import RUN_DATE, Night, expect, submit
+from tests.jobs.conftest import NO_REPLANNING, RUN_DATE, Night, expect, submit
 
 pytestmark = pytest.mark.slow
 
@@ -132,8 +132,8 @@ def test_the_stored_model_is_judged_as_the_workers_judged_it(night: Night):
 def test_every_step_alone_writes_the_same_rows_again(spark: SparkSession, night: Night):
     """Another Spark master, an application a step, the same date: only the run's number differs."""
     for step in STEP_TABLES:
-        result = submit(f"jobs/{step}.py", "--config", night.config, "--run-date", RUN_DATE)
-        expect(result, 0)
+        arguments = ("--config", night.config, "--run-date", RUN_DATE)
+        expect(submit(f"jobs/{step}.py", *arguments, options=NO_REPLANNING), 0)
     first, second = (Run(f"{night.warehouse.uri}/runs/{RUN_DATE}.{n}") for n in (1, 2))
     assert night.run.name == second.name
     tables = [name for tables in STEP_TABLES.values() for name in tables if "." not in name]

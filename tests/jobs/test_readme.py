@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ncf_spark.storage.runs import STEP_TABLES, Warehouse
-from tests.jobs.conftest import ROOT, expect, submit
+from tests.jobs.conftest import NO_REPLANNING, ROOT, expect, submit
 
 README = (ROOT / "README.md").read_text()
 
@@ -53,7 +53,7 @@ def test_your_own_data_in_five_minutes(tmp_path: Path):
     arguments = command.replace("conf/my_shop.yaml", str(tmp_path / "my_shop.yaml")).split()
     assert arguments[:3] == ["spark-submit", "--properties-file", "conf/spark/local.conf"]
     quick = ("--set", "training.epochs=2")
-    output = expect(submit(*arguments[3:], *quick), 0)
+    output = expect(submit(*arguments[3:], *quick, options=NO_REPLANNING), 0)
     run = Warehouse(str(tmp_path / "warehouse")).published_run()
     assert run is not None
     assert run.name == "2026-11-01.1"

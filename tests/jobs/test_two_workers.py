@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,18 +16,21 @@ pytestmark = pytest.mark.slow
 NUM_SHARDS = 5
 
 
-def one_epoch(night: Night, num_users: int, output: Path) -> list[dict[str, Any]]:
-    arguments = (night.run.uri, str(NUM_SHARDS), str(num_users), str(output))
+@pytest.fixture(scope="module")
+def epochs(night: Night, tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]]]:
+    """What each worker of two tells of an epoch, with the night's users and with ten times these."""
+    output = tmp_path_factory.mktemp("epochs") / "workers.json"
+    num_users = night.run.recorded_rows("user_index")
+    arguments = (night.run.uri, str(NUM_SHARDS), str(output), str(num_users), str(10 * num_users))
     expect(submit("tests/jobs/two_workers.py", *arguments, conf="local-cluster"), 0)
-    workers: list[dict[str, Any]] = json.loads(output.read_text())
-    assert len(workers) == 2
-    return workers
+    epochs: list[list[dict[str, Any]]] = json.loads(output.read_text())
+    assert [len(workers) for workers in epochs] == [2, 2]
+    return epochs
 
 
 @pytest.fixture(scope="module")
-def workers(night: Night, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    num_users = night.run.recorded_rows("user_index")
-    return one_epoch(night, num_users, tmp_path_factory.mktemp("epoch") / "workers.json")
+def workers(epochs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return epochs[0]
 
 
 def test_each_positive_is_taken_exactly_once(
@@ -73,12 +75,9 @@ def test_only_shared_gradients_and_figures_are_exchanged(
         }
 
 
-def test_ten_times_the_users_are_exchanged_in_the_same_bytes(
-    night: Night, workers: list[dict[str, Any]], tmp_path: Path
-):
-    num_users = 10 * night.run.recorded_rows("user_index")
-    larger = one_epoch(night, num_users, tmp_path / "workers.json")
-    assert larger[0]["bytes_summed"] == workers[0]["bytes_summed"]
+def test_ten_times_the_users_are_exchanged_in_the_same_bytes(epochs: list[list[dict[str, Any]]]):
+    first, larger = epochs
+    assert [w["bytes_summed"] for w in larger] == [w["bytes_summed"] for w in first]
 
 
 def test_the_night_itself_exchanged_no_user_rows(night: Night):

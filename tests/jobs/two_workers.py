@@ -1,7 +1,7 @@
 """Submitted by test_two_workers.py: one epoch on two Horovod workers, watched from inside.
 
-Arguments: the run's URI, its number of shards, the number of users to make room for, and the JSON
-file to write.
+Arguments: the run's URI, its number of shards, the JSON file to write, and numbers of users to make
+room for: an epoch for each.
 """
 
 from __future__ import annotations
@@ -69,11 +69,19 @@ def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, An
 
 
 def main() -> None:
-    run_uri, num_shards, num_users, output = sys.argv[1:]
+    run_uri, num_shards, output, *user_counts = sys.argv[1:]
     spark = SparkSession.builder.getOrCreate()
-    arguments = (run_uri, int(num_shards), int(num_users))
-    workers = horovod.spark.run(watched_epoch, args=arguments, num_proc=2, use_gloo=True, verbose=0)
-    Path(output).write_text(json.dumps(workers))
+    epochs = [
+        horovod.spark.run(
+            watched_epoch,
+            args=(run_uri, int(num_shards), int(num_users)),
+            num_proc=2,
+            use_gloo=True,
+            verbose=0,
+        )
+        for num_users in user_counts
+    ]
+    Path(output).write_text(json.dumps(epochs))
     spark.stop()
 
 
