@@ -16,6 +16,26 @@ from ncf_spark.model.recommender import Recommender
 # (B, D) user vectors → (B, I) scores.
 Scorer = Callable[[Tensor], Tensor]
 
+# Rows of a block. More bring nothing: the inner loop runs over items.
+BLOCK_ROWS = 64
+
+
+def in_blocks(score: Scorer, rows: Tensor) -> Tensor:
+    """`score` on blocks of exactly BLOCK_ROWS rows, the last one filled up with zeros.
+
+    BLAS adds in another order for other shapes. With one shape, a row's scores don't depend on how
+    many rows it happens to be scored with, and a rerun on other partitions gives the same bits.
+
+    Args:
+        rows: (B, D), B ≥ 0.
+
+    Returns:
+        (B, I).
+    """
+    filled = torch.zeros(-(-len(rows) // BLOCK_ROWS) * BLOCK_ROWS, rows.shape[1])
+    filled[: len(rows)] = rows
+    return torch.cat([score(block) for block in filled.split(BLOCK_ROWS)])[: len(rows)]
+
 
 class ModelScorer:
     """Logits of a model for every item; the items' half is computed once.
@@ -35,6 +55,9 @@ class ModelScorer:
     @torch.no_grad()
     def __call__(self, user_vectors: Tensor) -> Tensor:
         """(B, D) → (B, I)."""
+        return in_blocks(self._block, user_vectors)
+
+    def _block(self, user_vectors: Tensor) -> Tensor:
         head = self._model.head
         users = head.encode_users(user_vectors)
         num_items = self._model.item_vectors.shape[0]

@@ -20,11 +20,16 @@ from torch import Tensor
 from ncf_spark.evaluation.ranking import full_ranks, pad, sampled_ranks
 from ncf_spark.model.store import load_model
 from ncf_spark.schemas import ITEM_TOPK, RANKS, USER_TOPK
-from ncf_spark.scoring.blocks import ModelScorer, SameForAll, Scorer, positions_in_row, top_k
+from ncf_spark.scoring.blocks import (
+    BLOCK_ROWS,
+    ModelScorer,
+    SameForAll,
+    Scorer,
+    in_blocks,
+    positions_in_row,
+    top_k,
+)
 from ncf_spark.storage import arrays
-
-# Users in a block. More bring nothing: the inner loop runs over items.
-_USERS = 64
 
 
 def build_user_topk(
@@ -39,7 +44,8 @@ def build_user_topk(
     score = partial(
         _score_users, model_uri=model_uri, eligible_uri=eligible_uri, k=k, block_bytes=block_bytes
     )
-    return users.select("user_index", "vector", "seen").mapInArrow(_batches(score), _ddl(USER_TOPK))
+    ordered = users.select("user_index", "vector", "seen").sortWithinPartitions("user_index")
+    return ordered.mapInArrow(_batches(score), _ddl(USER_TOPK))
 
 
 def build_ranks(holdout: DataFrame, *, name: str, scorer: ScorerPlace, sampled: str) -> DataFrame:
@@ -53,7 +59,8 @@ def build_ranks(holdout: DataFrame, *, name: str, scorer: ScorerPlace, sampled: 
     """
     rank = partial(_rank_holdout, name=name, scorer=scorer, sampled=sampled)
     columns = ["user_index", "item_index", "negatives", "vector", "seen"]
-    return holdout.select(*columns).mapInArrow(_batches(rank), _ddl(RANKS))
+    ordered = holdout.select(*columns).sortWithinPartitions("user_index", "item_index")
+    return ordered.mapInArrow(_batches(rank), _ddl(RANKS))
 
 
 def build_item_topk(items: DataFrame, *, model_uri: str, eligible_uri: str, k: int) -> DataFrame:
@@ -63,7 +70,8 @@ def build_item_topk(items: DataFrame, *, model_uri: str, eligible_uri: str, k: i
         items: (item_index, vector).
     """
     similar = partial(_similar_items, model_uri=model_uri, eligible_uri=eligible_uri, k=k)
-    return items.select("item_index", "vector").mapInArrow(_batches(similar), _ddl(ITEM_TOPK))
+    ordered = items.select("item_index", "vector").sortWithinPartitions("item_index")
+    return ordered.mapInArrow(_batches(similar), _ddl(ITEM_TOPK))
 
 
 def with_seen(users: DataFrame, pairs: DataFrame) -> DataFrame:
@@ -143,7 +151,8 @@ def _rank_holdout(
 def _similar_items(
     batch: Any, *, model_uri: str, eligible_uri: str, k: int
 ) -> dict[str, np.ndarray]:
-    scores = _unit(_matrix(batch, "vector")) @ _unit_item_vectors(model_uri).T
+    others = _unit_item_vectors(model_uri).T
+    scores = in_blocks(lambda rows: rows @ others, _unit(_matrix(batch, "vector")))
     scores[:, _ineligible(eligible_uri, scores.shape[1])] = -torch.inf
     indexes = batch.column("item_index").to_numpy()
     itself = (torch.arange(len(indexes)), _integers(indexes))
@@ -163,8 +172,8 @@ def _batches(
 
     def over(batches: Iterable[Any]) -> Iterator[Any]:
         for batch in batches:
-            for low in range(0, batch.num_rows, _USERS):
-                yield arrays.record_batch(compute(batch.slice(low, _USERS)))
+            for low in range(0, batch.num_rows, BLOCK_ROWS):
+                yield arrays.record_batch(compute(batch.slice(low, BLOCK_ROWS)))
 
     return over
 

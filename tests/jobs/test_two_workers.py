@@ -18,7 +18,7 @@ NUM_SHARDS = 5
 
 @pytest.fixture(scope="module")
 def epochs(night: Night, tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]]]:
-    """What each worker of two tells of an epoch, with the night's users and with ten times these."""
+    """What both workers tell of an epoch, with the night's users and with ten times these."""
     output = tmp_path_factory.mktemp("epochs") / "workers.json"
     num_users = night.run.recorded_rows("user_index")
     arguments = (night.run.uri, str(NUM_SHARDS), str(output), str(num_users), str(10 * num_users))

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncf_spark.model.recommender import Architecture, Recommender
+from ncf_spark.model.recommender import Architecture, Recommender, initialise_shared
 from ncf_spark.scoring.blocks import (
     ModelScorer,
     SameForAll,
@@ -148,3 +148,21 @@ def test_popularity_scores_every_user_the_same_on_rows_of_their_own():
     scores[0] = -torch.inf
     assert scores[1].tolist() == [3.0, 0.0, 7.0]
     assert scorer(torch.zeros(1, 5)).tolist() == [[3.0, 0.0, 7.0]]
+
+
+@pytest.mark.parametrize("kind", ["gmf", "mlp", "neumf"])
+def test_a_row_scores_the_same_bits_in_any_company(kind: str):
+    """A rerun on other partitions scores a user beside other users."""
+    architecture = Architecture(kind, 8, (64, 32, 16, 8), 0.0, "normal", 149)
+    model = Recommender(architecture, 0)
+    initialise_shared(model, architecture, 3)
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        model.item_vectors.copy_(torch.randn(149, model.head.width, generator=generator))
+    users = torch.randn(300, model.head.width, generator=generator)
+    scorer = ModelScorer(model, 2**20)
+    together = scorer(users)
+    shuffled = torch.randperm(300, generator=generator)
+    for few in (1, 2, 3, 7, 37, 64, 65):
+        apart = torch.cat([scorer(part) for part in users[shuffled].split(few)])
+        assert torch.equal(apart, together[shuffled]), few
