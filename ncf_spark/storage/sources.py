@@ -97,7 +97,8 @@ def describe_read_failure(error: BaseException) -> str | None:
     text = str(error)
     if re.search(_UNREADABLE, text):
         found = re.search(r"(?:file|hdfs|s3a?|gs|abfss?):/[^\s,;'\"\]]+", text)
-        place = found.group(0).rstrip(".") if found else "an input file"
+        # Spark 3 does not name a compressed text file.
+        place = found.group(0).rstrip(".") if found else "a file of the input"
         return (
             f"{place}: cannot be read; it is damaged, cut short or of another format. Replace it."
         )
@@ -111,7 +112,8 @@ def describe_read_failure(error: BaseException) -> str | None:
 
 _UNREADABLE = (
     r"FAILED_READ_FILE|CANNOT_READ_FILE|is not a Parquet file|MALFORMED_RECORD|"
-    r"Could not read footer|Unexpected end of (?:ZLIB )?input stream|CSVHeaderChecker"
+    r"Could not read footer|Unexpected end of (?:ZLIB )?input stream|not a gzip file|"
+    r"CSVHeaderChecker"
 )
 
 
