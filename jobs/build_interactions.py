@@ -3,15 +3,18 @@
 from ncf_spark import schemas
 from ncf_spark.interactions.indexing import append_index
 from ncf_spark.job import Job, main
-from ncf_spark.job.intake import read_catalogue, write_interactions
+from ncf_spark.job.findings import note_catalogue
+from ncf_spark.job.intake import check_recipients, read_catalogue, write_interactions
 from ncf_spark.job.splitting import check_sizes, held_out_ids, write_split
 
 
 def run(job: Job) -> None:
     """Everything after this step reads our own tables only."""
+    check_recipients(job)
+    schema = schemas.with_features(schemas.CATALOGUE, list(job.config.activity.features))
+    catalogue = job.write("catalogue", read_catalogue(job), schema)
     interactions = write_interactions(job)
-    features = list(job.config.activity.features)
-    job.write("catalogue", read_catalogue(job), schemas.with_features(schemas.CATALOGUE, features))
+    note_catalogue(job, interactions, catalogue)
     indexes = {}
     for side, schema in schemas.INDEXES.items():
         ids = interactions.select(f"{side}_id").union(held_out_ids(job, f"{side}_id"))

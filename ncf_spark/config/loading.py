@@ -151,5 +151,5 @@ def _describe(problem: Any) -> Iterable[str]:
     if problem["type"] == "value_error":
         lines = str(problem["ctx"]["error"]).splitlines()
         return [f"{place}: {line}" if place else line for line in lines]
-    message = problem["msg"].removeprefix("Input ")
+    message = re.sub(r"^(Input|List|String|Value) ", "", problem["msg"])
     return [f"{place} is {problem['input']!r}; it {message}"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -16,6 +16,16 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _option_text(value: object) -> object:
+    """`header: true` and `maxColumns: 9` as the texts that Spark takes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+OptionText = Annotated[str, BeforeValidator(_option_text)]
 
 
 class Section(BaseModel):
@@ -49,7 +59,7 @@ class Source(Section):
     path: Text | None
     table: Text | None
     format: Text
-    options: dict[str, str]
+    options: dict[str, OptionText]
     ddl: Text | None
     where: Text | None
 

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from ncf_spark import __version__
-from ncf_spark.config import Config
+from ncf_spark.config import Config, ConfigError
 from ncf_spark.job.heartbeat import heartbeat
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
@@ -123,6 +123,34 @@ class Job:
         log.info("%s: %s: %s", self.name, name, _readable(shown))
 
 
+# Settings that a step shares with an earlier one, whose tables it would misread under others.
+_SETTLED = {
+    "train": {"build_interactions": ["training.num_shards"]},
+    "evaluate": {
+        "build_interactions": ["evaluation.num_negatives"],
+        "train": ["model.kind"],
+    },
+    "export_campaign": {"score_users": ["scoring.k"]},
+}
+
+
+def _check_settings(job: Job) -> None:
+    """Raises ConfigError when a step is told otherwise than the step whose tables it reads."""
+    problems = []
+    for earlier, keys in _SETTLED.get(job.name, {}).items():
+        record = job.run.step_record(earlier)
+        recorded = record.get("config") if record else None
+        for section, key in (name.split(".") for name in keys):
+            now = getattr(getattr(job.config, section), key)
+            if recorded and recorded[section][key] != now:
+                problems.append(
+                    f"{section}.{key} is {now}, but {earlier} of this run had "
+                    f"{recorded[section][key]}; keep it, or run jobs/{earlier}.py again."
+                )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def _readable(value: Any) -> str:
     """1234567 → 1,234,567; 0.123456 → 0.1235; other values as they are."""
     if isinstance(value, int):
@@ -138,6 +166,7 @@ def run_step(job: Job, step: Callable[[Job], None]) -> None:
     undone = job.run.start_step(job.name)
     if undone:
         log.info("%s: starts afresh; no longer valid: %s", job.name, ", ".join(undone))
+    _check_settings(job)
     job.tables, job.notes = {}, {}
     started = time.monotonic()
     with heartbeat(job.spark, job.name):

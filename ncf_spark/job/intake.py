@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from ncf_spark import schemas
 from ncf_spark.config import Source
 from ncf_spark.interactions import catalogue, events
+from ncf_spark.job import findings
 from ncf_spark.job.context import Job
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files, sources, tables
@@ -54,6 +55,8 @@ def read_catalogue(job: Job) -> DataFrame:
     if missing:
         raise SchemaError("\n".join(missing))
     rows = sources.filter_source(raw, source, "catalogue")
+    numbers = [*features, *([columns["price"]] if columns["price"] else [])]
+    findings.note_numbers(job, rows, numbers)
     return catalogue.build_catalogue(rows, columns, features)
 
 
@@ -70,10 +73,15 @@ def read_provided_holdout(job: Job) -> DataFrame:
     )
 
 
+def check_recipients(job: Job) -> None:
+    """Raises what is wrong with the place, columns or filter of the recipients, in time."""
+    if job.config.recipients.configured:
+        _read_recipients(job)
+
+
 def read_recipients(job: Job, user_index: DataFrame) -> DataFrame:
     """The recipients (`schemas.RECIPIENTS`); every known user where none are configured."""
-    source = job.config.recipients
-    if not source.configured:
+    if not job.config.recipients.configured:
         nothing = F.lit(None).cast("string")
         return user_index.select(
             "user_id",
@@ -81,19 +89,26 @@ def read_recipients(job: Job, user_index: DataFrame) -> DataFrame:
             nothing.alias("country"),
             F.lit(True).alias("consent"),
         )
+    rows = _read_recipients(job)
+    recipients = rows.withColumn("consent", F.expr("try_cast(consent_text AS BOOLEAN)"))
+    recipients = schemas.conform(recipients, schemas.RECIPIENTS, "recipients")
+    findings.note_recipients(job, recipients, rows)
+    return recipients
+
+
+def _read_recipients(job: Job) -> DataFrame:
+    source = job.config.recipients
     columns = source.columns.model_dump()
     raw = _read(job, source, "recipients", columns)
-    rows = sources.filter_source(raw, source, "recipients").select(
-        sources.column(columns["user"]).cast("string").alias("user_id"),
+    names = {"user": "user_id", "email": "email", "country": "country", "consent": "consent_text"}
+    return sources.filter_source(raw, source, "recipients").select(
         *[
             (sources.column(columns[name]) if columns[name] else F.lit(None))
             .cast("string")
-            .alias(name)
-            for name in ("email", "country")
-        ],
-        F.expr(f"try_cast(cast(`{columns['consent']}` AS STRING) AS BOOLEAN)").alias("consent"),
+            .alias(ours)
+            for name, ours in names.items()
+        ]
     )
-    return schemas.conform(rows, schemas.RECIPIENTS, "recipients")
 
 
 def _read(job: Job, source: Source, name: str, columns: dict[str, str | None]) -> DataFrame:

@@ -75,7 +75,7 @@ def _parser(name: str, description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--run-date",
-        type=date.fromisoformat,
+        type=_date,
         metavar="YYYY-MM-DD",
         help="the night's date (default: run.date, else today in UTC)",
     )
@@ -89,6 +89,13 @@ def _parser(name: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected YYYY-MM-DD, found {text}") from None
+
+
 def _open_job(
     name: str, config: Config, spark: SparkSession, argument: date | None, which: str
 ) -> Job:
@@ -96,6 +103,7 @@ def _open_job(
     warehouse = Warehouse(config.storage.warehouse)
     if which != "none":
         warehouse.check_writable()
+        warehouse.published_run()  # A damaged pointer is better known now than after hours.
     run = warehouse.newest_run(run_date) if which == "newest" else warehouse.open_run(run_date)
     if run is None:
         raise DataError(

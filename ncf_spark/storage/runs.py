@@ -180,7 +180,13 @@ class Warehouse:
         pointer = f"{self.uri}/LATEST.json"
         if not files.exists(pointer):
             return None
-        content = files.read_json(pointer)
+        try:
+            content = files.read_json(pointer)
+        except DataError as error:
+            raise DataError(
+                f"{error} Restore it to the last run that has a manifest.json: "
+                '{"run": "<date>.<number>"}.'
+            ) from None
         if not isinstance(content, dict) or not isinstance(content.get("run"), str):
             raise DataError(f'{pointer}: names no run; expected {{"run": "<date>.<number>"}}.')
         return self._run(content["run"])

@@ -73,7 +73,7 @@ def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) ->
     """
     missing = [
         f"{name}: column {column} is missing. Columns present: {rows.columns}. "
-        f"Set {name}.columns.{ours} in the configuration."
+        f"Set {name}.columns.{ours} in the configuration (for CSV see also {name}.options)."
         for ours, column in columns.items()
         if column is not None and column not in rows.columns
     ]
@@ -96,7 +96,7 @@ def describe_read_failure(error: BaseException) -> str | None:
     """What to tell a person when a query failed over the input; None if that is not why."""
     text = str(error)
     if re.search(_UNREADABLE, text):
-        found = re.search(r"(?:file|hdfs|s3a?|gs|abfss?):/[^\s,;'\"\]]+", text)
+        found = re.search(_FILE, text)
         # Spark 3 does not name a compressed text file.
         place = found.group(0).rstrip(".") if found else "a file of the input"
         return (
@@ -110,10 +110,15 @@ def describe_read_failure(error: BaseException) -> str | None:
     return None
 
 
+# Up to a known ending, since names may have blanks in them; else up to a blank or a quote.
+_FILE = (
+    r"(?:file|hdfs|s3a?|gs|abfss?):/(?:[^\n'\"]+?\.(?:parquet|csv|json|txt|dat|orc|avro)"
+    r"(?:\.\w+)?(?![\w/-]|\.\w)|[^\s,;'\"\]]+)"
+)
 _UNREADABLE = (
     r"FAILED_READ_FILE|CANNOT_READ_FILE|is not a Parquet file|MALFORMED_RECORD|"
-    r"Could not read footer|Unexpected end of (?:ZLIB )?input stream|not a gzip file|"
-    r"CSVHeaderChecker"
+    r"Could not read footer|Checksum error|Unexpected end of (?:ZLIB )?input stream|"
+    r"not a gzip file|CSVHeaderChecker"
 )
 
 

@@ -136,20 +136,25 @@ def test_unknown_keys_wrong_types_and_ranges_are_reported_together_with_their_pl
     text = """
     inptu: {path: events}
     run: {seed: -1}
-    input: {columns: {uesr: id}, options: {header: true}}
+    input: {columns: {uesr: id}, options: {header: [1]}}
     model: {factors: eight, kind: svd}
     training: {num_workers: true}
     """
     assert problems(load, text, "split.holdout_days=0") == [
         "inptu: unknown setting. conf/base.yaml lists all settings.",
         "input.columns.uesr: unknown setting. conf/base.yaml lists all settings.",
-        "input.options.header is True; it should be a valid string",
+        "input.options.header is [1]; it should be a valid string",
         "model.factors is 'eight'; it should be a valid integer",
         "model.kind is 'svd'; it should be 'gmf', 'mlp' or 'neumf'",
         "run.seed is -1; it should be greater than or equal to 0",
         "split.holdout_days is 0; it should be greater than or equal to 1",
         "training.num_workers is True; it should be a valid integer",
     ]
+
+
+def test_options_become_the_texts_that_spark_takes(load):
+    config = load("input: {options: {header: true, maxColumns: 9, sep: ';'}}")
+    assert config.input.options == {"header": "true", "maxColumns": "9", "sep": ";"}
 
 
 @pytest.mark.parametrize(

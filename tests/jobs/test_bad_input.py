@@ -10,8 +10,10 @@ import build_interactions
 import pytest
 from pyspark.sql import SparkSession
 
-from ncf_spark.config import load_config
+from ncf_spark.campaign.eligibility import build_consenting
+from ncf_spark.config import ConfigError, load_config
 from ncf_spark.job import Job, run_step
+from ncf_spark.job.intake import read_recipients
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage.runs import Warehouse
 from ncf_spark.storage.sources import describe_read_failure
@@ -191,6 +193,68 @@ def test_a_temporal_split_holds_out_what_was_first_seen_late(spark: SparkSession
     assert interactions.where("first_event_at >= '2026-10-09'").count() == 80
     assert holdout.count() == 80
     assert job.num_rows("train") == 160
+
+
+def catalogue(folder: Path, text: str) -> tuple[str, ...]:
+    (folder / "products.csv").write_text(text)
+    columns = "columns: {item: sku, title: null, price: price}"
+    options = "options: {header: true, sep: ';'}"
+    return (f"catalogue={{path: {folder / 'products.csv'}, format: csv, {options}, {columns}}}",)
+
+
+def test_prices_with_a_decimal_comma_are_refused(spark: SparkSession, tmp_path: Path):
+    settings = catalogue(tmp_path, "sku;price\ni1;9,50\ni2;1,25\n")
+    with pytest.raises(DataError, match=r"column price is no number in 2 rows, e\.g\. \['9,50'"):
+        prepare(spark, tmp_path, *settings)
+
+
+def test_a_price_that_is_no_number_is_counted(spark: SparkSession, tmp_path: Path):
+    job = prepare(spark, tmp_path, *catalogue(tmp_path, "sku;price\ni1;9.50\ni2;ask us\n"))
+    assert job.notes["catalogue rows whose price is no number, taken as missing"] == 1
+    assert job.notes["items with events that are not in the catalogue"] == 38
+
+
+def test_a_catalogue_of_other_ids_is_refused(spark: SparkSession, tmp_path: Path):
+    with pytest.raises(DataError, match=r"40 of 40 items with events are not in it, e\.g\. \['i0'"):
+        prepare(spark, tmp_path, *catalogue(tmp_path, "sku;price\nI1;9.50\n"))
+
+
+def test_missing_recipients_are_known_before_the_training(spark: SparkSession, tmp_path: Path):
+    with pytest.raises(DataError, match=r"recipients\.path: /no/such does not exist"):
+        prepare(spark, tmp_path, "recipients.path=/no/such", "recipients.format=csv")
+
+
+def test_a_step_refuses_settings_that_its_tables_were_not_written_with(
+    spark: SparkSession, tmp_path: Path
+):
+    job = prepare(spark, tmp_path)
+    job.name, job.config = "train", load_config(str(ROOT / "conf" / "base.yaml"), COLUMNS)
+    with pytest.raises(ConfigError, match=r"num_shards is 64, but build_interactions .* had 2"):
+        run_step(job, lambda job: None)
+
+
+def test_consents_are_counted_and_unreadable_ones_are_said(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    answers = ["yes", "no", "1", "ja", "", "TRUE"]
+    lines = "".join(f"u{n},{answer}\n" for n, answer in enumerate(answers))
+    (tmp_path / "people.csv").write_text("user,consent\n" + lines)
+    columns = "columns: {user: user, consent: consent, email: null, country: null}"
+    options = "format: csv, options: {header: true}"
+    recipients = f"recipients={{path: {tmp_path / 'people.csv'}, {options}, {columns}}}"
+    job = prepare(spark, tmp_path, recipients)
+    read = read_recipients(job, spark.read.parquet(job.run.table_uri("user_index")))
+    assert rows(build_consenting(read)) == [
+        ("u0", None, None),
+        ("u2", None, None),
+        ("u5", None, None),
+    ]
+    assert job.notes["rows of recipients"] == {
+        "consenting": 3,
+        "refusing": 1,
+        "with no or an unreadable consent": 2,
+    }
+    assert "consent reads neither yes nor no in {'ja': 1}" in caplog.text
 
 
 def test_ids_keep_their_numbers_over_nights(spark: SparkSession, tmp_path: Path):

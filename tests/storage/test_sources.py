@@ -164,6 +164,7 @@ def test_every_missing_column_is_named_with_its_setting(spark):
         check_columns(events, {"user": "user_id", "item": "item", "time": "time"}, "input")
     there = "Columns present: ['user', 'item', 'ts']"
     assert str(raised.value).splitlines() == [
-        f"input: column user_id is missing. {there}. Set input.columns.user in the configuration.",
-        f"input: column time is missing. {there}. Set input.columns.time in the configuration.",
+        f"input: column {column} is missing. {there}. Set input.columns.{ours} in the "
+        "configuration (for CSV see also input.options)."
+        for column, ours in (("user_id", "user"), ("time", "time"))
     ]

@@ -1,0 +1,87 @@
+"""What is odd about an input that can be used all the same: counted, and said with examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from ncf_spark.job.context import Job, log
+from ncf_spark.schemas import DataError
+from ncf_spark.storage.sources import column
+
+
+def note_numbers(job: Job, raw: DataFrame, names: Sequence[str]) -> None:
+    """Counts the catalogue's values that are no numbers where numbers are expected.
+
+    Raises:
+        DataError: when a column holds values and none of them is a number (9,50 is none).
+    """
+    for name in names:
+        text = column(name).cast("string")
+        is_number = F.expr(f"try_cast(`{name}` AS DOUBLE)").isNotNull()
+        wrong = raw.where((F.trim(text) != "") & ~is_number).select(text.alias("value"))
+        num_wrong = wrong.count()
+        if not num_wrong:
+            continue
+        examples = [row["value"] for row in wrong.limit(3).collect()]
+        message = f"catalogue: column {name} is no number in {num_wrong:,} rows, e.g. {examples}"
+        if not raw.where(is_number).limit(1).count():
+            raise DataError(f"{message}: in none of them. Numbers are written like 9.50.")
+        job.note(f"catalogue rows whose {name} is no number, taken as missing", num_wrong)
+        log.warning("%s", message)
+
+
+def note_catalogue(job: Job, interactions: DataFrame, catalogue: DataFrame) -> None:
+    """Counts the items with events that the catalogue lacks: they are never recommended.
+
+    Raises:
+        DataError: when it lacks all of them.
+    """
+    if not job.config.catalogue.configured:
+        return
+    items = interactions.select("item_id").distinct()
+    missing = items.join(catalogue, on="item_id", how="left_anti")
+    num_missing, num_items = missing.count(), items.count()
+    if num_missing:
+        examples = [row["item_id"] for row in missing.orderBy("item_id").limit(3).collect()]
+        message = (
+            f"catalogue: {num_missing:,} of {num_items:,} items with events are not in it, "
+            f"e.g. {examples}"
+        )
+        if num_missing == num_items:
+            raise DataError(f"{message}. Compare the ids (catalogue.columns.item).")
+        log.warning("%s; they will not be recommended", message)
+    job.note("items with events that are not in the catalogue", num_missing)
+
+
+def note_recipients(job: Job, recipients: DataFrame, consent_text: DataFrame) -> None:
+    """Counts who may be written to, who refused, and consents that cannot be read.
+
+    Args:
+        recipients: `schemas.RECIPIENTS`.
+        consent_text: (consent_text), the consents as they were written.
+    """
+    answers = F.when(F.col("consent"), "consenting").otherwise("refusing")
+    status = (
+        F.when(F.col("user_id").isNull(), "without a user id")
+        .when(F.col("consent").isNull(), "with no or an unreadable consent")
+        .otherwise(answers)
+    )
+    counted = recipients.groupBy(status.alias("status")).agg(F.count(F.lit(1)).alias("n"))
+    counts = {row["status"]: row["n"] for row in counted.orderBy("status").collect()}
+    job.note("rows of recipients", counts)
+    unreadable = (
+        consent_text.where(F.trim("consent_text") != "")
+        .where("try_cast(consent_text AS BOOLEAN) IS NULL")
+        .groupBy("consent_text")
+        .agg(F.count(F.lit(1)).alias("n"))
+    )
+    examples = {row["consent_text"]: row["n"] for row in unreadable.orderBy("n").limit(5).collect()}
+    if examples:
+        log.warning(
+            "recipients: consent reads neither yes nor no in %s; these get nothing. "
+            "Write true or false, yes or no, 1 or 0.",
+            examples,
+        )
