@@ -36,6 +36,8 @@ def write_shop(folder: Path) -> None:
     folder.mkdir()
     header, example = block("csv", "customer;sku").strip().splitlines()
     (folder / "orders.csv").write_text("\n".join([header, example, *orders, *spoilt]) + "\n")
+    people = [f"C-{c};c{c}@mail.example;{'no' if c % 3 == 0 else 'yes'}" for c in range(60)]
+    (folder / "newsletter.csv").write_text("\n".join(["customer;mail;opt_in", *people]) + "\n")
     header, example = block("csv", "sku;name").strip().splitlines()
     (folder / "products.csv").write_text("\n".join([header, *products]) + "\n")
     assert example == "A-4;Tea tin;7.50"
@@ -44,7 +46,7 @@ def write_shop(folder: Path) -> None:
 @pytest.mark.slow
 def test_your_own_data_in_five_minutes(tmp_path: Path):
     write_shop(tmp_path / "my_shop")
-    content = block("yaml", "my_shop")
+    content = block("yaml", "warehouse") + block("yaml", "newsletter")
     content = content.replace("./my_shop", str(tmp_path / "my_shop"))
     content = content.replace("./warehouse/my_shop", str(tmp_path / "warehouse"))
     (tmp_path / "my_shop.yaml").write_text(content + "\nrun: {seed: 3}\n")
@@ -57,7 +59,7 @@ def test_your_own_data_in_five_minutes(tmp_path: Path):
     run = Warehouse(str(tmp_path / "warehouse")).published_run()
     assert run is not None
     assert run.name == "2026-11-01.1"
-    assert run.recorded_rows("campaign") == 60
+    assert run.recorded_rows("campaign") == 40
     events = run.step_record("build_interactions")["notes"]["events"]
     assert events["dropped, where (input.where does not hold)"] == 2
     assert "Tea tin; no. " in output
