@@ -12,12 +12,13 @@ def run(job: Job) -> None:
     """Writes the rows to send; as the last step of a night it publishes the run."""
     settings = job.config.campaign
     user_index = job.read("user_index", schemas.USER_INDEX)
+    consenting = build_consenting(read_recipients(job, user_index))
     campaign_long = build_campaign_long(
         job.read("user_topk", schemas.USER_TOPK),
         user_index,
         job.read("item_index", schemas.ITEM_INDEX),
         job.read("catalogue", schemas.CATALOGUE),
-        build_consenting(read_recipients(job, user_index)),
+        consenting,
         campaign_id=settings.id,
         run_date=job.run_date,
         k=settings.k,
@@ -26,10 +27,11 @@ def run(job: Job) -> None:
     remedy = (
         "No recipient gave consent and has campaign.min_items recommendations: compare the ids."
     )
-    schema = schemas.CAMPAIGN_LONG
+    schema, wide_schema = schemas.CAMPAIGN_LONG, schemas.campaign_schema(settings.k)
     campaign_long = job.write("campaign_long", campaign_long, schema, if_empty=remedy)
-    campaign = build_campaign(campaign_long, k=settings.k)
-    campaign = job.write("campaign", campaign, schemas.campaign_schema(settings.k))
+    campaign = job.write("campaign", build_campaign(campaign_long, k=settings.k), wide_schema)
+    without = consenting.count() - job.num_rows("campaign")
+    job.note("consenting recipients without enough recommendations, left out", without)
     write_csv(campaign, job.run.table_uri("campaign_csv"))
 
 

@@ -77,8 +77,8 @@ def write_split(
     if job.config.split.method != "leave_one_out":
         left_out = holdout.count() - job.num_rows("holdout")
         job.note("holdout rows of users without train rows, left out", left_out)
-        in_neither = job.num_rows("interactions") - job.num_rows("train")
-        job.note("interactions kept from train", in_neither)
+        kept_back = job.num_rows("interactions") - job.num_rows("train")
+        job.note("interactions kept from train", kept_back)
 
 
 def _with_is_holdout(

@@ -86,6 +86,9 @@ def test_only_recipients_with_consent_are_written_to(spark: SparkSession, night:
     consenting = recipients.where("consent").select("user_id", "email")
     assert campaign.count() > 200
     assert campaign.join(consenting, on=["user_id", "email"], how="left_anti").count() == 0
+    notes = night.run.step_record("export_campaign")["notes"]
+    left_out = notes["consenting recipients without enough recommendations, left out"]
+    assert left_out == consenting.count() - campaign.count()
     refused = recipients.where("not consent")
     assert refused.count() > 0
     assert campaign.join(refused, on="user_id").count() == 0
