@@ -21,6 +21,10 @@ INSTALL_REQUIRES = [
     "pydantic>=2,<3",
     # Configuration files.
     "PyYAML",
+    # The pictures of the evaluation's report, and those of the notebooks.
+    "matplotlib>=3.8",
+    # The page of the evaluation's report, which escapes whatever text it shows.
+    "Jinja2>=3.1",
     # petastorm imports distutils, which Python 3.12 has through setuptools only.
     'setuptools; python_version >= "3.12"',
 ]
@@ -35,11 +39,11 @@ EXTRAS_REQUIRE = {
         "nbclient",  # runs the notebooks
         "nbformat",
         "ipykernel",
-        "matplotlib",  # the notebooks' plots
         "ruff",
         "mypy",
         "types-PyYAML",
         "import-linter",  # holds the layers of the package
+        "ir-measures",  # the reference that our ranking metrics are compared with
     ],
     "bench": [
         "duckdb",  # a second engine to compare the table transforms with
@@ -53,6 +57,7 @@ setup(
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["ncf_spark", "ncf_spark.*"]),
+    package_data={"ncf_spark.evaluation": ["report.html.j2"]},
     python_requires=">=3.10,<3.13",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

@@ -1,7 +1,10 @@
 """Interactions and side features -> item_activity: how active each item is, how often drawn."""
 
+from pyspark.sql import functions as F
+
 from ncf_spark import schemas
 from ncf_spark.interactions import activity
+from ncf_spark.interactions.indexing import with_indexes
 from ncf_spark.job import Job, main
 
 BY_COUNTS = {"num_users": 1.0, "recent_events": 1.0}
@@ -9,30 +12,24 @@ BY_COUNTS = {"num_users": 1.0, "recent_events": 1.0}
 
 def run(job: Job) -> None:
     """Scores by the configured side features, or by counts where there are none."""
-    settings, sampling = job.config.activity, job.config.sampling
-    schema = schemas.with_features(schemas.CATALOGUE, list(settings.features))
-    features = job.read("catalogue", schema).select("item_id", *settings.features)
+    settings, given = job.config.activity, list(job.config.activity.features)
+    catalogue = job.read("catalogue", schemas.with_features(schemas.CATALOGUE, given))
+    indexes = {side: job.read(f"{side}_index", schemas.INDEXES[side]) for side in schemas.INDEXES}
+    pairs = with_indexes(job.read("interactions", schemas.INTERACTIONS), *indexes.values())
+    train = job.read("train", schemas.TRAIN).withColumn("is_train", F.lit(True)).drop("shard")
     items = (
-        job.read("interactions", schemas.INTERACTIONS)
-        .transform(
-            activity.build_item_counts, ends_at=job.ends_at, half_life_days=settings.half_life_days
-        )
-        .join(job.read("item_index", schemas.ITEM_INDEX), on="item_id", how="inner")
-        .join(features, on="item_id", how="left")
-        .fillna(0.0, subset=list(settings.features))
+        pairs.join(train, on=["user_index", "item_index"], how="left")
+        .fillna(False, subset=["is_train"])
+        .transform(activity.build_item_counts, job.ends_at, settings.half_life_days)
+        .join(indexes["item"], on="item_index", how="inner")
+        .join(catalogue.select("item_id", *given), on="item_id", how="left")
+        .fillna(0.0, subset=given)
         .transform(activity.with_activity, settings.features or BY_COUNTS)
-        .transform(
-            activity.with_is_new, run_date=job.run_date, new_item_days=settings.new_item_days
-        )
-        .transform(
-            activity.with_negative_probability,
-            low_activity=sampling.low_activity,
-            uniform=sampling.uniform,
-            popularity=sampling.popularity,
-        )
+        .transform(activity.with_activity, BY_COUNTS, into="activity_by_counts")
+        .transform(activity.with_is_new, job.run_date, settings.new_item_days)
+        .transform(activity.with_distributions)
     )
-    table = schemas.with_features(schemas.ITEM_ACTIVITY, list(settings.features))
-    job.write("item_activity", items, table)
+    job.write("item_activity", items, schemas.with_features(schemas.ITEM_ACTIVITY, given))
 
 
 if __name__ == "__main__":

@@ -1,35 +1,34 @@
-"""Train and item activity -> model: NeuMF, GMF or MLP, by Horovod workers on the executors."""
+"""Train and item activity -> model: NeuMF and its kin, by Horovod workers on the executors."""
 
 from ncf_spark import schemas
 from ncf_spark.job import Job, main
+from ncf_spark.job.baselines import write_baselines
+from ncf_spark.job.models import model_places, training_uris
 from ncf_spark.job.slots import check_memory, check_workers
-from ncf_spark.model.recommender import Architecture
 from ncf_spark.training.distributed import run_workers
-from ncf_spark.training.loop import LoopSettings
 from ncf_spark.training.preflight import worker_bytes
 from ncf_spark.training.worker import TrainingTask, save_manifest
 
 
 def run(job: Job) -> None:
-    """Checks that the workers have room, trains, and writes the model's manifest last."""
-    config, rows, finished = job.config, job.num_rows, job.run.finished_table_uri
-    task = TrainingTask(
-        train_uri=finished("train"),
-        holdout_uri=finished("holdout"),
-        activity_uri=finished("item_activity"),
-        model_uri=job.run.table_uri("model"),
-        num_users=rows("user_index"),
-        architecture=Architecture(**config.model.model_dump(), num_items=rows("item_index")),
-        loop=LoopSettings(**config.loop_settings()),
-        **config.task_settings(),
-    )
+    """Checks that the workers have room for every model, then trains one after the other."""
     check_workers(job)
-    check_memory(job, worker_bytes(task, config.training.num_workers, rows("train")))
-    workers = run_workers(task, **config.worker_settings())
-    save_manifest(task, workers)
-    job.record_table("model/user_vectors", rows("user_index"), schemas.USER_VECTORS)
-    job.record_table("model/item_vectors", rows("item_index"), schemas.ITEM_VECTORS)
-    job.note("last epoch", workers[0]["history"][-1])
+    num_users, num_items = job.num_rows("user_index"), job.num_rows("item_index")
+    uris, tasks = training_uris(job), {}
+    for name, (place, config) in model_places(job).items():
+        places = {**uris, "model_uri": job.run.table_uri(place)}
+        task = TrainingTask.of(config, places, num_users=num_users, num_items=num_items)
+        needed = worker_bytes(task, config.training.num_workers, job.num_rows("train"))
+        check_memory(job, name, needed)
+        tasks[place] = task
+    write_baselines(job)
+    for place, task in tasks.items():
+        workers = run_workers(task, **job.config.training.of_workers)
+        save_manifest(task, workers)
+        job.record_table(f"{place}/user_vectors", num_users, schemas.USER_VECTORS)
+        job.record_table(f"{place}/item_vectors", num_items, schemas.ITEM_VECTORS)
+        job.note(f"{place}: last epoch", workers[0]["history"][-1])
+        job.note(f"{place}: chosen epochs", workers[0]["chosen_epochs"])
 
 
 if __name__ == "__main__":

@@ -82,7 +82,11 @@ ITEM_ACTIVITY = StructType(
         _column("num_events", LongType(), "events, at least 1"),
         _column("activity", DoubleType(), "0 (the least active) to 1"),
         _column("is_new", BooleanType(), "first seen within activity.new_item_days"),
-        _column("negative_probability", DoubleType(), "of being drawn; sums to 1 over the table"),
+        _column("activity_by_counts", DoubleType(), "the same by users and events alone"),
+        _column("low_activity", DoubleType(), "chance of being drawn; sums to 1 over the table"),
+        _column("low_activity_by_counts", DoubleType(), "the same, by activity_by_counts"),
+        _column("uniform", DoubleType(), "the same, equal for all items"),
+        _column("popularity", DoubleType(), "the same, in proportion to the train users"),
     ]
 )
 
@@ -91,7 +95,8 @@ TRAIN = StructType(
     [_USER_INDEX, _ITEM_INDEX, _column("shard", IntegerType(), "user_index % training.num_shards")]
 )
 
-# Grain: (user_index, item_index), pairs that training must not see.
+# Grain: (user_index, item_index), pairs that training must not see. The table `validation`, by
+# which the best epoch is chosen, has the same columns; evaluate alone looks at `holdout`, once.
 HOLDOUT = StructType(
     [
         _USER_INDEX,
@@ -112,25 +117,46 @@ ITEM_POPULARITY = StructType(
     [_ITEM_INDEX, _column("num_users", LongType(), "different users in train, 0 if none")]
 )
 
+# Grain: (item_index, rank), rank from 1: the neighbours of each item in the baseline item_item.
+ITEM_NEIGHBOURS = StructType(
+    [
+        _ITEM_INDEX,
+        _RANK,
+        _column("neighbour_index", IntegerType(), "item_index of the neighbour"),
+        _column("similarity", DoubleType(), "cosine of the items' train users, shrunk"),
+    ]
+)
+
 # Grain: (model, protocol, user_index, item_index), one row for each holdout pair.
 RANKS = StructType(
     [
-        _column("model", StringType(), "popularity, gmf, mlp, neumf"),
+        _column("model", StringType(), "model.kind, a baseline, or a name of evaluation.compared"),
         _column("protocol", StringType(), "sampled_99 or full"),
         _USER_INDEX,
         _ITEM_INDEX,
         _column("rank", IntegerType(), "of the holdout item, from 1, the last among ties"),
+        _column(
+            "top_items",
+            ArrayType(IntegerType(), False),
+            "the best max(evaluation.ks) items that the user has no train pair with, best first; "
+            "on one full row of each model and user, null elsewhere",
+            nullable=True,
+        ),
     ]
 )
 
 # Grain: (model, protocol, metric, k, segment), one row a figure.
 METRICS = StructType(
     [
-        _column("model", StringType(), "popularity, gmf, mlp, neumf"),
+        _column("model", StringType(), "model.kind, a baseline, or a name of evaluation.compared"),
         _column("protocol", StringType(), "sampled_99 or full"),
-        _column("metric", StringType(), "hr or ndcg"),
+        _column(
+            "metric",
+            StringType(),
+            "hr, ndcg, recall, mrr, map; under full also coverage, popularity_percentile, gini",
+        ),
         _column("k", IntegerType(), "cut-off"),
-        _column("segment", StringType(), "all, or the segment's name"),
+        _column("segment", StringType(), "all; users few, some, many; category=<name>"),
         _column("value", DoubleType(), "0 to 1"),
         _column("low", DoubleType(), "of the 95 % interval; null: not computed", nullable=True),
         _column("high", DoubleType(), "of the 95 % interval; null: not computed", nullable=True),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from ncf_spark.config.problems import describe
 from ncf_spark.config.settings import Config
 
 
@@ -37,7 +38,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     try:
         return Config.model_validate(_expand(merged))
     except ValidationError as error:
-        lines = [line for problem in error.errors() for line in _describe(problem)]
+        lines = [line for problem in error.errors() for line in describe(problem)]
         raise ConfigError(f"{path}: {len(lines)} problem(s)\n  " + "\n  ".join(lines)) from None
 
 
@@ -102,7 +103,7 @@ def _parse_override(override: str) -> dict[str, Any]:
 
 # These are tables of names that the user chooses: an override replaces them whole, since merging
 # would leave names of the default behind.
-_REPLACED_WHOLE = {"options", "event_weights", "features"}
+_REPLACED_WHOLE = {"options", "event_weights", "features", "compared"}
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,17 +140,3 @@ def _variable(match: re.Match[str]) -> str:
     if value is None:
         raise ConfigError(f"{match.group(0)}: the environment variable {name} is not set.")
     return value
-
-
-def _describe(problem: Any) -> Iterable[str]:
-    """One line for each thing that is wrong: place, what was found, what was expected."""
-    place = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return [f"{place}: unknown setting. conf/base.yaml lists all settings."]
-    if problem["type"] == "missing":
-        return [f"{place}: is not set."]
-    if problem["type"] == "value_error":
-        lines = str(problem["ctx"]["error"]).splitlines()
-        return [f"{place}: {line}" if place else line for line in lines]
-    message = re.sub(r"^(Input|List|String|Value) ", "", problem["msg"])
-    return [f"{place} is {problem['input']!r}; it {message}"]

@@ -1,37 +1,21 @@
-"""Every setting as a typed, validated model.
+"""All settings of a run: typed, validated, all errors at once.
 
-Types and ranges stand here, values and explanations in `conf/base.yaml`: a default has one place.
+Types and ranges stand here and in the modules beside, values and explanations in `conf/base.yaml`:
+a default has one place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Text = Annotated[str, Field(min_length=1)]
-
-
-def _option_text(value: object) -> object:
-    """`header: true` and `maxColumns: 9` as the texts that Spark takes."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, (int, float)) else value
-
-
-OptionText = Annotated[str, BeforeValidator(_option_text)]
-
-
-class Section(BaseModel):
-    """A group of settings: unknown keys and values of another type are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+from ncf_spark.config.learning import Evaluation, Model, Sampling, Training
+from ncf_spark.config.problems import describe
+from ncf_spark.config.sections import Count, Positive, Section, Share, Text
+from ncf_spark.config.tables import Catalogue, Input, ProvidedHoldout, Recipients
 
 
 class Run(Section):
@@ -53,101 +37,6 @@ class Logging(Section):
     level: Literal["DEBUG", "INFO", "WARNING"]
 
 
-class Source(Section):
-    """A table of the customer's: a path with a format, or a catalog table."""
-
-    path: Text | None
-    table: Text | None
-    format: Text
-    options: dict[str, OptionText]
-    ddl: Text | None
-    where: Text | None
-
-    @property
-    def configured(self) -> bool:
-        """Whether the source names a path or a table at all."""
-        return self.path is not None or self.table is not None
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Source:
-        if self.path is not None and self.table is not None:
-            raise ValueError("has both path and table; keep one of them")
-        return self
-
-
-class EventColumns(Section):
-    """Names of the columns of the raw events."""
-
-    user: Text
-    item: Text
-    time: Text | None
-    type: Text | None
-    value: Text | None
-
-
-class Input(Source):
-    """The raw events and how they become interactions."""
-
-    columns: EventColumns
-    time_format: Text
-    event_weights: dict[str, NonNegative]
-    min_value: Number | None
-    window_days: Count | None
-    duplicates: Literal["drop", "keep"]
-    min_user_items: Count
-    min_item_users: Count
-    max_bad_time_share: Share
-
-    @model_validator(mode="after")
-    def _needs_columns(self) -> Input:
-        needs = [
-            ("window_days", self.window_days is not None, "time"),
-            ("event_weights", bool(self.event_weights), "type"),
-            ("min_value", self.min_value is not None, "value"),
-        ]
-        missing = [
-            f"{setting} needs columns.{column}, which is null"
-            for setting, used, column in needs
-            if used and getattr(self.columns, column) is None
-        ]
-        if missing:
-            raise ValueError("; ".join(missing))
-        return self
-
-
-class CatalogueColumns(Section):
-    """Names of the columns of the item catalogue."""
-
-    item: Text
-    title: Text | None
-    category: Text | None
-    price: Text | None
-    url: Text | None
-    image_url: Text | None
-    updated_at: Text | None
-
-
-class Catalogue(Source):
-    """Item metadata and side features."""
-
-    columns: CatalogueColumns
-
-
-class RecipientColumns(Section):
-    """Names of the columns of the recipients."""
-
-    user: Text
-    email: Text | None
-    country: Text | None
-    consent: Text
-
-
-class Recipients(Source):
-    """Who may receive a campaign."""
-
-    columns: RecipientColumns
-
-
 class Activity(Section):
     """How active an item is."""
 
@@ -156,94 +45,13 @@ class Activity(Section):
     new_item_days: Annotated[int, Field(ge=0)]
 
 
-class HoldoutColumns(Section):
-    """Names of the columns of a provided test set."""
-
-    user: Text
-    item: Text
-    negatives: Text | None
-
-
-class ProvidedHoldout(Source):
-    """A test set from a file."""
-
-    columns: HoldoutColumns
-
-
 class Split(Section):
     """How interactions are divided into train and holdout."""
 
     method: Literal["leave_one_out", "temporal", "provided"]
     holdout_days: Count
+    validation: bool
     holdout: ProvidedHoldout
-
-
-class Model(Section):
-    """What is trained."""
-
-    kind: Literal["gmf", "mlp", "neumf"]
-    factors: Count
-    tower: Annotated[list[Count], Field(min_length=2)]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    embedding_init: Literal["normal", "glorot_uniform"]
-
-    @model_validator(mode="after")
-    def _even_input(self) -> Model:
-        if self.tower[0] % 2:
-            raise ValueError(
-                f"tower starts with {self.tower[0]}, which must be even: "
-                "it is the width of a user embedding beside an item embedding"
-            )
-        return self
-
-
-class Sampling(Section):
-    """Which items serve as negatives (weights of the mixture; they are normalised)."""
-
-    num_negatives: Annotated[int, Field(ge=1, le=100)]
-    low_activity: NonNegative
-    uniform: NonNegative
-    popularity: NonNegative
-    max_retries: Count
-
-    @model_validator(mode="after")
-    def _some_weight(self) -> Sampling:
-        if self.low_activity + self.uniform + self.popularity <= 0:
-            raise ValueError("low_activity, uniform and popularity are all 0; raise one of them")
-        return self
-
-
-class Training(Section):
-    """How the model is trained."""
-
-    num_workers: Count
-    num_shards: Count
-    epochs: Count
-    batch_size: Count
-    learning_rate: Positive
-    l2: NonNegative
-    evaluate_every: Annotated[int, Field(ge=0)]
-    device: Literal["auto", "cpu", "cuda"]
-    threads_per_worker: Count | None
-    worker_memory_bytes: Count | None
-    start_timeout_s: Count
-    network_interfaces: list[Text]
-
-    @model_validator(mode="after")
-    def _enough_shards(self) -> Training:
-        if self.num_shards < self.num_workers:
-            raise ValueError(
-                f"num_workers is {self.num_workers} but num_shards is {self.num_shards}; "
-                "raise num_shards (it must be at least the number of workers)"
-            )
-        return self
-
-
-class Evaluation(Section):
-    """How the model is judged."""
-
-    ks: Annotated[list[Count], Field(min_length=1)]
-    num_negatives: Count
 
 
 class Scoring(Section):
@@ -309,36 +117,24 @@ class Config(Section):
     campaign: Campaign
     generate: Generate
 
-    def loop_settings(self) -> dict[str, Any]:
-        """What one worker's training loop is told."""
-        return {
-            "epochs": self.training.epochs,
-            "batch_size": self.training.batch_size,
-            "num_negatives": self.sampling.num_negatives,
-            "learning_rate": self.training.learning_rate,
-            "l2": self.training.l2,
-            "seed": self.run.seed,
-        }
+    @property
+    def models(self) -> dict[str, Config]:
+        """The settings of every model that is trained, by its name; the first is the night's own.
 
-    def task_settings(self) -> dict[str, Any]:
-        """What a worker is told beside its loop."""
-        return {
-            "num_shards": self.training.num_shards,
-            "evaluate_every": self.training.evaluate_every,
-            "max_retries": self.sampling.max_retries,
-            "ks": tuple(self.evaluation.ks),
-        }
-
-    def worker_settings(self) -> dict[str, Any]:
-        """How the workers are started."""
-        names = {
-            "num_workers",
-            "device",
-            "threads_per_worker",
-            "start_timeout_s",
-            "network_interfaces",
-        }
-        return self.training.model_dump(include=names)
+        Raises:
+            ValueError: when settings of evaluation.compared are not those of a model, or are wrong;
+                with one line for each.
+        """
+        found: dict[str, Config] = {self.model.kind: self}
+        problems = []
+        for name, overrides in self.evaluation.compared.items():
+            try:
+                found[name] = _overridden(self, name, overrides)
+            except ValueError as error:
+                problems += str(error).splitlines()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return found
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Config:
@@ -347,6 +143,10 @@ class Config(Section):
             problems.append(
                 f"campaign.k is {self.campaign.k} but scoring.k is {self.scoring.k}; "
                 "raise scoring.k (a campaign shows what was scored)"
+            )
+        if self.training.patience is not None and not self.split.validation:
+            problems.append(
+                "training.patience needs items to judge epochs by; set split.validation: true"
             )
         if self.split.method == "provided":
             if not self.split.holdout.configured:
@@ -361,6 +161,59 @@ class Config(Section):
                 "activity.features needs the item features; set catalogue.path "
                 "(or activity.features: null, to score activity by counts)"
             )
+        # What is wrong with the night's own model is wrong with those beside it, and is said once.
+        own = tuple(problems)
+        problems += [line for line in self._problems_of_compared() if not line.endswith(own)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _problems_of_compared(self) -> list[str]:
+        problems = []
+        if self.model.kind in self.evaluation.compared:
+            problems.append(
+                f"evaluation.compared: {self.model.kind} is the name of the model itself; "
+                "choose another"
+            )
+        try:
+            _ = self.models
+        except ValueError as error:
+            problems += str(error).splitlines()
+        return problems
+
+
+# What a compared model may have of its own: everything else belongs to the run.
+_OF_A_MODEL = ("model.", "sampling.", "training.", "run.seed")
+_OF_THE_WORKERS = (
+    *("num_workers", "num_shards", "device", "threads_per_worker", "worker_memory_bytes"),
+    *("start_timeout_s", "network_interfaces"),
+)
+
+
+def _overridden(config: Config, name: str, overrides: Mapping[str, Any]) -> Config:
+    """`config` with the settings of a compared model, which compares nothing itself."""
+    place = f"evaluation.compared.{name}"
+    content = config.model_dump()
+    content["evaluation"]["compared"] = {}
+    problems = []
+    for key, value in overrides.items():
+        *sections, last = key.split(".")
+        section: Any = content
+        for part in sections:
+            section = section.get(part) if isinstance(section, dict) else None
+        if not key.startswith(_OF_A_MODEL) or last in _OF_THE_WORKERS:
+            problems.append(
+                f"{key} cannot differ between models; "
+                "a compared model has settings of model, sampling and training, and run.seed"
+            )
+        elif not isinstance(section, dict) or last not in section:
+            problems.append(f"{key}: unknown setting. conf/base.yaml lists all settings.")
+        else:
+            section[last] = value
+    try:
+        overridden = Config.model_validate(content)
+    except ValidationError as error:
+        problems += [line for problem in error.errors() for line in describe(problem)]
+    if problems:
+        raise ValueError("\n".join(f"{place}: {problem}" for problem in problems))
+    return overridden

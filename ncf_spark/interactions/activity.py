@@ -9,28 +9,33 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
-def build_item_counts(
-    interactions: DataFrame, *, ends_at: datetime, half_life_days: float
-) -> DataFrame:
+def build_item_counts(indexed: DataFrame, ends_at: datetime, half_life_days: float) -> DataFrame:
     """One row for each item: num_users, num_events, recent_events, first_seen_at.
 
-    `recent_events` counts each pair's events with half the weight for each `half_life_days` since
-    its last one; events without times count in full. Added as decimals, so that the order of the
-    rows does not matter.
+    Only train pairs are counted: negatives drawn by what is held out would tell the model of it.
+    An item without train pairs has counts of 0. `recent_events` counts each pair's events with half
+    the weight for each `half_life_days` since its last one; events without times count in full.
+    Added as decimals, so that the order of the rows does not matter.
+
+    Args:
+        indexed: (item_index, num_events, first_event_at, last_event_at, is_train).
     """
     age_days = (F.lit(ends_at).cast("double") - F.col("last_event_at").cast("double")) / 86400
     decay = F.coalesce(F.pow(F.lit(0.5), age_days / half_life_days), F.lit(1.0))
-    recent = (F.col("num_events") * decay).cast("decimal(20,6)")
-    return interactions.groupBy("item_id").agg(
-        F.count(F.lit(1)).alias("num_users"),
-        F.sum("num_events").alias("num_events"),
+    num_events = F.when(F.col("is_train"), F.col("num_events")).otherwise(F.lit(0))
+    recent = (num_events * decay).cast("decimal(20,6)")
+    return indexed.groupBy("item_index").agg(
+        F.count_if("is_train").alias("num_users"),
+        F.sum(num_events).alias("num_events"),
         F.sum(recent).cast("double").alias("recent_events"),
         F.min("first_event_at").alias("first_seen_at"),
     )
 
 
-def with_activity(items: DataFrame, features: Mapping[str, float]) -> DataFrame:
-    """`items` with `activity`, from 0 (the least active) to 1.
+def with_activity(
+    items: DataFrame, features: Mapping[str, float], *, into: str = "activity"
+) -> DataFrame:
+    """`items` with the column `into`: the activity, from 0 (the least active) to 1.
 
     The weighted mean of log(1 + feature), each scaled to [0, 1] by the least and greatest item.
     Where all items are equal in a feature it says nothing and counts 0.5.
@@ -52,7 +57,7 @@ def with_activity(items: DataFrame, features: Mapping[str, float]) -> DataFrame:
     total = F.lit(float(sum(features.values())))
     activity = sum(weighted[1:], start=weighted[0]) / total
     return items.join(F.broadcast(ranges), how="cross").select(
-        *[F.col(name) for name in items.columns], activity.alias("activity")
+        *[F.col(name) for name in items.columns], activity.alias(into)
     )
 
 
@@ -60,7 +65,7 @@ def _scaled(value: Column, low: Column, high: Column) -> Column:
     return F.when(high > low, (value - low) / (high - low)).otherwise(F.lit(0.5))
 
 
-def with_is_new(items: DataFrame, *, run_date: date, new_item_days: int) -> DataFrame:
+def with_is_new(items: DataFrame, run_date: date, new_item_days: int) -> DataFrame:
     """`items` with `is_new`: first seen less than `new_item_days` before the end of the night.
 
     Items without times are not new.
@@ -70,38 +75,46 @@ def with_is_new(items: DataFrame, *, run_date: date, new_item_days: int) -> Data
     return items.withColumn("is_new", F.coalesce(is_new, F.lit(False)))
 
 
-def with_negative_probability(
-    items: DataFrame, *, low_activity: float, uniform: float, popularity: float
-) -> DataFrame:
-    """`items` with `negative_probability`: a mixture of three distributions, sum 1.
+def with_distributions(items: DataFrame) -> DataFrame:
+    """`items` with the distributions that negatives are drawn from, each with sum 1.
 
-    | part         | in proportion to                                     |
-    |--------------|------------------------------------------------------|
-    | low_activity | 1 - activity, but 0 for new items                    |
-    | uniform      | 1                                                    |
-    | popularity   | num_users                                            |
+    | column                 | in proportion to                             |
+    |------------------------|----------------------------------------------|
+    | low_activity           | 1 - activity, but 0 for new items            |
+    | low_activity_by_counts | 1 - activity_by_counts, but 0 for new items  |
+    | uniform                | 1                                            |
+    | popularity             | num_users                                    |
 
     New items are inactive because nobody has had the time to meet them: drawn as negatives for
-    that, they would never be recommended. Where no item has a low-activity weight (all are new, or
-    all as active as can be), that part is drawn uniformly.
+    that, they would never be recommended. Where no item has a weight (all are new, or all as active
+    as can be), the distribution is uniform.
 
     Args:
-        items: (activity, is_new, num_users, …).
-        low_activity, uniform, popularity: weights ≥ 0, not all 0; they are normalised.
+        items: (activity, activity_by_counts, is_new, num_users, …).
     """
-    inactive = F.when(F.col("is_new"), F.lit(0.0)).otherwise(F.lit(1.0) - F.col("activity"))
+    weights = {
+        "low_activity": _inactive("activity"),
+        "low_activity_by_counts": _inactive("activity_by_counts"),
+        "popularity": F.col("num_users").cast("double"),
+    }
     sums = items.agg(
-        F.sum(inactive.cast("decimal(20,12)")).cast("double").alias("sum_inactive"),
         F.count(F.lit(1)).alias("sum_items"),
-        F.sum("num_users").alias("sum_users"),
+        *[
+            F.sum(weight.cast("decimal(30,12)")).cast("double").alias(f"sum {name}")
+            for name, weight in weights.items()
+        ],
     )
-    equal = F.lit(1.0) / F.col("sum_items")
-    by_inactivity = F.when(F.col("sum_inactive") > 0, inactive / F.col("sum_inactive"))
-    mixture = (
-        F.lit(low_activity) * F.coalesce(by_inactivity, equal)
-        + F.lit(uniform) * equal
-        + F.lit(popularity) * F.col("num_users") / F.col("sum_users")
-    ) / F.lit(low_activity + uniform + popularity)
+    uniform = F.lit(1.0) / F.col("sum_items")
+    shares = {
+        name: F.when(F.col(f"sum {name}") > 0, weight / F.col(f"sum {name}")).otherwise(uniform)
+        for name, weight in weights.items()
+    }
     return items.join(F.broadcast(sums), how="cross").select(
-        *[F.col(name) for name in items.columns], mixture.alias("negative_probability")
+        *[F.col(name) for name in items.columns],
+        uniform.alias("uniform"),
+        *[share.alias(name) for name, share in shares.items()],
     )
+
+
+def _inactive(activity: str) -> Column:
+    return F.when(F.col("is_new"), F.lit(0.0)).otherwise(F.lit(1.0) - F.col(activity))

@@ -52,14 +52,36 @@ def with_provided_held_out(indexed: DataFrame, provided: DataFrame) -> DataFrame
     return joined.withColumn("is_holdout", F.coalesce("provided", F.lit(False))).drop("provided")
 
 
+def with_validation_held_out(indexed: DataFrame, *, seed: int) -> DataFrame:
+    """`indexed` with `is_validation`: true for the last of each user's train pairs.
+
+    Train pairs are those that `is_holdout` leaves. A user with one keeps it in train. Of pairs
+    with the same last event, or without times, a hash of the pair decides.
+
+    Args:
+        indexed: (user_index, item_index, last_event_at, is_holdout, …).
+    """
+    of_user = Window.partitionBy("user_index", "is_holdout")
+    # Another hash than that of the holdout, or the two would follow each other.
+    tie = F.xxhash64("user_index", "item_index", F.lit(seed), F.lit("validation"))
+    latest_first = of_user.orderBy(F.desc("last_event_at"), tie, "item_index")
+    is_last = (F.col("position") == 1) & (F.col("num_pairs") > 1) & ~F.col("is_holdout")
+    return (
+        indexed.withColumn("num_pairs", F.count(F.lit(1)).over(of_user))
+        .withColumn("position", F.row_number().over(latest_first))
+        .withColumn("is_validation", is_last)
+        .drop("num_pairs", "position")
+    )
+
+
 def build_train(indexed: DataFrame, *, num_shards: int) -> DataFrame:
     """The pairs to learn from, in the order and layout that the workers read.
 
     Args:
-        indexed: (user_index, item_index, is_holdout, …).
+        indexed: (user_index, item_index, is_holdout, is_validation, …).
     """
     return (
-        indexed.where(~F.col("is_holdout"))
+        indexed.where(~F.col("is_holdout") & ~F.col("is_validation"))
         .select("user_index", "item_index", _shard(num_shards))
         .repartition(num_shards, "shard")
         .sortWithinPartitions("shard", "user_index", "item_index")
@@ -67,7 +89,13 @@ def build_train(indexed: DataFrame, *, num_shards: int) -> DataFrame:
 
 
 def build_holdout(
-    indexed: DataFrame, *, num_items: int, num_negatives: int, num_shards: int, seed: int
+    indexed: DataFrame,
+    *,
+    held_out: str,
+    num_items: int,
+    num_negatives: int,
+    num_shards: int,
+    seed: int,
 ) -> DataFrame:
     """The pairs to be judged on, each with negatives drawn from what the user has no pair with.
 
@@ -76,13 +104,14 @@ def build_holdout(
 
     Args:
         indexed: (user_index, item_index, is_holdout, …) with every pair of the users.
+        held_out: the column that marks the pairs, `is_holdout` or `is_validation`.
     """
     known = indexed.groupBy("user_index").agg(F.collect_set("item_index").alias("known"))
     draws = F.sequence(F.lit(1), F.lit(num_negatives * _CANDIDATES_PER_NEGATIVE))
     candidates = F.transform(draws, lambda draw: _draw_item(draw, num_items, seed))
     negatives = F.slice(F.array_except(candidates, F.col("known")), 1, num_negatives)
     return (
-        indexed.where("is_holdout")
+        indexed.where(held_out)
         .join(known, on="user_index", how="inner")
         .select("user_index", "item_index", negatives.alias("negatives"), _shard(num_shards))
     )

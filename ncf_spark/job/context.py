@@ -128,7 +128,7 @@ _SETTLED = {
     "train": {"build_interactions": ["training.num_shards"]},
     "evaluate": {
         "build_interactions": ["evaluation.num_negatives"],
-        "train": ["model.kind"],
+        "train": ["model.kind", "evaluation.baselines", "evaluation.compared"],
     },
     "export_campaign": {"score_users": ["scoring.k"]},
 }

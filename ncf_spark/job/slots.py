@@ -46,18 +46,19 @@ def _wait_for_slots(context: SparkContext, wanted: int) -> int:
     return slots
 
 
-def check_memory(job: Job, needed: dict[str, int]) -> None:
+def check_memory(job: Job, model: str, needed: dict[str, int]) -> None:
     """Raises ConfigError when a worker needs more memory than it may take.
 
     Args:
+        model: its name.
         needed: what for → bytes, of the largest worker.
     """
     total, limit = sum(needed.values()), job.config.training.worker_memory_bytes
-    job.note("bytes of the largest worker", needed)
+    job.note(f"{model}: bytes of the largest worker", needed)
     if limit is not None and total > limit:
         parts = "; ".join(f"{name} {size:,}" for name, size in needed.items())
         raise ConfigError(
-            f"training.worker_memory_bytes is {limit:,}, but a worker needs {total:,} bytes "
-            f"({parts}). Raise training.num_workers or the limit, or lower model.factors and "
+            f"training.worker_memory_bytes is {limit:,}, but a worker of {model} needs {total:,} "
+            f"bytes ({parts}). Raise training.num_workers or the limit, or lower model.factors and "
             "model.tower."
         )

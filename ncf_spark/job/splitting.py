@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -49,27 +50,35 @@ def check_sizes(job: Job) -> None:
 def write_split(
     job: Job, interactions: DataFrame, user_index: DataFrame, item_index: DataFrame
 ) -> None:
-    """Writes `train`, laid out by user shard, and `holdout` with the negatives of each row.
+    """Writes `train`, laid out by user shard, `validation` and `holdout`, each with negatives.
 
     Raises:
         DataError: when one of them is empty.
     """
-    num_shards = job.config.training.num_shards
+    num_shards, seed = job.config.training.num_shards, job.config.run.seed
     indexed = with_indexes(interactions, user_index, item_index)
     split_up = _with_is_holdout(job, indexed, user_index, item_index)
+    if job.config.split.validation:
+        split_up = split.with_validation_held_out(split_up, seed=seed)
+    else:
+        split_up = split_up.withColumn("is_validation", F.lit(False))
     train = split.build_train(split_up, num_shards=num_shards)
     train = job.write("train", train, schemas.TRAIN, partition_by=["shard"])
+    drawn = partial(
+        split.build_holdout,
+        split_up,
+        num_items=job.num_rows("item_index"),
+        num_negatives=job.config.evaluation.num_negatives,
+        num_shards=num_shards,
+        seed=seed,
+    )
+    validation = drawn(held_out="is_validation")
+    job.write("validation", validation, schemas.HOLDOUT, partition_by=["shard"])
     if job.config.split.method == "provided" and job.config.split.holdout.columns.negatives:
         provided = with_indexes(read_provided_holdout(job), user_index, item_index)
         holdout = split.build_provided_holdout(provided, item_index, num_shards=num_shards)
     else:
-        holdout = split.build_holdout(
-            split_up,
-            num_items=job.num_rows("item_index"),
-            num_negatives=job.config.evaluation.num_negatives,
-            num_shards=num_shards,
-            seed=job.config.run.seed,
-        )
+        holdout = drawn(held_out="is_holdout")
     # Users without a train pair have no vector to rank with: counted, not judged.
     known = holdout.join(train, on="user_index", how="left_semi")
     known = job.write("holdout", known, schemas.HOLDOUT, partition_by=["shard"])

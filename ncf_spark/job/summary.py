@@ -14,12 +14,15 @@ def print_summary(job: Job) -> None:
     Neither addresses nor user ids are shown: this ends in a log.
     """
     print(f"\nPublished: {job.run.uri}")
-    for table in ("campaign", "campaign_long", "campaign_csv", "user_topk", "item_topk", "metrics"):
+    places = ("campaign", "campaign_long", "campaign_csv", "user_topk", "item_topk", "metrics")
+    for table in (*places, "report/index.html"):
         print(f"  {job.run.table_uri(table)}")
     metrics = job.read("metrics", schemas.METRICS)
     order = ["protocol", "metric", "k", "model"]
-    print("\nModel and item popularity on the holdout:")
-    metrics.orderBy(*order).select(*order, F.round("value", 4).alias("value")).show(100, False)
+    print("\nThe model and what it is compared with, on the holdout:")
+    main_figures = metrics.where("segment = 'all' and metric in ('hr', 'ndcg')")
+    shown = [F.round(name, 4).alias(name) for name in ("value", "low", "high")]
+    main_figures.orderBy(*order).select(*order, *shown).show(100, False)
     campaign = job.read("campaign", schemas.campaign_schema(job.config.campaign.k))
     slots = [
         schemas.slot_column(name, rank)

@@ -1,7 +1,7 @@
-"""GMF, MLP and NeuMF: how a user's and an item's vector become a logit (He et al. 2017).
+"""MF, GMF, MLP and NeuMF: how a user's and an item's vector become a logit (He et al. 2017).
 
 Shapes: P positives, N negatives + 1, B users and I items of a block, F factors, E width of an MLP
-embedding, D width of a vector (F, E or F + E), H width of the first hidden layer.
+embedding, D width of a vector (F + 1, F, E or F + E), H width of the first hidden layer.
 
 Each head works in two halves, so that what belongs to a user alone is computed once for the user
 and not once for each pair: the first layer splits exactly, W·[u; i] = Wᵤ·u + Wᵢ·i.
@@ -16,9 +16,64 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-# What a head makes of vectors on one side: one tensor for each of its halves, so GMF and MLP have
-# one and NeuMF has both.
+# What a head makes of vectors on one side: one tensor for each of its parts.
 Encoded = tuple[Tensor, ...]
+
+ACTIVATIONS = {"relu": torch.relu, "leaky_relu": nn.functional.leaky_relu}
+
+
+class MF(nn.Module):
+    """Matrix factorisation with biases: s(u, i) / temperature + bᵤ + bᵢ (Koren et al. 2009, eq. 4).
+
+    The bias stands at the end of each vector, so a vector has F + 1 numbers.
+
+    Args:
+        factors: F.
+        cosine: s is the cosine of the factors; otherwise their dot product.
+        temperature: what the similarity is divided by.
+    """
+
+    def __init__(self, factors: int, cosine: bool = False, temperature: float = 1.0) -> None:
+        super().__init__()
+        self.factors = factors
+        self.width = factors + 1
+        self.cosine = cosine
+        self.temperature = temperature
+
+    def encode_users(self, users: Tensor) -> Encoded:
+        """(…, F + 1) → factors (…, F), scaled, and biases (…,)."""
+        return self.item_directions(users) / self.temperature, users[..., -1]
+
+    def encode_items(self, items: Tensor) -> Encoded:
+        """(…, F + 1) → factors (…, F) and biases (…,)."""
+        return self.item_directions(items), items[..., -1]
+
+    def item_directions(self, items: Tensor) -> Tensor:
+        """(…, F + 1) → (…, F): what makes two items alike, without the bias."""
+        factors = items[..., : self.factors]
+        return nn.functional.normalize(factors, dim=-1) if self.cosine else factors
+
+    def pairs(self, users: Encoded, items: Encoded) -> Tensor:
+        """Encoded P users and P × N items → logits (P, N)."""
+        similarity = torch.bmm(items[0], users[0].unsqueeze(-1)).squeeze(-1)
+        return similarity + users[1].unsqueeze(-1) + items[1]
+
+    def block(self, users: Encoded, items: Encoded) -> Tensor:
+        """Encoded B users and I items → logits (B, I)."""
+        return users[0] @ items[0].T + users[1].unsqueeze(-1) + items[1]
+
+    def initialise(self, generator: torch.Generator, output_init: str) -> None:
+        """There is no output layer to fill."""
+
+    @torch.no_grad()
+    def initialise_vectors(self, vectors: Tensor) -> None:
+        """Biases start at 0."""
+        vectors[:, -1] = 0.0
+
+    @torch.no_grad()
+    def clamp_non_negative(self, vectors: Tensor) -> None:
+        """Raises negative factors to 0; a bias may be negative."""
+        vectors[:, : self.factors].clamp_(min=0.0)
 
 
 class GMF(nn.Module):
@@ -41,6 +96,10 @@ class GMF(nn.Module):
         """(…, F) → (…, F)."""
         return (items,)
 
+    def item_directions(self, items: Tensor) -> Tensor:
+        """(…, F) → (…, F): what makes two items alike."""
+        return items
+
     def pairs(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (P, F) and (P, N, F) → logits (P, N)."""
         return torch.bmm(items[0], users[0].unsqueeze(-1)).squeeze(-1)
@@ -49,21 +108,32 @@ class GMF(nn.Module):
         """Encoded (B, F) and (I, F) → logits (B, I)."""
         return users[0] @ items[0].T
 
+    def initialise(self, generator: torch.Generator, output_init: str) -> None:
+        """The output weights h."""
+        initialise_output_(self.output, self.width, generator, output_init)
+
+    def initialise_vectors(self, vectors: Tensor) -> None:
+        """Nothing but the embedding's own initialiser."""
+
     @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> None:
-        """LeCun uniform on the output weights."""
-        lecun_uniform_(self.output, self.width, generator)
+    def clamp_non_negative(self, vectors: Tensor) -> None:
+        """Raises negative factors to 0, and negative output weights with them."""
+        vectors.clamp_(min=0.0)
+        self.output.clamp_(min=0.0)
 
 
 class MLP(nn.Module):
-    """A ReLU tower over the user's and the item's embedding side by side, eq. 10 of the paper.
+    """A tower over the user's and the item's embedding side by side, eq. 10 of the paper.
 
     Args:
         tower: widths: 2E, H, …, the last one being the number of predictive factors.
-        dropout: share of each layer's outputs that is left out in training.
+        dropout: share of each layer's outputs that is left out in training, one a layer.
+        activation: relu or leaky_relu.
     """
 
-    def __init__(self, tower: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self, tower: Sequence[int], dropout: Sequence[float], activation: str = "relu"
+    ) -> None:
         super().__init__()
         self.width = tower[0] // 2
         self.widest = max(tower[1:])
@@ -71,7 +141,8 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(
             nn.Linear(inputs, outputs) for inputs, outputs in pairwise(tower[1:])
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropouts = nn.ModuleList(nn.Dropout(share) for share in dropout)
+        self.activation = ACTIVATIONS[activation]
         self.output = nn.Parameter(torch.empty(tower[-1]))
 
     def encode_users(self, users: Tensor) -> Encoded:
@@ -82,6 +153,10 @@ class MLP(nn.Module):
         """(…, E) → (…, H): the item's half of the first layer."""
         return (nn.functional.linear(items, self.first.weight[:, self.width :]),)
 
+    def item_directions(self, items: Tensor) -> Tensor:
+        """(…, E) → (…, E): what makes two items alike."""
+        return items
+
     def pairs(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (P, H) and (P, N, H) → logits (P, N)."""
         return self._tower(users[0].unsqueeze(1) + items[0])
@@ -91,18 +166,21 @@ class MLP(nn.Module):
         return self._tower(users[0].unsqueeze(1) + items[0])
 
     def _tower(self, first: Tensor) -> Tensor:
-        hidden = self.dropout(torch.relu(first))
-        for layer in self.layers:
-            hidden = self.dropout(torch.relu(layer(hidden)))
+        hidden = self.dropouts[0](self.activation(first))
+        for layer, dropout in zip(self.layers, self.dropouts[1:], strict=True):
+            hidden = dropout(self.activation(layer(hidden)))
         return hidden @ self.output
 
     @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> None:
-        """Glorot uniform on the tower, zero on its biases, LeCun uniform on the output weights."""
+    def initialise(self, generator: torch.Generator, output_init: str) -> None:
+        """Glorot uniform on the tower, zero on its biases, and the output weights."""
         for layer in (self.first, *self.layers):
             glorot_uniform_(layer.weight, generator)
             layer.bias.zero_()
-        lecun_uniform_(self.output, self.output.numel(), generator)
+        initialise_output_(self.output, self.output.numel(), generator, output_init)
+
+    def initialise_vectors(self, vectors: Tensor) -> None:
+        """Nothing but the embedding's own initialiser."""
 
 
 class NeuMF(nn.Module):
@@ -127,6 +205,10 @@ class NeuMF(nn.Module):
         gmf, mlp = items.split((self.gmf.width, self.mlp.width), dim=-1)
         return self.gmf.encode_items(gmf) + self.mlp.encode_items(mlp)
 
+    def item_directions(self, items: Tensor) -> Tensor:
+        """(…, F + E) → (…, F + E): what makes two items alike."""
+        return items
+
     def pairs(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded P users and P × N items → logits (P, N)."""
         return self.gmf.pairs(users[:1], items[:1]) + self.mlp.pairs(users[1:], items[1:])
@@ -136,25 +218,41 @@ class NeuMF(nn.Module):
         return self.gmf.block(users[:1], items[:1]) + self.mlp.block(users[1:], items[1:])
 
     @torch.no_grad()
-    def initialise(self, generator: torch.Generator) -> None:
+    def initialise(self, generator: torch.Generator, output_init: str) -> None:
         """As each half; the output weights as one layer over both."""
-        self.gmf.initialise(generator)
-        self.mlp.initialise(generator)
+        self.gmf.initialise(generator, output_init)
+        self.mlp.initialise(generator, output_init)
         inputs = self.gmf.output.numel() + self.mlp.output.numel()
-        lecun_uniform_(self.gmf.output, inputs, generator)
-        lecun_uniform_(self.mlp.output, inputs, generator)
+        initialise_output_(self.gmf.output, inputs, generator, output_init)
+        initialise_output_(self.mlp.output, inputs, generator, output_init)
+
+    def initialise_vectors(self, vectors: Tensor) -> None:
+        """Nothing but the embedding's own initialiser."""
+
+    @torch.no_grad()
+    def join(self, gmf: GMF, mlp: MLP, alpha: float) -> None:
+        """Takes over two trained halves (He et al. 2017, section 3.4.1, eq. 13).
+
+        Args:
+            alpha: weight of GMF's output layer; MLP's has the rest.
+        """
+        self.mlp.load_state_dict(mlp.state_dict())
+        self.gmf.output.copy_(alpha * gmf.output)
+        self.mlp.output.copy_((1 - alpha) * mlp.output)
 
 
-Head = GMF | MLP | NeuMF
+Head = MF | GMF | MLP | NeuMF
 
 
-def build_head(kind: str, factors: int, tower: Sequence[int], dropout: float) -> Head:
-    """The head of a model kind: gmf, mlp or neumf."""
-    if kind == "gmf":
-        return GMF(factors)
-    if kind == "mlp":
-        return MLP(tower, dropout)
-    return NeuMF(GMF(factors), MLP(tower, dropout))
+@torch.no_grad()
+def initialise_output_(
+    weight: Tensor, inputs: int, generator: torch.Generator, output_init: str
+) -> None:
+    """Fills an output layer: normal (deviation 0.01, as in the paper) or lecun_uniform."""
+    if output_init == "normal":
+        weight.copy_(torch.randn(tuple(weight.shape), generator=generator) * 0.01)
+    else:
+        lecun_uniform_(weight, inputs, generator)
 
 
 def lecun_uniform_(weight: Tensor, inputs: int, generator: torch.Generator) -> None:

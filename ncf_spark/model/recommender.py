@@ -13,28 +13,45 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ncf_spark.model.heads import build_head
+from ncf_spark.config import Model
+from ncf_spark.model.heads import GMF, MF, MLP, Head, NeuMF
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What determines a model's shape.
+    """What determines a model's shape and its first values; section model of the configuration.
 
     Args:
-        kind: gmf, mlp or neumf.
-        factors: width of the GMF embeddings.
+        kind: mf, gmf, mlp or neumf.
+        factors: width of the MF or GMF embeddings.
         tower: widths of the MLP, input first.
-        dropout: share of each MLP layer's outputs left out in training.
+        activation: of the tower, relu or leaky_relu.
+        dropout: share of each MLP layer's outputs left out in training, one a layer.
+        similarity: of mf, dot or cosine.
+        temperature: of mf, what the similarity is divided by.
+        non_negative: whether factors and output weights are kept at 0 or above.
         embedding_init: normal or glorot_uniform.
+        output_init: normal or lecun_uniform.
         num_items: I.
     """
 
     kind: str
     factors: int
     tower: tuple[int, ...]
-    dropout: float
+    activation: str
+    dropout: tuple[float, ...]
+    similarity: str
+    temperature: float
+    non_negative: bool
     embedding_init: str
+    output_init: str
     num_items: int
+
+    @classmethod
+    def of(cls, settings: Model, num_items: int) -> Architecture:
+        """From the configuration."""
+        values = settings.model_dump() | {"dropout": settings.layer_dropout}
+        return cls.from_json({**values, "num_items": num_items})
 
     def to_json(self) -> dict[str, Any]:
         """For the manifest."""
@@ -43,7 +60,17 @@ class Architecture:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Architecture:
         """From a manifest."""
-        return cls(**{**content, "tower": tuple(content["tower"])})
+        lists = {name: tuple(content[name]) for name in ("tower", "dropout")}
+        return cls(**{**content, **lists})
+
+    def build_head(self) -> Head:
+        """The head of this kind, not yet initialised."""
+        if self.kind == "mf":
+            return MF(self.factors, self.similarity == "cosine", self.temperature)
+        if self.kind == "gmf":
+            return GMF(self.factors)
+        mlp = MLP(self.tower, self.dropout, self.activation)
+        return mlp if self.kind == "mlp" else NeuMF(GMF(self.factors), mlp)
 
 
 class Recommender(nn.Module):
@@ -55,10 +82,10 @@ class Recommender(nn.Module):
 
     def __init__(self, architecture: Architecture, num_users: int) -> None:
         super().__init__()
-        a = architecture
-        self.head = build_head(a.kind, a.factors, a.tower, a.dropout)
+        self.head = architecture.build_head()
+        self.non_negative = architecture.non_negative
         self.bias = nn.Parameter(torch.empty(()))
-        self.item_vectors = nn.Parameter(torch.empty(a.num_items, self.head.width))
+        self.item_vectors = nn.Parameter(torch.empty(architecture.num_items, self.head.width))
         self.user_vectors = nn.Parameter(torch.empty(num_users, self.head.width))
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -75,15 +102,38 @@ class Recommender(nn.Module):
         """Row numbers (P,) and (P, N) → logits (P, N)."""
         return self.pairs(self.user_vectors[users], self.item_vectors[items])
 
+    def clamp_non_negative(self) -> None:
+        """Raises negative factors and output weights to 0 (mf and gmf)."""
+        if not isinstance(self.head, MF | GMF):
+            raise TypeError("only mf and gmf have non-negative factors")
+        self.head.clamp_non_negative(self.item_vectors.data)
+        self.head.clamp_non_negative(self.user_vectors.data)
+
+    @torch.no_grad()
+    def join(self, gmf: Recommender, mlp: Recommender, alpha: float) -> None:
+        """Takes over a trained GMF and a trained MLP of the same users and items.
+
+        The output layer and the bias are weighted sums, `alpha` for GMF and the rest for MLP.
+        """
+        assert isinstance(self.head, NeuMF)
+        assert isinstance(gmf.head, GMF)
+        assert isinstance(mlp.head, MLP)
+        self.head.join(gmf.head, mlp.head, alpha)
+        self.bias.copy_(alpha * gmf.bias + (1 - alpha) * mlp.bias)
+        self.item_vectors.copy_(torch.cat([gmf.item_vectors, mlp.item_vectors], dim=1))
+        self.user_vectors.copy_(torch.cat([gmf.user_vectors, mlp.user_vectors], dim=1))
+
 
 @torch.no_grad()
 def initialise_shared(model: Recommender, architecture: Architecture, seed: int) -> None:
     """Fills the head and the item vectors: the same on every worker."""
     generator = torch.Generator().manual_seed(seed)
-    model.head.initialise(generator)
+    model.head.initialise(generator, architecture.output_init)
     model.bias.zero_()
     rows = model.item_vectors.shape[0]
-    model.item_vectors.copy_(_embedding(rows, rows, model.head.width, architecture, generator))
+    model.item_vectors.copy_(_embedding(model.head, rows, rows, architecture, generator))
+    if isinstance(model.head, GMF) and architecture.non_negative:
+        model.head.output.abs_()
 
 
 @torch.no_grad()
@@ -103,15 +153,20 @@ def initialise_users(
     start = 0
     for shard, rows in shards:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + shard + 1)
-        values = _embedding(rows, num_users, model.head.width, architecture, generator)
+        values = _embedding(model.head, rows, num_users, architecture, generator)
         model.user_vectors[start : start + rows].copy_(values)
         start += rows
 
 
 def _embedding(
-    rows: int, table_rows: int, width: int, architecture: Architecture, generator: torch.Generator
+    head: Head, rows: int, table_rows: int, architecture: Architecture, generator: torch.Generator
 ) -> Tensor:
     if architecture.embedding_init == "normal":
-        return torch.randn((rows, width), generator=generator) * 0.01
-    bound = math.sqrt(6.0 / (table_rows + width))
-    return (torch.rand((rows, width), generator=generator) * 2 - 1) * bound
+        values = torch.randn((rows, head.width), generator=generator) * 0.01
+    else:
+        bound = math.sqrt(6.0 / (table_rows + head.width))
+        values = (torch.rand((rows, head.width), generator=generator) * 2 - 1) * bound
+    if architecture.non_negative:
+        values.abs_()
+    head.initialise_vectors(values)
+    return values

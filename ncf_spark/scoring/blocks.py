@@ -6,21 +6,45 @@ Shapes: B users of a block, I items, D width of a vector, H the widest intermedi
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from ncf_spark.model.heads import GMF, NeuMF
+from ncf_spark.model.heads import MLP, NeuMF
 from ncf_spark.model.recommender import Recommender
 
-# (B, D) user vectors → (B, I) scores.
-Scorer = Callable[[Tensor], Tensor]
+# Rows and items (each (S,)) of pairs.
+Pairs = tuple[Tensor, Tensor]
+
+
+class UserBlock(NamedTuple):
+    """What scores are made from; a scorer takes what it needs.
+
+    Args:
+        vectors: (B, D); D is 0 for scorers that need none.
+        seen: the items of each user.
+    """
+
+    vectors: Tensor
+    seen: Pairs
+
+
+class Scorer(Protocol):
+    """Scores of all items for a block of users, in memory of their own: callers mask them."""
+
+    num_items: int
+
+    def __call__(self, users: UserBlock) -> Tensor:
+        """(B, I)."""
+        ...
+
 
 # Rows of a block. More bring nothing: the inner loop runs over items.
 BLOCK_ROWS = 64
 
 
-def in_blocks(score: Scorer, rows: Tensor) -> Tensor:
+def in_blocks(score: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     """`score` on blocks of exactly BLOCK_ROWS rows, the last one filled up with zeros.
 
     BLAS adds in another order for other shapes. With one shape, a row's scores don't depend on how
@@ -49,21 +73,21 @@ class ModelScorer:
     def __init__(self, model: Recommender, block_bytes: int) -> None:
         self._model = model.eval()
         self._block_bytes = block_bytes
+        self.num_items = model.item_vectors.shape[0]
         with torch.no_grad():
             self._items = model.head.encode_items(model.item_vectors)
 
     @torch.no_grad()
-    def __call__(self, user_vectors: Tensor) -> Tensor:
-        """(B, D) → (B, I)."""
-        return in_blocks(self._block, user_vectors)
+    def __call__(self, users: UserBlock) -> Tensor:
+        """(B, I)."""
+        return in_blocks(self._block, users.vectors)
 
     def _block(self, user_vectors: Tensor) -> Tensor:
         head = self._model.head
         users = head.encode_users(user_vectors)
-        num_items = self._model.item_vectors.shape[0]
         step = items_at_a_time(self._model, len(user_vectors), self._block_bytes)
-        scores = torch.empty(len(user_vectors), num_items)
-        for low in range(0, num_items, step):
+        scores = torch.empty(len(user_vectors), self.num_items)
+        for low in range(0, self.num_items, step):
             part = slice(low, low + step)
             scores[:, part] = head.block(users, tuple(half[part] for half in self._items))
         return scores + self._model.bias
@@ -71,11 +95,26 @@ class ModelScorer:
 
 def items_at_a_time(model: Recommender, num_users: int, block_bytes: int) -> int:
     """Items whose largest intermediate for `num_users` users fits into `block_bytes`."""
-    head = model.head
-    if isinstance(head, GMF):
+    mlp = model.head.mlp if isinstance(model.head, NeuMF) else model.head
+    if not isinstance(mlp, MLP):  # a product of matrices has no intermediate
         return model.item_vectors.shape[0]
-    mlp = head.mlp if isinstance(head, NeuMF) else head
     return max(1, block_bytes // (4 * mlp.widest * max(1, num_users)))
+
+
+class DotScorer:
+    """Plain products of user and item vectors: ALS.
+
+    Args:
+        item_vectors: (I, D).
+    """
+
+    def __init__(self, item_vectors: Tensor) -> None:
+        self._items = item_vectors.T
+        self.num_items = len(item_vectors)
+
+    def __call__(self, users: UserBlock) -> Tensor:
+        """(B, I)."""
+        return in_blocks(lambda rows: rows @ self._items, users.vectors)
 
 
 class SameForAll:
@@ -87,13 +126,69 @@ class SameForAll:
 
     def __init__(self, item_scores: Tensor) -> None:
         self._item_scores = item_scores
+        self.num_items = len(item_scores)
 
-    def __call__(self, user_vectors: Tensor) -> Tensor:
-        """(B, D) → (B, I); a copy for each user, since callers mask it."""
-        return self._item_scores.repeat(len(user_vectors), 1)
+    def __call__(self, users: UserBlock) -> Tensor:
+        """(B, I)."""
+        return self._item_scores.repeat(len(users.vectors), 1)
 
 
-def top_k(scores: Tensor, k: int, hidden: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+class ItemItemScorer:
+    """For item j the sum of similarity(j, i) over the seen items i that are neighbours of j.
+
+    The neighbours are those of the item that is scored (Sarwar et al. 2001, section 3.2.1, without
+    the division, since there are no ratings). Deshpande and Karypis (2004) take those of the seen
+    items, which on MovieLens 1M brings HR@10 down from 0.66 to 0.59. An item without a seen
+    neighbour has 0.
+
+    Args:
+        items: (n,) items j.
+        neighbours: (n,) their neighbours i.
+        similarities: (n,).
+        num_items: I.
+    """
+
+    def __init__(
+        self, items: Tensor, neighbours: Tensor, similarities: Tensor, num_items: int
+    ) -> None:
+        # By neighbour: what a seen item adds to stands together.
+        order = torch.argsort(neighbours * num_items + items)
+        self._items = items[order]
+        self._similarities = similarities.double()[order]
+        self._counts = torch.bincount(neighbours, minlength=num_items)
+        self._starts = self._counts.cumsum(0) - self._counts
+        self.num_items = num_items
+
+    def __call__(self, users: UserBlock) -> Tensor:
+        """(B, I), double. The order of the seen items does not matter, not even to the last bit."""
+        keys = torch.sort(users.seen[0] * self.num_items + users.seen[1]).values
+        scores = torch.zeros(len(users.vectors) * self.num_items, dtype=torch.float64)
+        counts = self._counts[keys % self.num_items]
+        for part in _runs(counts, _TERMS):
+            seen, lengths = keys[part] % self.num_items, counts[part]
+            within = torch.arange(int(lengths.sum()))
+            shift = self._starts[seen] - (lengths.cumsum(0) - lengths)
+            terms = within + shift.repeat_interleave(lengths)
+            rows = (keys[part] - seen).repeat_interleave(lengths)
+            scores.index_add_(0, rows + self._items[terms], self._similarities[terms])
+        return scores.view(len(users.vectors), self.num_items)
+
+
+# Terms of the sums that are laid out at a time, 40 bytes each.
+_TERMS = 2**20
+
+
+def _runs(counts: Tensor, limit: int) -> list[slice]:
+    """Slices of `counts`, each with a sum of at most `limit` or, at worst, its last one more."""
+    if not len(counts):
+        return []
+    numbers = (counts.cumsum(0) - counts) // limit
+    _, lengths = torch.unique_consecutive(numbers, return_counts=True)
+    ends = lengths.cumsum(0).tolist()
+    return [slice(low, high) for low, high in zip([0, *ends], ends, strict=False)]
+
+
+def top_k(scores: Tensor, k: int, hidden: Pairs) -> tuple[Tensor, Tensor, Tensor]:
     """The k best items of each row, best first; of equal scores the lower item index comes first.
 
     Args:
@@ -102,7 +197,7 @@ def top_k(scores: Tensor, k: int, hidden: tuple[Tensor, Tensor]) -> tuple[Tensor
 
     Returns:
         rows, items and scores, each (n,) with n ≤ B · k: rows with fewer than k items left have
-        fewer.
+        fewer. A score that is not a number is none.
     """
     scores[hidden] = -torch.inf
     count = min(k, scores.shape[1])

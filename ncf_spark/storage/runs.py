@@ -25,11 +25,13 @@ STEP_TABLES = {
         "item_index",
         "catalogue",
         "train",
+        "validation",
         "holdout",
     ),
     "score_item_activity": ("item_activity",),
-    "train": ("model/user_vectors", "model/item_vectors", "model/history.json"),
-    "evaluate": ("item_popularity", "ranks", "metrics"),
+    # Below model/ and compared/<name>/ stand user_vectors, item_vectors and what belongs to them.
+    "train": ("model", "compared", "item_popularity", "item_neighbours"),
+    "evaluate": ("ranks", "metrics", "report"),
     "score_users": ("eligible_items", "user_topk"),
     "similar_items": ("item_topk",),
     "export_campaign": ("campaign", "campaign_long"),
@@ -67,7 +69,8 @@ class Run:
         Raises:
             DataError: when the step that writes it has not finished in this run.
         """
-        step = next(step for step, tables in STEP_TABLES.items() if table in tables)
+        top = table.split("/")[0]
+        step = next(step for step, tables in STEP_TABLES.items() if top in tables)
         record = self.step_record(step)
         if record is None:
             raise DataError(

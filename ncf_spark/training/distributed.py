@@ -51,9 +51,9 @@ def run_workers(
     """Trains on `num_workers` Spark tasks of the active session.
 
     Returns:
-        For each worker, by rank: `history`, `bytes_summed` by name, `num_rows` of users.
+        For each worker, by rank: `history`, `chosen_epochs` and `bytes_summed` by name.
     """
-    with followed(task.model_uri, task.loop.epochs, lambda line: log.info("train: %s", line)):
+    with followed(task.model_uri, task.phases, lambda line: log.info("train: %s", line)):
         results: list[dict[str, Any]] = horovod.spark.run(
             _run_worker,
             args=(task, device, threads_per_worker),
@@ -92,8 +92,8 @@ def _run_worker(task: TrainingTask, device: str, threads: int | None) -> dict[st
     torch.set_num_threads(threads or max(1, _num_cores() // hvd.local_size()))
     workers = Horovod()
     try:
-        history = train_worker(task, workers, _device(device))
-        return {"history": history, "bytes_summed": workers.bytes_summed}
+        trained = train_worker(task, workers, _device(device))
+        return {**trained, "bytes_summed": workers.bytes_summed}
     finally:
         hvd.shutdown()
 

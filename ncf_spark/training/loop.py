@@ -1,4 +1,4 @@
-"""One step, one epoch, and all epochs of training.
+"""One step and one epoch of training.
 
 Shapes: P positives of a step, N negatives of each, D width of a vector, M positives of a worker.
 """
@@ -6,29 +6,47 @@ Shapes: P positives of a step, N negatives of each, D width of a vector, M posit
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ncf_spark.config import Config
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.communicator import Communicator
-from ncf_spark.training.sampler import NegativeSampler
+from ncf_spark.training.losses import LOSSES, counted, terms_per_positive
+from ncf_spark.training.optimisers import Optimisers, learning_rate_at
+from ncf_spark.training.sampler import Sampler
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What the loop needs of the configuration (sections training and sampling)."""
+    """What the loop needs of the configuration; conf/base.yaml explains each."""
 
     epochs: int
     batch_size: int
     num_negatives: int
+    loss: str
+    optimiser: str
     learning_rate: float
+    warmup_epochs: float
+    decay: str
     l2: float
+    l2_kernels: float
+    l2_output: float
     seed: int
+
+    @classmethod
+    def of(cls, config: Config) -> LoopSettings:
+        """From the configuration (sections training, sampling and run)."""
+        names = {field.name for field in fields(cls)}
+        return cls(
+            num_negatives=config.sampling.num_negatives,
+            seed=config.run.seed,
+            **config.training.model_dump(include=names),
+        )
 
 
 class SharedGradients:
@@ -55,7 +73,7 @@ class Trainer:
     def __init__(
         self,
         model: Recommender,
-        sampler: NegativeSampler,
+        sampler: Sampler,
         users: Tensor,
         items: Tensor,
         settings: LoopSettings,
@@ -68,20 +86,19 @@ class Trainer:
         self.settings = settings
         self.communicator = communicator
         self.shared = SharedGradients(model.shared_parameters())
-        self.optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+        self.optimisers = Optimisers(model, settings.optimiser)
+        self.loss = LOSSES[settings.loss]
+        self.terms = terms_per_positive(settings.loss, settings.num_negatives)
         self.worker_positives = [n for [n] in communicator.gather([len(users)])]
         self.num_steps = -(-max(self.worker_positives) // settings.batch_size)
-
-    def fit(self, after_epoch: Callable[[dict[str, Any]], None]) -> None:
-        """Trains for all epochs; `after_epoch` receives each epoch's record."""
-        for epoch in range(1, self.settings.epochs + 1):
-            after_epoch(self.train_epoch(epoch))
+        self.steps_done = 0
 
     def train_epoch(self, epoch: int) -> dict[str, Any]:
         """Takes each positive of each worker once.
 
         Returns:
-            epoch, loss (mean over samples), samples, seconds, unresolved (negatives left out).
+            epoch, loss (mean over samples; of soft-max over positives), samples, seconds,
+            unresolved (negatives left out).
 
         Raises:
             FloatingPointError: when the loss is not finite.
@@ -90,56 +107,81 @@ class Trainer:
         self.model.train()
         totals = torch.zeros(2, dtype=torch.float64)
         for batch, global_size in self._batches(epoch):
-            loss, unresolved = self.train_step(self.users[batch], self.items[batch], global_size)
+            loss, unresolved = self.train_step(batch, global_size)
             totals += torch.tensor([loss, unresolved], dtype=torch.float64)
         self.communicator.sum_(totals, "totals")
         if not totals.isfinite().all():  # the same on every worker, so all stop together
             raise FloatingPointError(
                 f"the loss is not finite after epoch {epoch}; lower training.learning_rate"
             )
-        samples = sum(self.worker_positives) * (1 + self.settings.num_negatives)
+        positives = sum(self.worker_positives)
         return {
             "epoch": epoch,
-            "loss": float(totals[0]) / samples,
-            "samples": samples,
+            "loss": float(totals[0]) / (positives * self.terms),
+            "samples": positives * (1 + self.settings.num_negatives),
             "seconds": time.monotonic() - started,
             "unresolved": int(totals[1]),
         }
 
-    def train_step(self, users: Tensor, items: Tensor, global_size: int) -> tuple[float, int]:
-        """One step of Adam on the mean loss over all workers' samples.
+    def train_step(self, batch: Tensor, global_size: int) -> tuple[float, int]:
+        """One step of the optimiser on the mean loss over all workers' samples.
 
         Args:
-            users: (P,) table rows of this worker's part of the batch; it may be empty.
-            items: (P,) their items.
+            batch: (P,) positions of this worker's positives; it may be empty.
             global_size: positives of all workers in this step.
 
         Returns:
             The sum of the losses of this worker's samples, and its unresolved negatives.
         """
-        negatives, unresolved = self.sampler.draw(users, self.settings.num_negatives)
+        users, items = self.users[batch], self.items[batch]
+        negatives, unresolved = self.sampler.draw(users, batch)
         self.shared.flat.zero_()
         self.model.user_vectors.grad = None
-        user_vectors = self.model.user_vectors[users]  # (P, D)
+        user_vectors = self._rows_of_users(users)  # (P, D)
         item_vectors = self.model.item_vectors[torch.cat([items.unsqueeze(1), negatives], dim=1)]
         logits = self.model.pairs(user_vectors, item_vectors)  # (P, N + 1), the positive first
-        loss = _loss_sum(logits, unresolved)
-        objective = loss / (global_size * logits.shape[1])
-        if self.settings.l2:
-            objective = objective + self._penalty(user_vectors, item_vectors, global_size)
+        loss = self.loss(logits, counted(logits, unresolved))
+        objective = loss / (global_size * self.terms)
+        objective = objective + self._penalty(user_vectors, item_vectors, global_size)
         objective.backward()
         self.communicator.sum_(self.shared.flat, "shared_gradients")
-        self.optimiser.step()
+        self.optimisers.step(self._learning_rate())
+        if self.model.non_negative:
+            self.model.clamp_non_negative()
+        self.steps_done += 1
         return loss.item(), len(unresolved)
 
+    def _rows_of_users(self, users: Tensor) -> Tensor:
+        if self.settings.optimiser == "lazy_adam":
+            return nn.functional.embedding(users, self.model.user_vectors, sparse=True)
+        return self.model.user_vectors[users]
+
+    def _learning_rate(self) -> float:
+        settings = self.settings
+        return learning_rate_at(
+            self.steps_done,
+            settings.epochs * self.num_steps,
+            highest=settings.learning_rate,
+            warmup_steps=settings.warmup_epochs * self.num_steps,
+            decay=settings.decay,
+        )
+
     def _penalty(self, user_vectors: Tensor, item_vectors: Tensor, global_size: int) -> Tensor:
-        """L2 on the batch's rows (mean over positives, and over each one's items) and kernels."""
-        rows = user_vectors.square().sum() + item_vectors.square().sum() / item_vectors.shape[1]
-        squares = torch.zeros((), device=rows.device)
-        for module in self.model.head.modules():
-            if isinstance(module, nn.Linear):
-                squares = squares + module.weight.square().sum()
-        return self.settings.l2 * (rows / global_size + squares / self.communicator.num_workers)
+        """L2 on the batch's rows (mean over positives, and over each one's items) and weights."""
+        settings = self.settings
+        penalty = torch.zeros((), device=user_vectors.device)
+        if settings.l2:
+            of_items = item_vectors.square().sum() / item_vectors.shape[1]
+            penalty = penalty + settings.l2 * (user_vectors.square().sum() + of_items) / global_size
+        # Every worker has the same weights and all gradients are added up.
+        share = 1 / self.communicator.num_workers
+        if settings.l2_kernels:
+            kernels = [m.weight for m in self.model.head.modules() if isinstance(m, nn.Linear)]
+            penalty = penalty + settings.l2_kernels * share * _squares(kernels)
+        if settings.l2_output:
+            outputs = [p for n, p in self.model.head.named_parameters() if n.endswith("output")]
+            penalty = penalty + settings.l2_output * share * _squares(outputs)
+        return penalty
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
         """(positions of the positives, positives of all workers) for each step of an epoch.
@@ -159,18 +201,6 @@ class Trainer:
         return positives * step // self.num_steps
 
 
-def _loss_sum(logits: Tensor, unresolved: Tensor) -> Tensor:
-    """Binary cross-entropy (eq. 7 of the paper), added up; unresolved negatives don't count.
-
-    Args:
-        logits: (P, N + 1), the positive in the first column.
-        unresolved: (n,) flat positions within the (P, N) negatives.
-    """
-    labels = torch.zeros_like(logits)
-    labels[:, 0] = 1.0
-    if not len(unresolved):
-        return binary_cross_entropy_with_logits(logits, labels, reduction="sum")
-    weights = torch.ones_like(logits)
-    negatives = logits.shape[1] - 1
-    weights[unresolved // negatives, 1 + unresolved % negatives] = 0.0
-    return binary_cross_entropy_with_logits(logits, labels, weights, reduction="sum")
+def _squares(parameters: Iterable[Tensor]) -> Tensor | int:
+    # MF and GMF have no kernels, and MF has no output layer.
+    return sum(p.square().sum() for p in parameters)

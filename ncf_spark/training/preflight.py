@@ -7,10 +7,12 @@ from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.worker import TrainingTask
 
-# A parameter, its gradient and Adam's two moments.
-_COPIES_OF_PARAMETERS = 4
+# A parameter, its gradient, Adam's two moments, and the copy of the best epoch.
+_COPIES_OF_PARAMETERS = 5
 # A positive's user row, item and rejection key, each int64.
 _BYTES_PER_POSITIVE = 24
+# A negative that is kept (sampling.redraw: false): int64 and a mark.
+_BYTES_PER_KEPT_NEGATIVE = 9
 
 
 def worker_bytes(task: TrainingTask, num_workers: int, num_positives: int) -> dict[str, int]:
@@ -24,7 +26,10 @@ def worker_bytes(task: TrainingTask, num_workers: int, num_positives: int) -> di
     rows = UserShards(task.num_users, task.num_shards, 0, num_workers).num_rows
     model = describe(lambda: Recommender(task.architecture, rows))
     share = -(-num_positives * rows // max(1, task.num_users))
+    # GMF and MLP together are as large as the model that they are joined to.
+    copies = _COPIES_OF_PARAMETERS + (task.pretraining is not None)
+    kept = 0 if task.redraw else task.loop.num_negatives
     return {
-        "parameters, gradients and optimiser": _COPIES_OF_PARAMETERS * parameter_bytes(model),
-        "positives": _BYTES_PER_POSITIVE * share,
+        "parameters, gradients and optimiser": copies * parameter_bytes(model),
+        "positives": (_BYTES_PER_POSITIVE + _BYTES_PER_KEPT_NEGATIVE * kept) * share,
     }

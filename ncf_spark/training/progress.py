@@ -7,7 +7,7 @@ shows. A file in the model's folder works on every cluster and stays there for w
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,11 +22,17 @@ def write_history(model_uri: str, history: list[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def followed(model_uri: str, num_epochs: int, emit: Callable[[str], None]) -> Iterator[None]:
-    """While the block runs, `emit` receives a line for each epoch that the workers finish."""
+def followed(
+    model_uri: str, phases: Mapping[str, int], emit: Callable[[str], None]
+) -> Iterator[None]:
+    """While the block runs, `emit` receives a line for each epoch that the workers finish.
+
+    Args:
+        phases: epochs of each phase, at most.
+    """
     stop = threading.Event()
     thread = threading.Thread(
-        target=_follow, args=(model_uri, num_epochs, emit, stop), name="progress", daemon=True
+        target=_follow, args=(model_uri, phases, emit, stop), name="progress", daemon=True
     )
     thread.start()
     try:
@@ -37,7 +43,7 @@ def followed(model_uri: str, num_epochs: int, emit: Callable[[str], None]) -> It
 
 
 def _follow(
-    model_uri: str, num_epochs: int, emit: Callable[[str], None], stop: threading.Event
+    model_uri: str, phases: Mapping[str, int], emit: Callable[[str], None], stop: threading.Event
 ) -> None:
     shown, last_look = 0, False
     while not last_look:
@@ -45,21 +51,28 @@ def _follow(
         place = _place(model_uri)
         history = files.read_json(place) if files.exists(place) else []
         for count in range(shown + 1, len(history) + 1):
-            emit(progress_line(history[:count], num_epochs))
+            emit(progress_line(history[:count], phases))
         shown = len(history)
 
 
-def progress_line(history: list[dict[str, Any]], num_epochs: int) -> str:
-    """`epoch 3/20, loss 0.2873, 1,012,345 samples/s, hr@10 0.6100, 1 min 20 s left`."""
+def progress_line(history: list[dict[str, Any]], phases: Mapping[str, int]) -> str:
+    """`neumf epoch 3/20, loss 0.2873, 1,012,345 samples/s, ndcg@10 0.3610, 1 min 20 s left`.
+
+    The time left is that of the phase, should it take all its epochs.
+
+    Args:
+        phases: epochs of each phase, at most.
+    """
     record = history[-1]
-    mean = sum(r["seconds"] for r in history) / len(history)
-    left = round(mean * (num_epochs - record["epoch"]))
+    of_phase = [r["seconds"] for r in history if r["phase"] == record["phase"]]
+    epochs = phases[record["phase"]]
+    left = round(sum(of_phase) / len(of_phase) * (epochs - record["epoch"]))
     return ", ".join(
         [
-            f"epoch {record['epoch']}/{num_epochs}",
+            f"{record['phase']} epoch {record['epoch']}/{epochs}",
             f"loss {record['loss']:.4f}",
             f"{record['samples'] / record['seconds']:,.0f} samples/s",
-            *[f"{name} {value:.4f}" for name, value in record.items() if "@" in name],
+            *[f"{name} {value:.4f}" for name, value in record.items() if name.endswith("@10")],
             f"{left // 60} min {left % 60} s left",
         ]
     )

@@ -5,8 +5,25 @@ Shapes: P positives of a step, N negatives for each, I items, M positives of thi
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
+
+
+class Sampler(Protocol):
+    """Where the negatives of a step come from."""
+
+    def draw(self, users: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Negatives for each positive of a step.
+
+        Args:
+            users: (P,) table rows.
+            batch: (P,) positions of the positives among all of this worker's.
+
+        Returns:
+            Items (P, N), and (n,) flat positions of those that must not be learnt from.
+        """
 
 
 class NegativeSampler:
@@ -16,7 +33,9 @@ class NegativeSampler:
         probabilities: (I,) of each item, ≥ 0; normalised here.
         users: (M,) table rows of this worker's positives.
         items: (M,) their items.
-        max_retries: redraws before a negative that is still a positive is given up.
+        num_negatives: N.
+        max_retries: redraws before a negative that is still a positive is given up; None: a
+            positive may be drawn.
         generator: source of randomness, on the device of the tensors.
 
     Raises:
@@ -28,7 +47,8 @@ class NegativeSampler:
         probabilities: Tensor,
         users: Tensor,
         items: Tensor,
-        max_retries: int,
+        num_negatives: int,
+        max_retries: int | None,
         generator: torch.Generator,
     ) -> None:
         total = probabilities.double().sum()
@@ -39,28 +59,32 @@ class NegativeSampler:
         self._last = int(probabilities.nonzero().max())
         self._num_items = len(probabilities)
         self._positives = (users * self._num_items + items).sort().values
+        self._num_negatives = num_negatives
         self._max_retries = max_retries
         self._generator = generator
 
-    def draw(self, users: Tensor, num_negatives: int) -> tuple[Tensor, Tensor]:
+    def draw(self, users: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Negatives for each user of a step.
 
         Args:
             users: (P,) table rows.
+            batch: not needed: the negatives of a positive are drawn anew every time.
 
         Returns:
             Items (P, N), and (n,) flat positions of those that are still positives after all
             retries: they must not be learnt from.
         """
-        owners = users.repeat_interleave(num_negatives)
+        owners = users.repeat_interleave(self._num_negatives)
         items = self._draw(len(owners))
+        if self._max_retries is None:
+            return items.view(-1, self._num_negatives), owners.new_empty(0)
         left = self.is_positive(owners, items).nonzero().squeeze(1)
         for _ in range(self._max_retries):
             if not len(left):
                 break
             items[left] = self._draw(len(left))
             left = left[self.is_positive(owners[left], items[left])]
-        return items.view(-1, num_negatives), left
+        return items.view(-1, self._num_negatives), left
 
     def is_positive(self, users: Tensor, items: Tensor) -> Tensor:
         """(n,) whether each (user row, item) is one of the positives."""
@@ -74,3 +98,31 @@ class NegativeSampler:
         device = self._cumulative.device
         uniform = torch.rand(count, generator=self._generator, device=device, dtype=torch.float64)
         return torch.searchsorted(self._cumulative, uniform, right=True).clamp_(max=self._last)
+
+
+class FixedNegatives:
+    """Negatives that are drawn once: each positive meets the same ones in every epoch.
+
+    They are kept in memory, 8 · M · N bytes and M · N for the marks.
+
+    Args:
+        source: what draws them.
+        users: (M,) table rows of this worker's positives.
+    """
+
+    def __init__(self, source: Sampler, users: Tensor) -> None:
+        positions = torch.arange(len(users), device=users.device)
+        parts = [source.draw(users[part], part) for part in positions.split(2**16)]
+        self._items = torch.cat([items for items, _ in parts])
+        self._unresolved = torch.cat([_marked(*part) for part in parts])
+
+    def draw(self, users: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """The negatives of the positives at the positions `batch`."""
+        unresolved = self._unresolved[batch].flatten().nonzero().squeeze(1)
+        return self._items[batch], unresolved
+
+
+def _marked(items: Tensor, unresolved: Tensor) -> Tensor:
+    marks = torch.zeros_like(items, dtype=torch.bool)
+    marks.view(-1)[unresolved] = True
+    return marks

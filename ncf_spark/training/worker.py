@@ -1,14 +1,16 @@
-"""What one worker does from start to end: load, train, evaluate, save its part of the model."""
+"""What one worker does from start to end: load, train, judge the epochs, save its part."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ncf_spark.config import Config
 from ncf_spark.evaluation.metrics import metric_values, rank_histogram
 from ncf_spark.evaluation.ranking import pad, sampled_ranks
 from ncf_spark.model import store
@@ -24,88 +26,207 @@ from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.loader import read_positives
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.progress import write_history
-from ncf_spark.training.sampler import NegativeSampler
+from ncf_spark.training.sampler import FixedNegatives, NegativeSampler, Sampler
+from ncf_spark.training.selection import BestEpoch
 from ncf_spark.training.shards import UserShards
+
+# The figure that epochs are chosen by.
+CHOOSE_BY = "ndcg@10"
 
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What is sent to every worker: places and plain values, no data."""
+    """What is sent to every worker: places and plain values, no data.
+
+    Args:
+        validation_uri: None: no items were kept back, and the last epoch counts.
+        mixture: weight of each distribution of negatives, by its column in `item_activity`.
+        pretraining: how GMF and MLP are trained before they are joined; None: they are not.
+        alpha: GMF's share in the joined output layer.
+    """
 
     train_uri: str
-    holdout_uri: str
+    validation_uri: str | None
     activity_uri: str
     model_uri: str
     num_users: int
     num_shards: int
     architecture: Architecture
     loop: LoopSettings
-    max_retries: int
-    ks: tuple[int, ...]
+    pretraining: LoopSettings | None
+    alpha: float
+    patience: int | None
     evaluate_every: int
+    mixture: Mapping[str, float]
+    max_retries: int | None
+    redraw: bool
+    ks: tuple[int, ...]
+
+    @property
+    def phases(self) -> dict[str, int]:
+        """Epochs of each phase, at most."""
+        before = self.pretraining.epochs if self.pretraining else 0
+        halves = {"gmf": before, "mlp": before} if before else {}
+        return {**halves, self.architecture.kind: self.loop.epochs}
+
+    @classmethod
+    def of(
+        cls, config: Config, uris: Mapping[str, Any], *, num_users: int, num_items: int
+    ) -> TrainingTask:
+        """From the configuration, the tables' places and the sizes of the indexes."""
+        training, sampling = config.training, config.sampling
+        loop, before = LoopSettings.of(config), training.pretraining
+        adam = replace(
+            loop,
+            optimiser="adam",
+            epochs=max(1, before.epochs),
+            learning_rate=before.learning_rate,
+        )
+        return cls(
+            **uris,
+            num_users=num_users,
+            num_shards=training.num_shards,
+            architecture=Architecture.of(config.model, num_items),
+            loop=loop,
+            pretraining=adam if before.epochs and config.model.kind == "neumf" else None,
+            alpha=before.alpha,
+            patience=training.patience,
+            evaluate_every=training.evaluate_every,
+            mixture=sampling.mixture,
+            max_retries=sampling.max_retries if sampling.reject_positives else None,
+            redraw=sampling.redraw,
+            ks=tuple(sorted({*config.evaluation.ks, 10})),
+        )
 
 
 def train_worker(
     task: TrainingTask,
     communicator: Communicator,
     device: torch.device,
-) -> list[dict[str, Any]]:
+) -> dict[str, Any]:
     """Trains this worker's part and writes it below `task.model_uri`.
 
     Returns:
-        The record of each epoch, the same on every worker.
+        `history`, the record of each epoch of each phase, and `chosen_epochs` by phase; the same
+        on every worker.
     """
-    shards = UserShards(
-        task.num_users, task.num_shards, communicator.worker_rank, communicator.num_workers
-    )
-    trainer = _build_trainer(task, shards, communicator, device)
-    holdout = Holdout.read(task.holdout_uri, shards, device)
-    history: list[dict[str, Any]] = []
-
-    def after_epoch(record: dict[str, Any]) -> None:
-        epoch, last = record["epoch"], task.loop.epochs
-        if epoch == last or (task.evaluate_every and epoch % task.evaluate_every == 0):
-            record |= holdout.evaluate(trainer.model, task.ks, communicator)
-        history.append(record)
-        if communicator.worker_rank == 0:
-            write_history(task.model_uri, history)
-
-    trainer.fit(after_epoch)
-    _save(task.model_uri, trainer.model, shards)
-    return history
+    worker = Worker(task, communicator, device)
+    if task.pretraining is None:
+        model = worker.fit(worker.build(task.architecture), task.architecture.kind, task.loop)
+    else:
+        gmf, mlp = (
+            worker.fit(worker.build(replace(task.architecture, kind=kind)), kind, task.pretraining)
+            for kind in ("gmf", "mlp")
+        )
+        model = worker.build(task.architecture)
+        model.join(gmf, mlp, task.alpha)
+        del gmf, mlp
+        model = worker.fit(model, "neumf", task.loop, judge_first=True)
+    _save(task.model_uri, model, worker.shards)
+    return {"history": worker.history, "chosen_epochs": worker.chosen_epochs}
 
 
-def _build_trainer(
-    task: TrainingTask, shards: UserShards, communicator: Communicator, device: torch.device
-) -> Trainer:
-    users, items = read_positives(task.train_uri, [shard for shard, _ in shards.owned])
-    rows = torch.from_numpy(shards.rows_of(users)).to(device)
-    columns = torch.from_numpy(items.astype(np.int64)).to(device)
-    model = describe(lambda: Recommender(task.architecture, shards.num_rows))
-    model = materialise(model, device)
-    seed = task.loop.seed
-    initialise_shared(model, task.architecture, seed)
-    initialise_users(model, task.architecture, shards.owned, task.num_users, seed)
-    generator = torch.Generator(device).manual_seed(seed * 1_009 + communicator.worker_rank)
-    # Dropout draws from torch's own generator.
-    torch.manual_seed(2**40 + seed * 1_009 + communicator.worker_rank)
-    probabilities = _probabilities(task).to(device)
-    sampler = NegativeSampler(probabilities, rows, columns, task.max_retries, generator)
-    return Trainer(model, sampler, rows, columns, task.loop, communicator)
+class Worker:
+    """One worker's data, and the phases of training that it went through."""
+
+    def __init__(
+        self, task: TrainingTask, communicator: Communicator, device: torch.device
+    ) -> None:
+        self.task = task
+        self.communicator = communicator
+        self.device = device
+        self.shards = UserShards(
+            task.num_users, task.num_shards, communicator.worker_rank, communicator.num_workers
+        )
+        users, items = read_positives(task.train_uri, [shard for shard, _ in self.shards.owned])
+        self.users = torch.from_numpy(self.shards.rows_of(users)).to(device)
+        self.items = torch.from_numpy(items.astype(np.int64)).to(device)
+        self.validation = (
+            None
+            if task.validation_uri is None
+            else ValidationItems.read(task.validation_uri, self.shards, device)
+        )
+        # Dropout draws from torch's own generator.
+        torch.manual_seed(2**40 + self._seed())
+        self.sampler = self._build_sampler()
+        self.history: list[dict[str, Any]] = []
+        self.chosen_epochs: dict[str, int] = {}
+
+    def _seed(self) -> int:
+        return self.task.loop.seed * 1_009 + self.communicator.worker_rank
+
+    def _build_sampler(self) -> Sampler:
+        generator = torch.Generator(self.device).manual_seed(self._seed())
+        sampler = NegativeSampler(
+            _probabilities(self.task).to(self.device),
+            self.users,
+            self.items,
+            self.task.loop.num_negatives,
+            self.task.max_retries,
+            generator,
+        )
+        return sampler if self.task.redraw else FixedNegatives(sampler, self.users)
+
+    def build(self, architecture: Architecture) -> Recommender:
+        """A model with its first values, on this worker's device."""
+        model = describe(lambda: Recommender(architecture, self.shards.num_rows))
+        model = materialise(model, self.device)
+        seed = self.task.loop.seed
+        initialise_shared(model, architecture, seed)
+        initialise_users(model, architecture, self.shards.owned, self.task.num_users, seed)
+        return model
+
+    def fit(
+        self,
+        model: Recommender,
+        phase: str,
+        settings: LoopSettings,
+        judge_first: bool = False,
+    ) -> Recommender:
+        """Trains a model until it stops improving; it ends with the best epoch's parameters.
+
+        Args:
+            phase: its name in the history.
+            judge_first: whether the model may be best as it comes, before any epoch.
+        """
+        trainer = Trainer(model, self.sampler, self.users, self.items, settings, self.communicator)
+        best = BestEpoch(model, self.task.patience)
+        if self.validation is not None and judge_first:
+            best.see(0, self.validation.evaluate(model, (10,), self.communicator)[CHOOSE_BY])
+        for epoch in range(1, settings.epochs + 1):
+            record = {"phase": phase, **trainer.train_epoch(epoch)}
+            if self.validation is not None and self._is_due(epoch, settings.epochs):
+                record |= self.validation.evaluate(model, self.task.ks, self.communicator)
+                best.see(epoch, record[CHOOSE_BY])
+            self._report(record)
+            if best.is_over:
+                break
+        best.restore()
+        self.chosen_epochs[phase] = epoch if best.epoch is None else best.epoch
+        return model
+
+    def _is_due(self, epoch: int, epochs: int) -> bool:
+        return epoch == epochs or epoch % self.task.evaluate_every == 0
+
+    def _report(self, record: dict[str, Any]) -> None:
+        self.history.append(record)
+        if self.communicator.worker_rank == 0:
+            write_history(self.task.model_uri, self.history)
 
 
 def _probabilities(task: TrainingTask) -> Tensor:
-    """(I,) of each item; 0 for those without interactions tonight."""
-    columns = arrays.read_columns(task.activity_uri, ["item_index", "negative_probability"])
+    """(I,) of each item: the mixture; 0 for those without interactions tonight."""
+    columns = arrays.read_columns(task.activity_uri, ["item_index", *task.mixture])
     probabilities = torch.zeros(task.architecture.num_items, dtype=torch.float64)
     items = torch.tensor(columns["item_index"], dtype=torch.int64)
-    probabilities[items] = torch.tensor(columns["negative_probability"])
+    for name, weight in task.mixture.items():
+        probabilities[items] += weight * torch.tensor(columns[name])
     return probabilities
 
 
 @dataclass(frozen=True)
-class Holdout:
-    """This worker's rows to be judged on.
+class ValidationItems:
+    """This worker's rows of `validation`, which epochs are judged on.
 
     Args:
         users: (B,) table rows.
@@ -118,8 +239,8 @@ class Holdout:
     rivals: Tensor
 
     @classmethod
-    def read(cls, uri: str, shards: UserShards, device: torch.device) -> Holdout:
-        """Reads the shards' rows of `holdout`."""
+    def read(cls, uri: str, shards: UserShards, device: torch.device) -> ValidationItems:
+        """Reads the shards' rows of the table."""
         parts = [
             part
             for shard, _ in shards.owned
@@ -174,8 +295,7 @@ def save_manifest(task: TrainingTask, workers: list[dict[str, Any]]) -> None:
     facts = {
         "num_users": task.num_users,
         "num_workers": len(workers),
-        "loop": asdict(task.loop),
-        "history": workers[0]["history"],
-        "bytes_summed": workers[0]["bytes_summed"],
+        "task": asdict(replace(task, mixture=dict(task.mixture))),
+        **workers[0],
     }
     store.save_manifest(task.model_uri, task.architecture, facts)

@@ -2,39 +2,18 @@
 
 import re
 from datetime import date
-from pathlib import Path
 
 import pytest
 
-from ncf_spark.config import Config, ConfigError, load_config
-
-BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
-
-
-@pytest.fixture
-def load(tmp_path):
-    """Loads a text as the file of overrides, beside the project's own base.yaml."""
-    (tmp_path / "base.yaml").write_text(BASE.read_text(encoding="utf-8"), encoding="utf-8")
-
-    def load(text: str = "", *overrides: str) -> Config:
-        (tmp_path / "shop.yaml").write_text(text, encoding="utf-8")
-        return load_config(str(tmp_path / "shop.yaml"), overrides)
-
-    return load
-
-
-def problems(load, text: str, *overrides: str) -> list[str]:
-    with pytest.raises(ConfigError, match=r"shop\.yaml: \d+ problem") as raised:
-        load(text, *overrides)
-    return sorted(line.strip() for line in str(raised.value).splitlines()[1:])
-
+from ncf_spark.config import ConfigError, load_config
+from tests.config.conftest import BASE, problems
 
 # --- layers -------------------------------------------------------------------------------------
 
 
 def test_the_file_overrides_base_and_set_overrides_both(load):
     config = load("model: {factors: 16, kind: gmf}", "model.kind=mlp")
-    assert (config.model.factors, config.model.kind, config.model.dropout) == (16, "mlp", 0.0)
+    assert (config.model.factors, config.model.kind, config.model.dropout) == (16, "mlp", [0.0])
 
 
 def test_an_empty_file_changes_nothing(load):
@@ -53,6 +32,7 @@ def test_a_file_elsewhere_uses_the_working_directorys_conf(tmp_path, monkeypatch
         ("input", "options", {"header": "true", "sep": ";"}, {"sep": "::"}),
         ("input", "event_weights", {"view": 1.0, "buy": 4.0}, {"play": 2.0}),
         ("activity", "features", {"followers": 1.0}, {"posts": 3.0}),
+        ("evaluation", "compared", {"mf": {"model.kind": "mf"}}, {"gmf": {"model.kind": "gmf"}}),
     ],
 )
 def test_tables_of_the_users_own_names_are_replaced_whole(
@@ -145,7 +125,7 @@ def test_unknown_keys_wrong_types_and_ranges_are_reported_together_with_their_pl
         "input.columns.uesr: unknown setting. conf/base.yaml lists all settings.",
         "input.options.header is [1]; it should be a valid string",
         "model.factors is 'eight'; it should be a valid integer",
-        "model.kind is 'svd'; it should be 'gmf', 'mlp' or 'neumf'",
+        "model.kind is 'svd'; it should be 'mf', 'gmf', 'mlp' or 'neumf'",
         "run.seed is -1; it should be greater than or equal to 0",
         "split.holdout_days is 0; it should be greater than or equal to 1",
         "training.num_workers is True; it should be a valid integer",
@@ -165,10 +145,67 @@ def test_options_become_the_texts_that_spark_takes(load):
         ("campaign.min_items=11", "campaign: min_items is 11 but k is only 10"),
         ("model.tower=[7, 4]", "model: tower starts with 7, which must be even"),
         ("model.tower=[8]", "model.tower is [8]; it"),
-        ("model.dropout=1.0", "model.dropout is 1.0; it should be less than 1"),
+        ("model.dropout=[1.0]", "model.dropout.0 is 1.0; it should be less than 1"),
+        ("model.dropout=0.5", "model.dropout is 0.5; it should be a valid list"),
+        ("model.dropout=[]", "model.dropout is []; it should have at least 1 item"),
+        ("model.dropout=[0.1, 0.2]", "model: dropout has 2 shares, but tower has 3 layers after"),
+        ("model.dropout=[0, 0, 0, 0]", "model: dropout has 4 shares, but tower has 3 layers after"),
+        ("model.temperature=0", "model.temperature is 0; it should be greater than 0"),
+        (
+            "model={kind: neumf, non_negative: true}",
+            "model: non_negative needs kind mf or gmf, not",
+        ),
+        ("model={kind: mlp, non_negative: true}", "model: non_negative needs kind mf or gmf, not"),
+        (
+            "model={kind: gmf, similarity: cosine}",
+            "model: similarity cosine needs kind mf, not gmf",
+        ),
+        (
+            "model.activation=tanh",
+            "model.activation is 'tanh'; it should be 'relu' or 'leaky_relu'",
+        ),
+        (
+            "model.output_init=he",
+            "model.output_init is 'he'; it should be 'normal' or 'lecun_unifor",
+        ),
+        ("training.loss=hinge", "training.loss is 'hinge'; it should be 'bce', 'squared' or 'soft"),
+        (
+            "training.optimiser=lion",
+            "training.optimiser is 'lion'; it should be 'adam', 'lazy_adam",
+        ),
+        (
+            "training.decay=step",
+            "training.decay is 'step'; it should be 'none', 'linear' or 'cosine'",
+        ),
+        ("training.warmup_epochs=-1", "training.warmup_epochs is -1; it should be greater than or"),
+        (
+            "training.l2_output=-1",
+            "training.l2_output is -1; it should be greater than or equal to 0",
+        ),
+        ("training.patience=0", "training.patience is 0; it should be greater than or equal to 1"),
+        ("training.evaluate_every=0", "training.evaluate_every is 0; it should be greater than or"),
+        ("training.pretraining.alpha=1.1", "training.pretraining.alpha is 1.1; it should be less"),
+        (
+            "training.pretraining.epochs=-1",
+            "training.pretraining.epochs is -1; it should be greate",
+        ),
+        ("sampling.redraw=1", "sampling.redraw is 1; it should be a valid boolean"),
+        ("evaluation.segment_bounds=[10]", "evaluation.segment_bounds is [10]; it should have at"),
+        (
+            "evaluation.segment_bounds=[1, 2, 3]",
+            "evaluation.segment_bounds is [1, 2, 3]; it should",
+        ),
+        (
+            "evaluation.segment_bounds=[5, 5]",
+            "evaluation: segment_bounds is [5, 5]; the first must",
+        ),
+        (
+            "evaluation.baselines=[svd]",
+            "evaluation.baselines.0 is 'svd'; it should be 'popularity'",
+        ),
         (
             "sampling={low_activity: 0, uniform: 0}",
-            "sampling: low_activity, uniform and popularity",
+            "sampling: low_activity, low_activity_by_counts, uniform and popularity are all 0",
         ),
         ("input={path: a, table: b}", "input: has both path and table; keep one of them"),
         ("input.min_value=4", "input: min_value needs columns.value, which is null"),
@@ -197,6 +234,63 @@ def test_rules_across_sections_are_reported_together(load):
         "campaign.k",
         "split.method",
     ]
+
+
+def test_every_rule_that_a_section_breaks_is_reported(load):
+    broken = "model={kind: neumf, tower: [7, 4], dropout: [0, 0], non_negative: true}"
+    found = problems(load, "model: {similarity: cosine}", broken)
+    assert [line.split()[1] for line in found] == ["dropout", "non_negative", "similarity", "tower"]
+    assert all(line.startswith("model: ") for line in found)
+
+
+def test_patience_needs_validation_items(load):
+    assert load("", "training.patience=3").training.patience == 3
+    assert load("", "split.validation=false").training.patience is None
+    assert problems(load, "split: {validation: false}", "training.patience=3") == [
+        "training.patience needs items to judge epochs by; set split.validation: true"
+    ]
+
+
+# --- what follows from the settings -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("[0.5]", [0.5, 0.5, 0.5]),
+        ("[0.1, 0.2, 0.3]", [0.1, 0.2, 0.3]),
+    ],
+)
+def test_one_dropout_is_for_every_layer_of_the_tower(load, given, expected):
+    assert load("model: {tower: [8, 6, 4, 2]}", f"model.dropout={given}").model.layer_dropout == (
+        expected
+    )
+
+
+@pytest.mark.parametrize("kind", ["mf", "gmf"])
+def test_factors_of_mf_and_gmf_may_be_kept_at_0_or_above(load, kind):
+    assert load("", f"model.kind={kind}", "model.non_negative=true").model.non_negative
+
+
+def test_the_mixture_of_the_negatives_adds_up_to_1(load):
+    weights = "{low_activity: 1, low_activity_by_counts: 2, uniform: 0, popularity: 5}"
+    assert load("", f"sampling={weights}").sampling.mixture == {
+        "low_activity": 0.125,
+        "low_activity_by_counts": 0.25,
+        "uniform": 0.0,
+        "popularity": 0.625,
+    }
+
+
+def test_the_workers_of_every_model_are_started_alike(load):
+    text = "training: {num_workers: 3, device: cpu, threads_per_worker: 2, start_timeout_s: 9}"
+    assert load(text, "training.network_interfaces=[lo]").training.of_workers == {
+        "num_workers": 3,
+        "device": "cpu",
+        "threads_per_worker": 2,
+        "start_timeout_s": 9,
+        "network_interfaces": ["lo"],
+    }
 
 
 def test_a_setting_that_base_lacks_is_reported(load, tmp_path):

@@ -54,12 +54,14 @@ def plans(spark) -> dict[str, DataFrame]:
     appended = indexing.append_index(kept.select("user_id"), users, "user_id", "user_index")
     indexed = indexing.with_indexes(kept, users, items)
     held_out = split.with_last_event_held_out(indexed, seed=1)
-    train = split.build_train(held_out, num_shards=4)
+    validated = split.with_validation_held_out(held_out, seed=1)
+    train = split.build_train(validated, num_shards=4)
     provided = empty("user_index int, item_index int, negatives array<string>")
-    counts = activity.build_item_counts(kept, ends_at=MIDNIGHT, half_life_days=30.0)
+    marked = indexed.withColumn("is_train", F.lit(True))
+    counts = activity.build_item_counts(marked, MIDNIGHT, 30.0)
     scored = activity.with_activity(counts, {"num_users": 1.0})
-    new = activity.with_is_new(scored, run_date=date(2026, 11, 23), new_item_days=14)
-    mixture = {"low_activity": 0.2, "uniform": 0.8, "popularity": 0.1}
+    new = activity.with_is_new(scored, date(2026, 11, 23), 14)
+    both = new.withColumn("activity_by_counts", F.col("activity"))
     columns = dict.fromkeys(("title", "category", "price", "url", "image_url", "updated_at"))
     made = generated.build_events(
         spark.range(9), num_users=3, num_items=3, num_categories=1, days=9, ends_at=MIDNIGHT, seed=1
@@ -75,17 +77,18 @@ def plans(spark) -> dict[str, DataFrame]:
         "indexing.with_index": indexing.with_index(kept, users, "user_id"),
         "indexing.with_indexes": indexed,
         "split.with_last_event_held_out": held_out,
+        "split.with_validation_held_out": validated,
         "split.with_recent_held_out": split.with_recent_held_out(indexed, cutoff_at=MIDNIGHT),
         "split.with_provided_held_out": split.with_provided_held_out(indexed, train),
         "split.build_train": train,
         "split.build_holdout": split.build_holdout(
-            held_out, num_items=9, num_negatives=2, num_shards=4, seed=1
+            held_out, held_out="is_holdout", num_items=9, num_negatives=2, num_shards=4, seed=1
         ),
         "split.build_provided_holdout": split.build_provided_holdout(provided, items, num_shards=4),
         "activity.build_item_counts": counts,
         "activity.with_activity": scored,
         "activity.with_is_new": new,
-        "activity.with_negative_probability": activity.with_negative_probability(new, **mixture),
+        "activity.with_distributions": activity.with_distributions(both),
         "catalogue.build_catalogue": catalogue.build_catalogue(
             raw, {**columns, "item": "item"}, []
         ),

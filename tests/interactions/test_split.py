@@ -69,6 +69,65 @@ def test_exactly_one_pair_of_each_user_with_two_is_held_out_and_none_is_later(
         assert row.last_event_at.day == max(days[row.user_index])
 
 
+# --- validation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_last_train_pair_of_each_user_with_two_is_for_validation(spark, order):
+    # User 0's last is held out and 6 comes before it; users 1 and 2 have one train pair left.
+    days = [(0, 5, 1, 9), (0, 6, 3, 4), (0, 7, 1, 3), (1, 5, 1, 1), (2, 6, 1, 2), (2, 5, 1, 3)]
+    table = split.with_last_event_held_out(pairs(spark, *days[::order]), seed=20)
+    marked = split.with_validation_held_out(table, seed=20)
+    assert marked.columns == [*table.columns, "is_validation"]
+    assert rows(marked.where("is_validation").select("user_index", "item_index")) == [(0, 6)]
+    assert marked.count() == 6
+
+
+def test_a_temporal_split_keeps_the_last_pair_before_the_cutoff(spark):
+    days = [(0, 5, 1, 2), (0, 6, 4, 4), (0, 7, 9, 9), (0, 8, 9, 9)]
+    table = split.with_recent_held_out(
+        pairs(spark, *days), cutoff_at=datetime(2026, 11, 8, tzinfo=timezone.utc)
+    )
+    marked = split.with_validation_held_out(table, seed=20)
+    assert rows(marked.where("is_validation").select("item_index")) == [(6,)]
+
+
+def test_without_times_a_hash_chooses_the_same_one_whatever_the_order(spark):
+    table = [(user, item, None, None) for user in range(40) for item in range(4)]
+    found = []
+    for given_rows in (table, table[::-1]):
+        held_out = split.with_last_event_held_out(
+            spark.createDataFrame(given_rows, INDEXED), seed=2
+        )
+        marked = split.with_validation_held_out(held_out, seed=2)
+        found.append(rows(marked.where("is_validation").select("user_index", "item_index")))
+    assert found[0] == found[1]
+    assert [user for user, _ in found[0]] == list(range(40))
+    assert {item for _, item in found[0]} == {0, 1, 2, 3}
+
+
+@settings(max_examples=5)
+@given(last_day=PAIRS, seed=st.integers(0, 2**31 - 1))
+def test_validation_is_never_held_out_and_never_trained_on(spark, last_day, seed):
+    table = pairs(spark, *[(u, i, 1, day) for (u, i), day in last_day.items()])
+    held_out = split.with_last_event_held_out(table, seed=seed)
+    marked = split.with_validation_held_out(held_out, seed=seed)
+    found = {
+        name: {(row.user_index, row.item_index) for row in part.collect()}
+        for name, part in {
+            "train": split.build_train(marked, num_shards=2),
+            "validation": marked.where("is_validation"),
+            "holdout": marked.where("is_holdout"),
+        }.items()
+    }
+    assert sum(len(part) for part in found.values()) == len(last_day)
+    assert set().union(*found.values()) == set(last_day)
+    for user, item in found["validation"]:
+        others = [last_day[pair] for pair in found["train"] if pair[0] == user]
+        assert others
+        assert last_day[user, item] >= max(others)
+
+
 # --- temporal -----------------------------------------------------------------------------------
 
 
@@ -85,19 +144,21 @@ def test_pairs_first_seen_at_the_cutoff_or_later_are_held_out(spark):
 
 # --- train --------------------------------------------------------------------------------------
 
-SPLIT = "user_index int, item_index int, is_holdout boolean"
+SPLIT = "user_index int, item_index int, is_holdout boolean, is_validation boolean"
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_train_is_what_is_not_held_out_with_the_users_shard(spark, order):
-    table = [(0, 5, False), (0, 6, True), (3, 5, False), (4, 7, False), (7, 1, False)]
+    train_pairs = [(0, 5), (3, 5), (4, 7), (7, 1)]
+    table = [(*pair, False, False) for pair in train_pairs]
+    table += [(0, 6, True, False), (3, 2, False, True)]
     train = split.build_train(spark.createDataFrame(table[::order], SPLIT), num_shards=4)
     assert train.columns == ["user_index", "item_index", "shard"]
     assert rows(train) == [(0, 5, 0), (3, 5, 3), (4, 7, 0), (7, 1, 3)]
 
 
 def test_a_shard_lies_in_one_partition_sorted_by_user_and_item(spark):
-    table = [(user, item, False) for item in (2, 9, 4) for user in range(12, -1, -1)]
+    table = [(user, item, False, False) for item in (2, 9, 4) for user in range(12, -1, -1)]
     train = split.build_train(spark.createDataFrame(table, SPLIT), num_shards=3)
     partitions = [[tuple(row) for row in part] for part in train.rdd.glom().collect()]
     assert [part for part in partitions if part != sorted(part, key=lambda r: (r[2], *r))] == []
@@ -108,33 +169,43 @@ def test_a_shard_lies_in_one_partition_sorted_by_user_and_item(spark):
 
 
 def build_holdout(table, **settings):
-    defaults = {"num_items": 50, "num_negatives": 10, "num_shards": 4, "seed": 20}
+    defaults = {
+        "held_out": "is_holdout",
+        "num_items": 50,
+        "num_negatives": 10,
+        "num_shards": 4,
+        "seed": 20,
+    }
     return split.build_holdout(table, **{**defaults, **settings})
 
 
 def test_a_held_out_pair_has_its_shard_and_different_negatives_in_range(spark):
-    table = spark.createDataFrame([(5, 1, False), (5, 2, True), (6, 3, False)], SPLIT)
+    table = spark.createDataFrame(
+        [(5, 1, False, True), (5, 2, True, False), (6, 3, False, False)], SPLIT
+    )
     (row,) = build_holdout(table).collect()
     assert (row.user_index, row.item_index, row.shard) == (5, 2, 1)
     assert len(set(row.negatives)) == 10
     assert all(0 <= item < 50 for item in row.negatives)
+    (row,) = build_holdout(table, held_out="is_validation").collect()
+    assert (row.user_index, row.item_index, len(row.negatives)) == (5, 1, 10)
 
 
 def test_a_rerun_and_a_shuffle_draw_the_same_and_another_seed_does_not(spark):
-    table = [(user, item, item == user) for user in range(6) for item in range(6)]
+    table = [(user, item, item == user, False) for user in range(6) for item in range(6)]
     one = rows(build_holdout(spark.createDataFrame(table, SPLIT)))
     assert rows(build_holdout(spark.createDataFrame(table[::-1], SPLIT).repartition(3))) == one
     assert rows(build_holdout(spark.createDataFrame(table, SPLIT), seed=21)) != one
 
 
 def test_who_knows_nearly_all_items_gets_the_few_negatives_that_are_left(spark):
-    table = [(0, item, item == 3) for item in range(8)]
+    table = [(0, item, item == 3, False) for item in range(8)]
     (row,) = build_holdout(spark.createDataFrame(table, SPLIT), num_items=10).collect()
     assert sorted(row.negatives) == [8, 9]
 
 
 def test_nothing_held_out_is_an_empty_holdout(spark):
-    table = spark.createDataFrame([(0, 1, False)], SPLIT)
+    table = spark.createDataFrame([(0, 1, False, False)], SPLIT)
     assert build_holdout(table).collect() == []
     assert build_holdout(table.where("false")).collect() == []
 
@@ -147,7 +218,9 @@ def test_nothing_held_out_is_an_empty_holdout(spark):
     seed=st.integers(0, 2**31 - 1),
 )
 def test_negatives_are_never_the_users_own_items(spark, known, seed):
-    table = [(user, item, item == min(items)) for user, items in known.items() for item in items]
+    table = [
+        (user, item, item == min(items), False) for user, items in known.items() for item in items
+    ]
     found = build_holdout(spark.createDataFrame(table, SPLIT), num_items=30, seed=seed).collect()
     assert {(row.user_index, row.item_index) for row in found} == {
         (user, min(items)) for user, items in known.items()

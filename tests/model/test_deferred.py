@@ -2,15 +2,13 @@ import pytest
 import torch
 
 from ncf_spark.model import deferred
-from ncf_spark.model.recommender import (
-    Architecture,
-    Recommender,
-    initialise_shared,
-    initialise_users,
-)
+from ncf_spark.model.recommender import Recommender, initialise_shared, initialise_users
+from tests.model.architectures import build_architecture
 
-GMF_16 = Architecture("gmf", 16, (2, 1), 0.0, "normal", num_items=1000)
-NEUMF = Architecture("neumf", 3, (8, 5, 2), 0.0, "glorot_uniform", num_items=6)
+GMF_16 = build_architecture("gmf", num_items=1000, factors=16)
+NEUMF = build_architecture(
+    "neumf", num_items=6, factors=3, tower=(8, 5, 2), embedding_init="glorot_uniform"
+)
 DEVICES = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),

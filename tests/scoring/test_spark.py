@@ -1,52 +1,24 @@
 import random
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
 from ncf_spark.model import store
-from ncf_spark.model.recommender import Architecture, Recommender, initialise_shared
-from ncf_spark.schemas import ITEM_TOPK, RANKS, USER_TOPK
-from ncf_spark.scoring.spark import build_item_topk, build_ranks, build_user_topk, with_seen
+from ncf_spark.model.recommender import Recommender, initialise_shared
+from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
+from ncf_spark.scoring.spark import build_item_topk, build_user_topk, with_seen
 from tests.conftest import rows
+from tests.model.architectures import build_architecture
+from tests.scoring.stored import save_gmf, save_model, types, write_table
 
 USERS = "user_index int, vector array<float>, seen array<int>"
-HOLDOUT = (
-    "user_index int, item_index int, negatives array<int>, vector array<float>, seen array<int>"
-)
-
-
-def write_table(folder, columns: dict[str, list]) -> str:
-    folder.mkdir(parents=True)
-    arrays = {name: pa.array(values, "int32") for name, values in columns.items()}
-    pq.write_table(pa.table(arrays), folder / "part-00000.parquet")
-    return f"file://{folder}"
-
-
-def save_gmf(folder, item_vectors: list[list[float]]) -> str:
-    """A GMF that scores by the plain product of the vectors."""
-    num_items, width = len(item_vectors), len(item_vectors[0])
-    architecture = Architecture("gmf", width, (2, 1), 0.0, "normal", num_items)
-    model = Recommender(architecture, 0)
-    with torch.no_grad():
-        model.head.output.fill_(1.0)
-        model.bias.zero_()
-        model.item_vectors.copy_(torch.tensor(item_vectors))
-    store.save_shared(f"file://{folder}", model)
-    store.save_manifest(f"file://{folder}", architecture, {})
-    return f"file://{folder}"
 
 
 @pytest.fixture
 def model_uri(tmp_path) -> str:
     """A user with the vector 1 scores the items 5, 4, 3, 2, 1."""
     return save_gmf(tmp_path / "model", [[5.0], [4.0], [3.0], [2.0], [1.0]])
-
-
-def types(table) -> list[tuple[str, str]]:
-    return [(f.name, f.dataType.simpleString()) for f in getattr(table, "schema", table)]
 
 
 def test_each_user_gets_the_best_eligible_items_it_has_not_seen(spark, tmp_path, model_uri):
@@ -89,7 +61,7 @@ def test_no_users_get_nothing(spark, tmp_path, model_uri):
 
 
 def test_top_k_is_exact_over_many_users_in_many_blocks(spark, tmp_path):
-    architecture = Architecture("neumf", 4, (8, 6, 4), 0.0, "normal", 30)
+    architecture = build_architecture("neumf", 30, factors=4, tower=(8, 6, 4))
     model = Recommender(architecture, 0)
     initialise_shared(model, architecture, 1)
     with torch.no_grad():
@@ -123,46 +95,10 @@ def test_top_k_is_exact_over_many_users_in_many_blocks(spark, tmp_path):
         np.testing.assert_allclose(scores, [scored[user][item] for item in items], atol=1e-5)
 
 
-HELD_OUT = [(0, 2, [0, 1, 3], [1.0], [0]), (1, 3, [4], [-1.0], None)]
-
-
-def test_held_out_items_are_ranked_among_negatives_and_among_all_unseen(spark, model_uri):
-    ranks = build_ranks(
-        spark.createDataFrame(HELD_OUT, HOLDOUT),
-        name="gmf",
-        scorer=("model", model_uri, 2**16),
-        sampled="sampled_99",
-    )
-    assert types(ranks) == types(RANKS)
-    assert rows(ranks) == [
-        ("gmf", "full", 0, 2, 2),  # after item 1; item 0 is seen
-        ("gmf", "full", 1, 3, 2),  # after item 4
-        ("gmf", "sampled_99", 0, 2, 3),  # after items 0 and 1
-        ("gmf", "sampled_99", 1, 3, 2),
-    ]
-
-
-def test_popularity_is_ranked_by_the_same_rule(spark, tmp_path):
-    # Written in another order than the items'.
-    counts = {"item_index": [3, 0, 4, 1, 2], "num_users": [4, 3, 0, 9, 4]}
-    ranks = build_ranks(
-        spark.createDataFrame(HELD_OUT, HOLDOUT),
-        name="popularity",
-        scorer=("popularity", write_table(tmp_path / "popularity", counts), 0),
-        sampled="sampled_99",
-    )
-    assert rows(ranks) == [
-        ("popularity", "full", 0, 2, 3),  # after item 1, and item 3, which ties
-        ("popularity", "full", 1, 3, 3),
-        ("popularity", "sampled_99", 0, 2, 3),
-        ("popularity", "sampled_99", 1, 3, 1),
-    ]
-
-
 def test_each_item_gets_the_eligible_items_nearest_by_cosine(spark, tmp_path):
     vectors = [[1.0, 0.0], [2.0, 0.0], [0.0, 3.0], [-1.0, 0.0], [1.0, 1.0]]
     topk = build_item_topk(
-        spark.createDataFrame(list(enumerate(vectors)), "item_index int, vector array<float>"),
+        spark.createDataFrame([(4,), (2,), (0,), (3,), (1,)], "item_index int"),
         model_uri=save_gmf(tmp_path / "model", vectors),
         eligible_uri=write_table(tmp_path / "eligible", {"item_index": [0, 2, 3, 4]}),
         k=2,
@@ -179,6 +115,20 @@ def test_each_item_gets_the_eligible_items_nearest_by_cosine(spark, tmp_path):
         (3, 2, 4, -0.70711),
         (4, 1, 0, 0.70711),
         (4, 2, 2, 0.70711),
+    ]
+
+
+def test_a_bias_does_not_make_items_alike(spark, tmp_path):
+    vectors = [[1.0, 0.0, 9.0], [0.0, 1.0, 9.0], [2.0, 1.0, -9.0]]
+    topk = build_item_topk(
+        spark.createDataFrame([(0,)], "item_index int"),
+        model_uri=save_model(tmp_path / "model", "mf", vectors),
+        eligible_uri=write_table(tmp_path / "eligible", {"item_index": [0, 1, 2]}),
+        k=2,
+    )
+    assert [(*row[:3], round(row[3], 5)) for row in rows(topk)] == [
+        (0, 1, 2, 0.89443),
+        (0, 2, 1, 0.0),
     ]
 
 

@@ -1,19 +1,35 @@
+from collections.abc import Iterable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ncf_spark.training.sampler import NegativeSampler
+from ncf_spark.training.sampler import FixedNegatives, NegativeSampler, Sampler
 
 NUM_ITEMS = 6
+EQUAL = [1.0] * NUM_ITEMS
 
 
-def sampler(probabilities: list[float], pairs=(), max_retries: int = 20, seed: int = 1):
+def sampler(
+    probabilities: list[float],
+    pairs: Iterable[tuple[int, int]] = (),
+    *,
+    num_negatives: int = 1,
+    max_retries: int | None = 20,
+    seed: int = 1,
+) -> NegativeSampler:
+    pairs = list(pairs)
     users, items = (torch.tensor([p[i] for p in pairs], dtype=torch.int64) for i in (0, 1))
     generator = torch.Generator().manual_seed(seed)
     weights = torch.tensor(probabilities, dtype=torch.float64)
-    return NegativeSampler(weights, users, items, max_retries, generator)
+    return NegativeSampler(weights, users, items, num_negatives, max_retries, generator)
+
+
+def draw(source: Sampler, users: Tensor) -> tuple[Tensor, Tensor]:
+    """Negatives of positives that stand in the order of `users`."""
+    return source.draw(users, torch.arange(len(users)))
 
 
 def frequencies(items: Tensor) -> list[float]:
@@ -27,7 +43,7 @@ pair_sets = st.sets(st.tuples(st.integers(0, 3), st.integers(0, NUM_ITEMS - 1)))
 @settings(max_examples=200)
 def test_no_negative_is_a_positive_unless_it_is_reported(pairs, max_retries, seed):
     users = torch.tensor([0, 1, 2, 3, 3])
-    found = sampler([1.0] * NUM_ITEMS, pairs, max_retries, seed).draw(users, 4)
+    found = draw(sampler(EQUAL, pairs, num_negatives=4, max_retries=max_retries, seed=seed), users)
     items, unresolved = found[0].flatten().tolist(), found[1].tolist()
     drawn = list(zip(users.repeat_interleave(4).tolist(), items, strict=True))
     assert set(items) <= set(range(NUM_ITEMS))
@@ -38,13 +54,13 @@ def test_no_negative_is_a_positive_unless_it_is_reported(pairs, max_retries, see
 def test_is_positive_knows_exactly_the_positives(pairs):
     every = [(user, item) for user in range(4) for item in range(NUM_ITEMS)]
     users, items = torch.tensor(every).T
-    found = sampler([1.0] * NUM_ITEMS, pairs).is_positive(users, items)
+    found = sampler(EQUAL, pairs).is_positive(users, items)
     assert found.tolist() == [pair in pairs for pair in every]
 
 
 def test_items_are_drawn_by_their_probabilities():
     weights = [1.0, 0.0, 4.0, 2.0, 3.0, 0.0]  # of 10, not normalised
-    items, unresolved = sampler(weights).draw(torch.zeros(20_000, dtype=torch.int64), 5)
+    items, unresolved = draw(sampler(weights, num_negatives=5), torch.zeros(20_000).long())
     # Of 100,000 draws, 5 standard deviations are at most 0.008.
     assert frequencies(items) == pytest.approx([0.1, 0.0, 0.4, 0.2, 0.3, 0.0], abs=0.008)
     assert not len(unresolved)
@@ -52,20 +68,20 @@ def test_items_are_drawn_by_their_probabilities():
 
 def test_a_rejected_item_leaves_the_others_in_proportion():
     weights = [1.0, 0.0, 4.0, 2.0, 3.0, 0.0]
-    items, _ = sampler(weights, [(0, 2)]).draw(torch.zeros(20_000, dtype=torch.int64), 5)
+    items, _ = draw(sampler(weights, [(0, 2)], num_negatives=5), torch.zeros(20_000).long())
     assert frequencies(items) == pytest.approx([1 / 6, 0, 0, 2 / 6, 3 / 6, 0], abs=0.008)
 
 
 @pytest.mark.parametrize("weights", [[0, 0, 1, 1, 0, 0], [0, 0, 0, 1e-9, 0, 0]])
 def test_an_item_without_probability_is_never_drawn(weights):
-    items, _ = sampler(weights).draw(torch.zeros(5_000, dtype=torch.int64), 4)
+    items, _ = draw(sampler(weights, num_negatives=4), torch.zeros(5_000).long())
     assert {i for i, weight in enumerate(weights) if weight} == set(items.flatten().tolist())
 
 
 @pytest.mark.parametrize(("uniform", "item"), [(0.0, 1), (0.49, 1), (0.5, 3), (1 - 2**-53, 3)])
 def test_the_ends_of_the_range_fall_on_items_with_probability(uniform, item, monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda n, **_: torch.full((n,), uniform, dtype=torch.double))
-    items, _ = sampler([0.0, 1.0, 0.0, 1.0, 0.0, 0.0]).draw(torch.tensor([0]), 1)
+    items, _ = draw(sampler([0.0, 1.0, 0.0, 1.0, 0.0, 0.0]), torch.tensor([0]))
     assert items.tolist() == [[item]]
 
 
@@ -74,32 +90,103 @@ def test_a_draw_above_the_rounded_sum_is_the_last_item_with_probability(monkeypa
     monkeypatch.setattr(
         torch, "rand", lambda n, **_: torch.full((n,), 1 - 2**-53, dtype=torch.double)
     )
-    items, _ = sampler([0.3] * 5 + [0.0]).draw(torch.tensor([0]), 1)
+    items, _ = draw(sampler([0.3] * 5 + [0.0]), torch.tensor([0]))
     assert items.tolist() == [[4]]
 
 
 def test_a_user_who_has_everything_is_reported():
     has_all = [(1, item) for item in range(NUM_ITEMS)]
-    items, unresolved = sampler([1.0] * NUM_ITEMS, has_all).draw(torch.tensor([0, 1, 0]), 2)
+    items, unresolved = draw(sampler(EQUAL, has_all, num_negatives=2), torch.tensor([0, 1, 0]))
     assert items.shape == (3, 2)
     assert sorted(unresolved.tolist()) == [2, 3]
 
 
 def test_an_empty_step_draws_nothing():
-    items, unresolved = sampler([1.0] * NUM_ITEMS, [(0, 1)]).draw(torch.empty(0).long(), 3)
+    items, unresolved = draw(sampler(EQUAL, [(0, 1)], num_negatives=3), torch.empty(0).long())
     assert items.shape == (0, 3)
     assert unresolved.tolist() == []
 
 
 def test_the_same_seed_draws_the_same_and_another_step_draws_anew():
     users = torch.arange(4).repeat(50)
-    first, again = sampler([1.0] * NUM_ITEMS, seed=5), sampler([1.0] * NUM_ITEMS, seed=5)
-    drawn = first.draw(users, 3)[0]
-    assert torch.equal(drawn, again.draw(users, 3)[0])
-    assert not torch.equal(drawn, first.draw(users, 3)[0])
-    assert not torch.equal(drawn, sampler([1.0] * NUM_ITEMS, seed=6).draw(users, 3)[0])
+    first, again, other = (sampler(EQUAL, num_negatives=3, seed=seed) for seed in (5, 5, 6))
+    drawn = draw(first, users)[0]
+    assert torch.equal(drawn, draw(again, users)[0])
+    assert not torch.equal(drawn, draw(first, users)[0])
+    assert not torch.equal(drawn, draw(other, users)[0])
+
+
+def test_without_retries_to_make_a_positive_may_be_drawn_and_is_learnt_from():
+    has_half = [(0, 0), (0, 1), (0, 2)]
+    users = torch.zeros(20_000).long()
+    items, unresolved = draw(sampler(EQUAL, has_half, num_negatives=5, max_retries=None), users)
+    assert frequencies(items) == pytest.approx([1 / 6] * 6, abs=0.008)
+    assert (unresolved.shape, unresolved.dtype) == ((0,), torch.int64)
+
+
+def test_no_retries_is_not_zero_retries():
+    users = torch.zeros(200).long()
+    items, unresolved = draw(sampler(EQUAL, [(0, 1)], max_retries=0), users)
+    assert unresolved.tolist() == (items[:, 0] == 1).nonzero()[:, 0].tolist()
+    assert len(unresolved)
 
 
 def test_no_item_to_draw_is_an_error():
     with pytest.raises(ValueError, match="no item has a probability above 0"):
         sampler([0.0] * NUM_ITEMS)
+
+
+# --- negatives that are drawn once --------------------------------------------------------------
+
+
+def test_a_positive_meets_the_same_negatives_whatever_the_batch():
+    users = torch.arange(4).repeat(25)
+    fixed = FixedNegatives(sampler(EQUAL, num_negatives=3), users)
+    whole = torch.arange(100)
+    drawn, unresolved = fixed.draw(users, whole)
+    assert drawn.shape == (100, 3)
+    assert not len(unresolved)
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(3):  # epochs
+        for batch in torch.randperm(100, generator=generator).split(7):
+            assert torch.equal(fixed.draw(users[batch], batch)[0], drawn[batch])
+
+
+def test_kept_negatives_are_those_that_the_source_draws():
+    users = torch.tensor([2, 0, 1])
+    expected, _ = draw(sampler(EQUAL, num_negatives=4, seed=3), users)
+    fixed = FixedNegatives(sampler(EQUAL, num_negatives=4, seed=3), users)
+    assert torch.equal(fixed.draw(users, torch.arange(3))[0], expected)
+
+
+def test_two_positives_of_a_user_have_negatives_of_their_own():
+    users = torch.zeros(50).long()
+    items, _ = FixedNegatives(sampler(EQUAL, num_negatives=8), users).draw(users, torch.arange(50))
+    assert len({tuple(row) for row in items.tolist()}) > 40
+
+
+def test_a_kept_negative_that_is_a_positive_stays_marked_in_every_batch():
+    has_all = [(1, item) for item in range(NUM_ITEMS)]
+    users = torch.tensor([0, 1, 0, 1])
+    fixed = FixedNegatives(sampler(EQUAL, has_all, num_negatives=2), users)
+    # Flat positions within the batch's own (P, 2): its rows of user 1.
+    for batch, marked in ([0, 1, 2, 3], [2, 3, 6, 7]), ([3, 0], [0, 1]), ([2], []), ([1], [0, 1]):
+        _, unresolved = fixed.draw(users[batch], torch.tensor(batch))
+        assert unresolved.tolist() == marked
+
+
+def test_more_positives_than_are_drawn_at_once_are_kept_in_order():
+    # 2¹⁶ are drawn at once; user 0 has all items but 4, user 1 all but 5.
+    pairs = [(user, item) for user in (0, 1) for item in range(NUM_ITEMS) if item != 4 + user]
+    users = torch.arange(2**16 + 10) % 2
+    fixed = FixedNegatives(sampler(EQUAL, pairs, max_retries=200), users)
+    items, unresolved = fixed.draw(users, torch.arange(len(users)))
+    assert not len(unresolved)
+    assert torch.equal(items[:, 0], 4 + users)
+
+
+def test_a_worker_without_positives_keeps_nothing():
+    nobody = torch.empty(0).long()
+    items, unresolved = FixedNegatives(sampler(EQUAL, num_negatives=3), nobody).draw(nobody, nobody)
+    assert items.shape == (0, 3)
+    assert unresolved.tolist() == []

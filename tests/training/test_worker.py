@@ -1,6 +1,4 @@
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -8,94 +6,50 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ncf_spark.model.recommender import Architecture, Recommender, initialise_users
+from ncf_spark.model.recommender import Recommender, initialise_users
 from ncf_spark.model.store import load_model
 from ncf_spark.storage import arrays
 from ncf_spark.training.communicator import Alone, Communicator
-from ncf_spark.training.loop import LoopSettings
-from ncf_spark.training.preflight import worker_bytes
 from ncf_spark.training.shards import UserShards
-from ncf_spark.training.worker import Holdout, TrainingTask, save_manifest, train_worker
+from ncf_spark.training.worker import ValidationItems, Worker, save_manifest
+from tests.model.architectures import KINDS, build_architecture
 from tests.training.simulated import run_workers
-
-CPU = torch.device("cpu")
-NUM_USERS, NUM_ITEMS, NUM_SHARDS = 10, 8, 4
-# Every user has two items, and user 9 none; item 7 is nobody's.
-PAIRS = [(user, (user + step) % 7) for user in range(9) for step in (0, 3)]
-# Held-out item and rivals of users 0, 1 and 4; shards 2 and 3 have no rows.
-HELD_OUT = {0: (1, [2, 4, 5]), 1: (2, [3, 5]), 4: (6, [2])}
-
-
-def write_shards(folder: Path, columns: dict[str, list]) -> str:
-    """A table in shard=… folders; `columns` include user_index."""
-    table = pa.table(
-        {
-            n: pa.array(v, pa.list_(pa.int32()) if n == "negatives" else pa.int32())
-            for n, v in columns.items()
-        }
-    )
-    shards = np.array(columns["user_index"]) % NUM_SHARDS
-    for shard in sorted(set(shards.tolist())):
-        place = folder / f"shard={shard}"
-        place.mkdir(parents=True)
-        pq.write_table(table.filter(pa.array(shards == shard)), place / "part-00000.parquet")
-    return f"file://{folder}"
-
-
-def write_holdout(folder: Path, held_out: dict[int, tuple[int, list[int]]]) -> str:
-    items, negatives = zip(*held_out.values(), strict=True)
-    columns = {"user_index": [*held_out], "item_index": [*items], "negatives": [*negatives]}
-    return write_shards(folder, columns)
-
-
-@pytest.fixture
-def task(tmp_path) -> TrainingTask:
-    users, items = (list(column) for column in zip(*PAIRS, strict=True))
-    activity = pa.table(
-        {"item_index": pa.array(range(7), "int32"), "negative_probability": [1 / 7] * 7}
-    )
-    (tmp_path / "activity").mkdir()
-    pq.write_table(activity, tmp_path / "activity" / "part-00000.parquet")
-    return TrainingTask(
-        train_uri=write_shards(tmp_path / "train", {"user_index": users, "item_index": items}),
-        holdout_uri=write_holdout(tmp_path / "holdout", HELD_OUT),
-        activity_uri=f"file://{tmp_path}/activity",
-        model_uri=f"file://{tmp_path}/model",
-        num_users=NUM_USERS,
-        num_shards=NUM_SHARDS,
-        architecture=Architecture("neumf", 2, (4, 4, 2), 0.0, "normal", NUM_ITEMS),
-        loop=LoopSettings(3, 4, 2, 0.01, 0.0, 5),
-        max_retries=10,
-        ks=(1, 2),
-        evaluate_every=2,
-    )
-
-
-def on_workers(task: TrainingTask, num_workers: int) -> list[list[dict]]:
-    return run_workers(num_workers, lambda worker: train_worker(task, worker, CPU))
-
-
-def without_seconds(history: list[dict]) -> list[dict]:
-    return [{name: v for name, v in record.items() if name != "seconds"} for record in history]
+from tests.training.tasks import (
+    CPU,
+    NUM_ITEMS,
+    NUM_SHARDS,
+    NUM_USERS,
+    alone,
+    history_on_disk,
+    on_workers,
+    stored,
+    without_seconds,
+    write_activity,
+)
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
 def test_workers_together_write_one_whole_model(task, num_workers):
-    histories = on_workers(task, num_workers)
-    save_manifest(task, [{"history": history, "bytes_summed": {}} for history in histories])
+    workers = on_workers(task, num_workers)
+    save_manifest(task, [{**worker, "bytes_summed": {}} for worker in workers])
     indexes, vectors = arrays.read_vectors(f"{task.model_uri}/user_vectors", "user_index")
     assert indexes.tolist() == list(range(NUM_USERS))
     assert vectors.shape == (NUM_USERS, 4)
-    stored = load_model(task.model_uri)
-    assert stored.model.item_vectors.shape == (NUM_ITEMS, 4)
-    assert stored.manifest["num_workers"] == num_workers
+    model = load_model(task.model_uri)
+    assert model.model.item_vectors.shape == (NUM_ITEMS, 4)
+    assert model.manifest["num_workers"] == num_workers
+    assert model.manifest["chosen_epochs"] == workers[0]["chosen_epochs"]
+    assert model.manifest["task"]["mixture"] == {"uniform": 1.0}
+    assert model.manifest["task"]["loop"]["optimiser"] == "adam"
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
-def test_each_users_vector_is_stored_under_its_index(task, num_workers):
+@pytest.mark.parametrize("optimiser", ["adam", "lazy_adam"])
+def test_each_users_vector_is_stored_under_its_index(task, num_workers, optimiser):
     # Without learning, a user keeps the vector that it starts with.
-    on_workers(replace(task, loop=replace(task.loop, learning_rate=0.0)), num_workers)
-    _, vectors = arrays.read_vectors(f"{task.model_uri}/user_vectors", "user_index")
+    loop = replace(task.loop, learning_rate=0.0, optimiser=optimiser)
+    on_workers(replace(task, loop=loop), num_workers)
+    vectors = stored(task)["user"]
     for shard in range(NUM_SHARDS):
         users = list(range(shard, NUM_USERS, NUM_SHARDS))
         model = Recommender(task.architecture, len(users))
@@ -104,63 +58,134 @@ def test_each_users_vector_is_stored_under_its_index(task, num_workers):
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
-def test_each_positive_counts_once_whatever_the_number_of_workers(task, num_workers):
-    for history in on_workers(task, num_workers):
+@pytest.mark.parametrize("redraw", [True, False])
+def test_each_positive_counts_once_whatever_the_number_of_workers(task, num_workers, redraw):
+    for worker in on_workers(replace(task, redraw=redraw), num_workers):
         # 18 positives with two negatives each
-        assert [record["samples"] for record in history] == [54, 54, 54]
+        assert [record["samples"] for record in worker["history"]] == [54, 54, 54]
 
 
-def test_all_workers_return_the_same_history(task):
-    first, second = on_workers(task, 2)
-    assert without_seconds(first) == without_seconds(second)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loop", [{}, {"optimiser": "lazy_adam", "loss": "softmax"}])
+def test_all_workers_return_the_same(task, kind, loop):
+    task = replace(
+        task,
+        architecture=build_architecture(kind, NUM_ITEMS),
+        loop=replace(task.loop, **loop),
+        patience=1,
+    )
+    first, *others = on_workers(task, 3)
+    for other in others:
+        assert without_seconds(other["history"]) == without_seconds(first["history"])
+        assert other["chosen_epochs"] == first["chosen_epochs"]
+    assert [*first["chosen_epochs"]] == [kind]
 
 
-def test_the_history_on_disk_is_that_of_the_workers(task):
-    [history] = on_workers(task, 1)
-    place = Path(task.model_uri.removeprefix("file://")) / "history.json"
-    assert json.loads(place.read_text()) == history
-
-
-@pytest.mark.parametrize(("every", "judged"), [(1, [1, 2, 3]), (2, [2, 3]), (0, [3])])
-def test_metrics_come_every_so_many_epochs_and_after_the_last(task, every, judged):
-    history = train_worker(replace(task, evaluate_every=every), Alone(), CPU)
-    assert [record["epoch"] for record in history if "hr@2" in record] == judged
+def test_a_record_tells_its_phase_and_the_history_on_disk_is_that_of_the_workers(task):
+    worker = alone(task)
+    assert [(r["phase"], r["epoch"]) for r in worker["history"]] == [
+        ("neumf", 1),
+        ("neumf", 2),
+        ("neumf", 3),
+    ]
+    assert history_on_disk(task) == worker["history"]
 
 
 def test_an_item_without_interactions_tonight_is_never_a_negative(task):
-    untouched = train_worker(replace(task, loop=replace(task.loop, epochs=1)), Alone(), CPU)
-    _, first = arrays.read_vectors(f"{task.model_uri}/item_vectors", "item_index")
-    train_worker(task, Alone(), CPU)
-    _, third = arrays.read_vectors(f"{task.model_uri}/item_vectors", "item_index")
-    assert untouched
+    task = replace(task, validation_uri=None)
+    alone(replace(task, loop=replace(task.loop, epochs=1)))
+    first = stored(task)["item"]
+    alone(task)
+    third = stored(task)["item"]
     assert (first[7] == third[7]).all()
     assert (first[:7] != third[:7]).any(axis=1).all()
 
 
 def test_dropout_follows_the_seed(task):
-    task = replace(task, architecture=replace(task.architecture, dropout=0.5))
-    first = train_worker(task, Alone(), CPU)
+    task = replace(task, architecture=replace(task.architecture, dropout=(0.5, 0.25)))
+    first = alone(task)
     torch.rand(3)  # whatever else has drawn from torch's own generator
-    assert without_seconds(train_worker(task, Alone(), CPU)) == without_seconds(first)
+    assert without_seconds(alone(task)["history"]) == without_seconds(first["history"])
 
 
-def test_a_worker_holds_the_holdout_of_its_own_users(task):
-    holdout = Holdout.read(task.holdout_uri, UserShards(NUM_USERS, NUM_SHARDS, 0, 2), CPU)
+# --- negatives ----------------------------------------------------------------------------------
+
+DISTRIBUTIONS = {
+    "low_activity": [1.0, 0, 0, 0, 0, 0, 0],
+    "low_activity_by_counts": [0, 0.5, 0.5, 0, 0, 0, 0],
+    "uniform": [1 / 7] * 7,
+    "popularity": [0, 0, 0, 0, 0, 0, 1.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("mixture", "expected"),
+    [
+        ({"low_activity": 1.0, "uniform": 0.0}, [1, 0, 0, 0, 0, 0, 0, 0]),
+        ({"low_activity_by_counts": 1.0}, [0, 0.5, 0.5, 0, 0, 0, 0, 0]),
+        ({"uniform": 1.0}, [1 / 7] * 7 + [0]),
+        ({"popularity": 1.0}, [0, 0, 0, 0, 0, 0, 1, 0]),
+        (
+            {
+                "low_activity": 0.1,
+                "low_activity_by_counts": 0.2,
+                "uniform": 0.35,
+                "popularity": 0.35,
+            },
+            [0.15, 0.15, 0.15, 0.05, 0.05, 0.05, 0.4, 0],
+        ),
+    ],
+)
+def test_negatives_are_drawn_from_the_mixture_of_the_columns(task, tmp_path, mixture, expected):
+    activity_uri = write_activity(tmp_path / "mixed", DISTRIBUTIONS)
+    task = replace(task, activity_uri=activity_uri, mixture=mixture, max_retries=None)
+    nobody = torch.zeros(25_000, dtype=torch.int64)
+    items, _ = Worker(task, Alone(), CPU).sampler.draw(nobody, nobody)
+    found = torch.bincount(items.flatten(), minlength=NUM_ITEMS) / items.numel()
+    # Of 50,000 draws, 5 standard deviations are at most 0.011.
+    assert found.tolist() == pytest.approx(expected, abs=0.011)
+
+
+@pytest.mark.parametrize(("redraw", "same"), [(True, False), (False, True)])
+def test_negatives_are_the_same_every_time_unless_they_are_redrawn(task, redraw, same):
+    worker = Worker(replace(task, redraw=redraw), Alone(), CPU)
+    batch = torch.arange(18)
+    (first, _), (again, _) = (worker.sampler.draw(worker.users, batch) for _ in range(2))
+    assert first.shape == (18, 2)
+    assert torch.equal(first, again) == same
+
+
+@pytest.mark.parametrize(("max_retries", "drawn"), [(10, False), (None, True)])
+def test_a_users_positives_are_drawn_only_where_they_are_not_rejected(task, max_retries, drawn):
+    worker = Worker(replace(task, max_retries=max_retries), Alone(), CPU)
+    user_0 = torch.zeros(200, dtype=torch.int64)  # its positives are items 0 and 3
+    items, unresolved = worker.sampler.draw(user_0, user_0)
+    assert bool(torch.isin(items, torch.tensor([0, 3])).any()) == drawn
+    assert not len(unresolved)
+
+
+# --- validation ---------------------------------------------------------------------------------
+
+
+def test_a_worker_holds_the_validation_items_of_its_own_users(task):
+    shards = UserShards(NUM_USERS, NUM_SHARDS, 0, 2)
+    validation = ValidationItems.read(task.validation_uri, shards, CPU)
     # Worker 0 of 2 has shards 0 (users 0, 4, 8) and 2; users 0 and 4 are its first rows.
-    assert holdout.users.tolist() == [0, 1]
-    assert holdout.items.tolist() == [1, 6]
-    assert holdout.rivals.tolist() == [[2, 4, 5], [2, -1, -1]]
+    assert validation.users.tolist() == [0, 1]
+    assert validation.items.tolist() == [1, 6]
+    assert validation.rivals.tolist() == [[2, 4, 5], [2, -1, -1]]
 
 
-def test_a_worker_without_holdout_rows_has_an_empty_holdout(task):
-    holdout = Holdout.read(task.holdout_uri, UserShards(NUM_USERS, NUM_SHARDS, 2, 4), CPU)
-    assert holdout.users.tolist() == []
-    assert holdout.rivals.shape[0] == 0
+def test_a_worker_without_rows_of_the_table_has_no_validation_items(task):
+    shards = UserShards(NUM_USERS, NUM_SHARDS, 2, 4)
+    validation = ValidationItems.read(task.validation_uri, shards, CPU)
+    assert validation.users.tolist() == []
+    assert validation.rivals.shape[0] == 0
 
 
 def judge(communicator: Communicator) -> dict[str, float]:
     """Item i has the vector 5 - i; the three users have 1, -1 and 0."""
-    model = Recommender(Architecture("gmf", 1, (2, 1), 0.0, "normal", 5), 3)
+    model = Recommender(build_architecture("gmf", num_items=5, factors=1), 3)
     with torch.no_grad():
         model.head.output.fill_(1.0)
         model.bias.zero_()
@@ -171,14 +196,14 @@ def judge(communicator: Communicator) -> dict[str, float]:
     own = rows[communicator.worker_rank :: communicator.num_workers]
     users, items = (torch.tensor([row[i] for row in own], dtype=torch.int64) for i in (0, 1))
     rivals = torch.tensor([row[2] for row in own], dtype=torch.int64).reshape(len(own), 4)
-    holdout = Holdout(users, items, rivals)
-    return holdout.evaluate(model, (2, 3), communicator)
+    validation = ValidationItems(users, items, rivals)
+    return validation.evaluate(model, (2, 3), communicator)
 
 
 JUDGED = {"hr@2": 1 / 3, "ndcg@2": 0.210310, "hr@3": 1.0, "ndcg@3": 0.543643}
 
 
-def test_the_holdout_is_judged_by_hit_ratio_and_ndcg():
+def test_validation_items_are_judged_by_hit_ratio_and_ndcg():
     # 1 / log2(3) = 0.630930 for rank 2 and 1 / log2(4) = 0.5 for rank 3, over three rows
     assert judge(Alone()) == pytest.approx(JUDGED, abs=1e-6)
 
@@ -189,16 +214,26 @@ def test_metrics_are_over_the_rows_of_all_workers():
         assert found == pytest.approx(JUDGED, abs=1e-6)
 
 
-def test_the_largest_worker_is_told_what_it_will_hold(task):
-    task = replace(
-        task,
-        num_users=5,
-        num_shards=2,
-        architecture=Architecture("gmf", 2, (2, 1), 0.0, "normal", 3),
-    )
-    assert worker_bytes(task, num_workers=2, num_positives=10) == {
-        # 3 of 5 users: (output 2 + bias 1 + items 6 + users 6) · 4 bytes · 4 copies
-        "parameters, gradients and optimiser": 240,
-        # 6 of 10 positives · 3 numbers of 8 bytes
-        "positives": 144,
-    }
+def test_epochs_cannot_be_judged_by_a_table_without_rows(task, tmp_path):
+    place = tmp_path / "nothing" / "shard=0"
+    place.mkdir(parents=True)
+    types = [("user_index", pa.int32()), ("item_index", pa.int32())]
+    schema = pa.schema([*types, ("negatives", pa.list_(pa.int32()))])
+    pq.write_table(schema.empty_table(), place / "part-00000.parquet")
+    task = replace(task, validation_uri=f"file://{tmp_path}/nothing")
+    with pytest.raises(ValueError, match="epoch 1 cannot be judged: its figure is not a number"):
+        on_workers(task, 2)
+
+
+def test_the_rank_of_a_validation_item_is_that_of_the_stored_model(task):
+    [worker] = on_workers(task, 1)
+    save_manifest(task, [worker])
+    model, vectors = load_model(task.model_uri).model, torch.from_numpy(stored(task)["user"])
+    ranks = []
+    for user, (item, rivals) in {0: (1, [2, 4, 5]), 1: (2, [3, 5]), 4: (6, [2])}.items():
+        candidates = model.item_vectors[[item, *rivals]]
+        [scores] = model.pairs(vectors[[user]], candidates.unsqueeze(0)).tolist()
+        ranks.append(1 + sum(score >= scores[0] for score in scores[1:]))
+    chosen = worker["history"][worker["chosen_epochs"]["neumf"] - 1]
+    assert chosen["hr@2"] == pytest.approx(np.mean([rank <= 2 for rank in ranks]))
+    assert chosen["ndcg@10"] == pytest.approx(np.mean([1 / np.log2(r + 1) for r in ranks]))

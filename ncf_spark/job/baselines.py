@@ -1,0 +1,61 @@
+"""The baselines of a run: what the night's model and those beside it are compared with."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from ncf_spark import schemas
+from ncf_spark.evaluation.baselines import build_item_neighbours, fit_als
+from ncf_spark.interactions.popularity import build_item_popularity
+from ncf_spark.job.context import Job
+from ncf_spark.job.models import model_places
+
+# Name → kind of scorer and the place of its table, as `job.run.table_uri` takes it.
+_PLACES = {
+    "popularity": ("popularity", "item_popularity"),
+    "item_item": ("item_item", "item_neighbours"),
+    "als": ("dot", "compared/als"),
+}
+
+
+def write_baselines(job: Job) -> None:
+    """Writes item popularity always, and what the other baselines of `evaluation.baselines` need.
+
+    These are item_neighbours for item_item, and compared/als/user_vectors and …/item_vectors.
+    """
+    wanted, train = job.config.evaluation.baselines, job.read("train", schemas.TRAIN)
+    popularity = build_item_popularity(train, job.read("item_index", schemas.ITEM_INDEX))
+    job.write("item_popularity", popularity, schemas.ITEM_POPULARITY)
+    if "item_item" in wanted:
+        neighbours = build_item_neighbours(
+            train,
+            num_items=job.num_rows("item_index"),
+            **job.config.evaluation.item_item.model_dump(),
+        )
+        job.write("item_neighbours", neighbours, schemas.ITEM_NEIGHBOURS)
+    if "als" in wanted:
+        _write_als(job, train)
+
+
+def _write_als(job: Job, train: DataFrame) -> None:
+    indexes = [job.read(f"{side}_index", schemas.INDEXES[side]) for side in ("user", "item")]
+    settings = job.config.evaluation.als.model_dump()
+    users, items = fit_als(train, *indexes, **settings, seed=job.config.run.seed)
+    job.write("compared/als/user_vectors", users, schemas.USER_VECTORS)
+    job.write("compared/als/item_vectors", items, schemas.ITEM_VECTORS)
+
+
+def judged_models(job: Job) -> list[tuple[str, str, str, DataFrame | None]]:
+    """(name, kind of scorer, URI, user vectors) of every model and baseline of the run."""
+    places = {name: ("model", place) for name, (place, _) in model_places(job).items()}
+    places |= {name: _PLACES[name] for name in job.config.evaluation.baselines}
+    return [
+        (name, kind, job.run.table_uri(place), _user_vectors(job, kind, place))
+        for name, (kind, place) in places.items()
+    ]
+
+
+def _user_vectors(job: Job, kind: str, place: str) -> DataFrame | None:
+    if kind not in ("model", "dot"):
+        return None
+    return job.read(f"{place}/user_vectors", schemas.USER_VECTORS)

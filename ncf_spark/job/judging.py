@@ -1,0 +1,108 @@
+"""What the evaluation gathers for its report; only small tables reach the driver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from ncf_spark import schemas
+from ncf_spark.evaluation.html import ReportData, render_report
+from ncf_spark.evaluation.recommended import build_recommended_popularity
+from ncf_spark.evaluation.segments import (
+    MAX_CATEGORIES,
+    build_category_counts,
+    build_item_categories,
+)
+from ncf_spark.job.context import Job
+from ncf_spark.job.models import model_places, selection_sentence
+from ncf_spark.storage import files
+
+_SPLITS = {
+    "leave_one_out": "leave one out: each user's last item",
+    "temporal": "temporal: the items first met in the last {holdout_days} days",
+    "provided": "a provided test set",
+}
+
+
+def known_pairs(job: Job) -> DataFrame:
+    """Train and validation pairs: what a user knows when the test item is recommended."""
+    train = job.read("train", schemas.TRAIN)
+    validation = job.read("validation", schemas.HOLDOUT)
+    columns = ("user_index", "item_index")
+    return train.select(*columns).unionByName(validation.select(*columns))
+
+
+def item_categories(job: Job) -> DataFrame:
+    """(item_index, category) of the items that have one."""
+    given = schemas.with_features(schemas.CATALOGUE, list(job.config.activity.features))
+    item_index = job.read("item_index", schemas.ITEM_INDEX)
+    return build_item_categories(job.read("catalogue", given), item_index)
+
+
+def note_categories(job: Job, ranks: DataFrame, categories: DataFrame) -> None:
+    """Says how many categories are too many for segments of their own."""
+    found = build_category_counts(ranks, categories).count()
+    if found > MAX_CATEGORIES:
+        job.note("categories without a segment of their own", found - MAX_CATEGORIES)
+
+
+def write_report(job: Job, ranks: DataFrame, metrics: DataFrame) -> None:
+    """Writes metrics.json and report/index.html."""
+    rows = [row.asDict() for row in metrics.collect()]
+    files.write_json(f"{job.run.uri}/metrics.json", rows)
+    for row in rows:
+        if row["segment"] == "all" and row["metric"] in ("hr", "ndcg"):
+            job.note("{model} {protocol} {metric}@{k}".format(**row), row["value"])
+    k = 10 if 10 in job.config.evaluation.ks else job.config.evaluation.ks[0]
+    popularity = job.read("item_popularity", schemas.ITEM_POPULARITY)
+    shares = build_recommended_popularity(ranks, popularity, k).collect()
+    histories, chosen = _trainings(job)
+    data = ReportData(
+        run_name=job.run.name,
+        run_date=str(job.run_date),
+        split=_SPLITS[job.config.split.method].format(**job.config.split.model_dump()),
+        selection=selection_sentence(job),
+        own=job.config.model.kind,
+        metrics=rows,
+        histories=histories,
+        chosen_epochs=chosen,
+        popularity=[row.asDict() for row in shares],
+        facts=_facts(job),
+        notes=_notes(job),
+        baselines=list(job.config.evaluation.baselines),
+    )
+    files.write_bytes(f"{job.run.table_uri('report')}/index.html", render_report(data).encode())
+
+
+def _trainings(job: Job) -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:
+    histories, chosen = {}, {}
+    for name, (place, _) in model_places(job).items():
+        manifest = files.read_json(f"{job.run.table_uri(place)}/manifest.json")
+        histories[name] = manifest["history"]
+        chosen[name] = list(manifest["chosen_epochs"].values())[-1]
+    return histories, chosen
+
+
+def _facts(job: Job) -> list[tuple[str, Any]]:
+    tables = {
+        "users": "user_index",
+        "items": "item_index",
+        "train pairs": "train",
+        "validation pairs": "validation",
+        "holdout pairs": "holdout",
+    }
+    facts: list[tuple[str, Any]] = [(label, job.num_rows(t)) for label, t in tables.items()]
+    record = job.run.step_record("train") or {}
+    facts.append(("seconds of the training step", round(record.get("seconds", 0))))
+    facts += [(name, version) for name, version in record.get("versions", {}).items()]
+    return facts
+
+
+def _notes(job: Job) -> list[str]:
+    """What the preparation found odd, as its steps recorded it."""
+    found = []
+    for step in ("build_interactions", "score_item_activity"):
+        notes = (job.run.step_record(step) or {}).get("notes", {})
+        found += [f"{step}: {name}: {value}" for name, value in notes.items()]
+    return found

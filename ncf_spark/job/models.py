@@ -1,0 +1,49 @@
+"""The models of a run: the night's own below `model/`, the others below `compared/<name>/`."""
+
+from __future__ import annotations
+
+from ncf_spark.config import Config
+from ncf_spark.job.context import Job
+from ncf_spark.schemas import DataError
+
+
+def model_places(job: Job) -> dict[str, tuple[str, Config]]:
+    """Where each model stands in the run, and its settings, by name; the night's own first."""
+    own = job.config.model.kind
+    return {
+        name: ("model" if name == own else f"compared/{name}", config)
+        for name, config in job.config.models.items()
+    }
+
+
+def training_uris(job: Job) -> dict[str, str | None]:
+    """The finished tables that the workers read.
+
+    Raises:
+        DataError: when epochs are to be judged but there is nothing to judge them on.
+    """
+    finished = job.run.finished_table_uri
+    judged = bool(job.num_rows("validation"))
+    if not judged and any(c.training.patience is not None for c in job.config.models.values()):
+        raise DataError(
+            "validation: holds no row (no user has two train pairs, or split.validation is false), "
+            "so training.patience has nothing to judge epochs by. Set training.patience: null, or "
+            "bring more events."
+        )
+    return {
+        "train_uri": finished("train"),
+        "validation_uri": finished("validation") if judged else None,
+        "activity_uri": finished("item_activity"),
+    }
+
+
+def selection_sentence(job: Job) -> str:
+    """Which item the epochs were chosen by, for the report."""
+    if not job.num_rows("validation"):
+        return "No epoch was chosen: each model is as its last epoch left it."
+    timed = job.config.input.columns.time is not None
+    which = "last train item" if timed else "train item that a hash chose (the input has no times)"
+    return (
+        f"Epochs were chosen by NDCG@10 on a validation item: each user's {which}, kept out of "
+        "training. The test items were looked at once, by this report."
+    )

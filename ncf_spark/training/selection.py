@@ -1,0 +1,51 @@
+"""Which epoch's parameters are kept, and when training stops early."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class BestEpoch:
+    """Keeps a copy of the parameters of the best epoch so far.
+
+    Every worker sees the same figures, so all keep and stop at the same epochs.
+
+    Args:
+        patience: figures in a row that are no better before training stops; None: it never does.
+    """
+
+    def __init__(self, model: nn.Module, patience: int | None) -> None:
+        self._model = model
+        self._patience = patience
+        self._parameters: list[Tensor] = []
+        self._best = -math.inf
+        self._waited = 0
+        self.epoch: int | None = None
+
+    def see(self, epoch: int, value: float) -> None:
+        """Takes note of an epoch's figure; greater is better, and the first of equals is kept.
+
+        Raises:
+            ValueError: when the figure is not a number.
+        """
+        if math.isnan(value):
+            raise ValueError(f"epoch {epoch} cannot be judged: its figure is not a number")
+        if value > self._best:
+            self._best, self.epoch, self._waited = value, epoch, 0
+            self._parameters = [p.detach().clone() for p in self._model.parameters()]
+        else:
+            self._waited += 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the figures have not improved for as long as `patience` allows."""
+        return self._patience is not None and self._waited >= self._patience
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Gives the model the parameters of the best epoch; without a figure, nothing changes."""
+        for parameter, kept in zip(self._model.parameters(), self._parameters, strict=False):
+            parameter.copy_(kept)

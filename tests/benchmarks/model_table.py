@@ -1,0 +1,83 @@
+"""Every kind of model at 8 to 64 factors on one split, beside the baselines and the paper.
+
+python -m tests.benchmarks.model_table ml1m            # NCF_DATA names the folder of the data
+python -m tests.benchmarks.model_table online_retail   # temporal split, full ranking
+
+Prints a table in Markdown. All models are trained by one run of the jobs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.nights import compare, markdown, read_configuration, value
+
+# He et al. 2017: table 2 (NeuMF with and without pretraining), tables 3 and 4 (MLP with three
+# hidden layers). HR@10 and NDCG@10 on MovieLens 1M. For GMF the paper has a plot only.
+PAPER = {
+    ("mlp", 8): (0.671, 0.399),
+    ("mlp", 16): (0.684, 0.410),
+    ("mlp", 32): (0.692, 0.425),
+    ("mlp", 64): (0.702, 0.426),
+    ("neumf", 8): (0.688, 0.410),
+    ("neumf", 16): (0.696, 0.420),
+    ("neumf", 32): (0.701, 0.425),
+    ("neumf", 64): (0.705, 0.426),
+    ("neumf_pretrained", 8): (0.684, 0.403),
+    ("neumf_pretrained", 16): (0.707, 0.426),
+    ("neumf_pretrained", 32): (0.726, 0.445),
+    ("neumf_pretrained", 64): (0.730, 0.447),
+}
+KINDS = ("mf", "gmf", "mlp", "neumf", "neumf_pretrained")
+BASELINES = ("popularity", "item_item")
+TEMPORAL = {"split": {"method": "temporal", "holdout_days": 30}}
+
+
+def model(kind: str, factors: int) -> dict[str, Any]:
+    """The settings of one model; its tower halves down to the factors, as the paper's does."""
+    settings = {
+        "model.kind": kind.removesuffix("_pretrained"),
+        "model.factors": factors,
+        "model.tower": [8 * factors, 4 * factors, 2 * factors, factors],
+        "training.pretraining.epochs": 0,
+    }
+    if kind == "neumf_pretrained":
+        settings |= {
+            "training.pretraining.epochs": 20,
+            "training.optimiser": "sgd",
+            "training.learning_rate": 0.01,
+            "training.epochs": 3,
+        }
+    return settings
+
+
+def main() -> None:
+    """Trains all, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", choices=["ml1m", "online_retail"])
+    parser.add_argument("--factors", type=int, nargs="+", default=[8, 16, 32, 64])
+    parser.add_argument("--folder", type=Path, default=Path("warehouse/benchmarks/model_table"))
+    parser.add_argument("--cores", type=int, default=2)
+    arguments = parser.parse_args()
+    base = read_configuration(arguments.data)
+    if arguments.data == "online_retail":
+        base |= TEMPORAL
+    models = {f"{kind}_{n}": model(kind, n) for n in arguments.factors for kind in KINDS}
+    als = {f"als_{n}": n for n in arguments.factors}
+    base["evaluation"] = {"baselines": [*BASELINES, *als]}
+    rows = compare(base, models, arguments.folder / arguments.data, arguments.cores)
+    protocol = "sampled_99" if arguments.data == "ml1m" else "full"
+    lines = []
+    for name in (*BASELINES, *als, *models):
+        kind, _, factors = name.rpartition("_")
+        figures = [f"{value(rows, name, protocol, m):.4f}" for m in ("hr", "ndcg")]
+        paper = PAPER.get((kind, int(factors))) if factors.isdigit() else None
+        known = [f"{p:.3f}" for p in paper] if paper and protocol == "sampled_99" else ["", ""]
+        lines.append([name, *figures, *known])
+    print(markdown(["model", "HR@10", "NDCG@10", "paper HR@10", "paper NDCG@10"], lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ncf_spark.model.recommender import Recommender, initialise_shared, initialise_users
+from ncf_spark.training.communicator import Communicator
+from ncf_spark.training.optimisers import Optimisers, learning_rate_at, touched_rows
+from ncf_spark.training.shards import UserShards
+from tests.model.architectures import build_architecture
+from tests.training.simulated import run_workers
+from tests.training.trainers import (
+    NUM_ITEMS,
+    NUM_SHARDS,
+    NUM_USERS,
+    Chosen,
+    assert_equal_shared,
+    build_settings,
+    build_trainer,
+    step_on_all,
+)
+
+NEUMF = build_architecture("neumf", num_items=6)
+KINDS = ["adam", "lazy_adam", "sgd"]
+
+
+def build_model() -> Recommender:
+    model = Recommender(NEUMF, 5)
+    initialise_shared(model, NEUMF, seed=1)
+    initialise_users(model, NEUMF, [(0, 5)], 5, seed=1)
+    return model
+
+
+def give_gradients(model: Recommender, seed: int, rows: list[int], sparse_users: bool) -> None:
+    """From N(0, 1); those of users and items in these rows only."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        gradient = torch.randn(parameter.shape, generator=generator)
+        if name.endswith("_vectors"):
+            kept = torch.zeros(len(gradient), 1)
+            kept[rows] = 1.0
+            gradient = gradient * kept
+        if name == "user_vectors" and sparse_users:
+            gradient = gradient.to_sparse(1)
+        parameter.grad = gradient
+
+
+def stepped(
+    kind: str, rows_of_steps: list[list[int]], rate: float = 0.1
+) -> list[dict[str, Tensor]]:
+    """The parameters at the start and after each step."""
+    model = build_model()
+    optimisers, found = Optimisers(model, kind), [values_of(model)]
+    for seed, rows in enumerate(rows_of_steps):
+        give_gradients(model, seed, rows, sparse_users=kind == "lazy_adam")
+        optimisers.step(0.1)
+        found.append(values_of(model))
+    return found
+
+
+def values_of(model: Recommender) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def test_adam_is_torchs_adam_at_the_rate_of_each_step():
+    ours, torchs = build_model(), build_model()
+    optimisers, adam = Optimisers(ours, "adam"), torch.optim.Adam(torchs.parameters())
+    for step, rate in enumerate([0.01, 0.02, 0.005]):
+        for model in (ours, torchs):
+            give_gradients(model, step, [0, step], sparse_users=False)
+        optimisers.step(rate)
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
+    assert all(map(torch.equal, ours.parameters(), torchs.parameters()))
+
+
+def test_sgd_takes_the_gradient_times_the_rate_without_momentum():
+    model, start = build_model(), build_model()
+    optimisers = Optimisers(model, "sgd")
+    give_gradients(model, 1, [0, 3], sparse_users=False)
+    gradients = [p.grad.clone() for p in model.parameters()]
+    optimisers.step(0.5)
+    optimisers.step(0.25)
+    for after, before, gradient in zip(
+        model.parameters(), start.parameters(), gradients, strict=True
+    ):
+        torch.testing.assert_close(after, before - 0.75 * gradient)
+    for parameter in model.parameters():
+        parameter.grad.zero_()
+    before = values_of(model)
+    optimisers.step(0.5)
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+
+
+@pytest.mark.parametrize("table", ["user_vectors", "item_vectors"])
+def test_lazy_adam_leaves_rows_outside_the_batch_to_the_bit_where_adam_moves_them(table):
+    for kind, stays in ("lazy_adam", True), ("adam", False):
+        _, first, second = stepped(kind, [[0, 1, 2], [1, 4]])
+        # Row 0 was met in the first step, row 3 never, row 4 in the second step only.
+        assert torch.equal(first[table][0], second[table][0]) == stays
+        assert torch.equal(first[table][3], second[table][3])
+        for row in (1, 4):
+            assert not torch.equal(first[table][row], second[table][row])
+
+
+def test_lazy_adam_keeps_the_moments_of_rows_outside_the_batch():
+    # The same three gradients of row 1; in the other run, two steps without it lie between.
+    def moved(rows_of_steps: list[list[int]], seeds: list[int]) -> Tensor:
+        model = build_model()
+        optimisers = Optimisers(model, "lazy_adam")
+        for rows, seed in zip(rows_of_steps, seeds, strict=True):
+            give_gradients(model, seed, rows, sparse_users=True)
+            optimisers.step(0.1)
+        [moments] = [s for p, s in optimisers._all[0].state.items() if p is model.item_vectors]
+        return moments["exp_avg"][1]
+
+    straight = moved([[1], [1], [1]], [5, 6, 7])
+    assert torch.equal(moved([[1], [0], [1], [3], [1]], [5, 1, 6, 2, 7]), straight)
+    assert straight.any()
+
+
+@pytest.mark.parametrize("kind", ["adam", "lazy_adam"])
+def test_the_first_step_of_a_row_in_the_batch_is_the_rate_against_the_gradients_sign(kind):
+    model, start = build_model(), build_model()
+    give_gradients(model, 3, [0, 2], sparse_users=kind == "lazy_adam")
+    gradients = [p.grad.to_dense().clone() for p in model.parameters()]
+    Optimisers(model, kind).step(0.01)
+    for after, before, gradient in zip(
+        model.parameters(), start.parameters(), gradients, strict=True
+    ):
+        # Adam: m / √v is ±1 in the first step, whatever the gradient's size.
+        torch.testing.assert_close(after, before - 0.01 * gradient.sign(), rtol=0, atol=1e-5)
+
+
+def test_lazy_adam_treats_what_is_no_row_as_adam_does():
+    rows = [[0, 1], [2], [0]]
+    lazy, adam = stepped("lazy_adam", rows)[-1], stepped("adam", rows)[-1]
+    others = [name for name in adam if not name.endswith("_vectors")]
+    assert len(others) == 5
+    assert all(torch.equal(lazy[name], adam[name]) for name in others)
+
+
+def test_a_step_leaves_the_gradients_as_and_where_they_are():
+    for kind in KINDS:
+        model = build_model()
+        give_gradients(model, 1, [0], sparse_users=kind == "lazy_adam")
+        gradients = [p.grad for p in model.parameters()]
+        before = [g.to_dense().clone() for g in gradients]
+        Optimisers(model, kind).step(0.1)
+        for parameter, gradient, values in zip(model.parameters(), gradients, before, strict=True):
+            assert parameter.grad is gradient
+            assert torch.equal(gradient.to_dense(), values)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_touched_rows_are_those_with_any_gradient(sparse):
+    parameter = torch.nn.Parameter(torch.zeros(4, 2))
+    gradient = torch.tensor([[0.0, 0.0], [0.0, 2.0], [0.0, 0.0], [-1.0, float("nan")]])
+    parameter.grad = gradient.to_sparse(1) if sparse else gradient
+    found = touched_rows(parameter)
+    assert found.is_coalesced()
+    assert found.indices().tolist() == [[1, 3]]
+    torch.testing.assert_close(found.to_dense(), gradient, equal_nan=True)
+
+
+def test_the_rows_of_a_user_who_comes_twice_are_added_up():
+    parameter = torch.nn.Parameter(torch.zeros(3, 1))
+    rows = torch.nn.functional.embedding(torch.tensor([2, 0, 2]), parameter, sparse=True)
+    (rows * torch.tensor([[1.0], [5.0], [3.0]])).sum().backward()
+    found = touched_rows(parameter)
+    assert (found.indices().tolist(), found.values().tolist()) == ([[0, 2]], [[5.0], [4.0]])
+
+
+# --- in training --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("optimiser", "stays"), [("lazy_adam", True), ("adam", False)])
+def test_a_user_and_items_of_an_earlier_step_stay_where_they_are(optimiser, stays):
+    negatives = torch.zeros(NUM_USERS, 1, dtype=torch.int64)
+    negatives[0], negatives[1] = 10, 11  # of the users in table rows 0 and 1: 0 and 4
+    trainer = build_trainer(
+        pairs=[(0, 2), (4, 3)],
+        settings=build_settings(num_negatives=1, optimiser=optimiser),
+        sampler=Chosen(negatives),
+    )
+    vectors = trainer.model.user_vectors, trainer.model.item_vectors
+    trainer.train_step(torch.tensor([0]), 1)
+    users, items = (v.detach().clone() for v in vectors)
+    trainer.train_step(torch.tensor([1]), 1)
+    assert torch.equal(vectors[0][0], users[0]) == stays
+    assert torch.equal(vectors[1][[2, 10]], items[[2, 10]]) == stays
+    assert not torch.equal(vectors[0][1], users[1])
+    assert (vectors[1][[3, 11]] != items[[3, 11]]).any(dim=1).all()
+
+
+@pytest.mark.parametrize("optimiser", KINDS)
+def test_the_shared_gradients_stay_one_dense_buffer(optimiser):
+    trainer = build_trainer(settings=build_settings(optimiser=optimiser))
+    flat = trainer.shared.flat
+    for _ in range(2):
+        step_on_all(trainer)
+        start = flat.data_ptr()
+        for parameter in trainer.model.shared_parameters():
+            assert parameter.grad.layout == torch.strided
+            assert parameter.grad.data_ptr() == start
+            start += 4 * parameter.numel()
+    assert trainer.shared.flat is flat
+    assert trainer.model.user_vectors.grad.is_sparse == (optimiser == "lazy_adam")
+
+
+def after_three_steps(communicator: Communicator, optimiser: str) -> tuple[Any, dict[int, Tensor]]:
+    """Two steps on a positive of each user, then one without those of shards 1 to 3."""
+    settings = build_settings(optimiser=optimiser, learning_rate=0.05)
+    shards = UserShards(NUM_USERS, NUM_SHARDS, communicator.worker_rank, communicator.num_workers)
+    users = torch.cat([torch.from_numpy(shards.users_of(shard)) for shard, _ in shards.owned])
+    trainer = build_trainer(
+        communicator,
+        pairs=[(user, user % NUM_ITEMS) for user in range(NUM_USERS)],
+        settings=settings,
+        sampler=Chosen((users.unsqueeze(1) + torch.tensor([3, 8, 11])) % NUM_ITEMS),
+    )
+    whole = torch.arange(len(trainer.users))
+    of_first_shard = whole[users[trainer.users] % NUM_SHARDS == 0]
+    for batch, global_size in ((whole, 24), (whole, 24), (of_first_shard, 6)):
+        trainer.train_step(batch, global_size)
+    vectors = trainer.model.user_vectors.detach()
+    return trainer, dict(zip(users.tolist(), vectors, strict=True))
+
+
+@pytest.mark.parametrize("optimiser", KINDS)
+@pytest.mark.parametrize("num_workers", [2, 3])
+def test_several_workers_move_to_where_one_does(optimiser, num_workers):
+    [(alone, vectors)] = run_workers(1, lambda w: after_three_steps(w, optimiser))
+    parts = run_workers(num_workers, lambda w: after_three_steps(w, optimiser))
+    found = {user: vector for _, own in parts for user, vector in own.items()}
+    assert sorted(found) == list(range(NUM_USERS))
+    for user, vector in vectors.items():
+        torch.testing.assert_close(found[user], vector, rtol=1e-3, atol=1e-5)
+    for trainer, _ in parts:
+        assert_equal_shared(trainer, parts[0][0])
+    for one, several in zip(
+        alone.model.shared_parameters(), parts[0][0].model.shared_parameters(), strict=True
+    ):
+        torch.testing.assert_close(several, one, rtol=1e-3, atol=1e-5)
+
+
+def test_lazy_adam_says_nothing_to_the_workers_log():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer = build_trainer(settings=build_settings(optimiser="lazy_adam"))
+        trainer.train_epoch(1)
+
+
+# --- the learning rate --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("decay", "warmup_steps", "expected"),
+    [
+        ("none", 0, {0: 0.8, 5: 0.8, 9: 0.8}),
+        # A rise in equal parts to the highest rate, which the first step after it has.
+        ("none", 3, {0: 0.2, 1: 0.4, 2: 0.6, 3: 0.8, 9: 0.8}),
+        ("linear", 0, {0: 0.8, 5: 0.4, 9: 0.08, 10: 0.0}),
+        # After the rise, 8 steps from 1 to 0: 4 of 8, and 7 of 8.
+        ("linear", 2, {0: 0.8 / 3, 2: 0.8, 6: 0.4, 9: 0.1, 10: 0.0}),
+        # 0.8 · (1 + cos(π / 5)) / 2, and so on
+        ("cosine", 0, {0: 0.8, 2: 0.723607, 5: 0.4, 9: 0.019577, 10: 0.0}),
+        # (1 + cos(π · 7 / 8)) / 2 = 0.038060
+        ("cosine", 2, {1: 0.8 * 2 / 3, 2: 0.8, 6: 0.4, 9: 0.030448, 10: 0.0}),
+        # A step and a half: 1 / 2.5 and 2 / 2.5, then 0.5 of 8.5 done.
+        ("linear", 1.5, {0: 0.32, 1: 0.64, 2: 0.8 * 8 / 8.5}),
+        # A rise longer than the training never ends.
+        ("cosine", 15, {0: 0.05, 9: 0.5}),
+    ],
+)
+def test_the_rate_rises_and_then_decays_to_0(decay, warmup_steps, expected):
+    found = {
+        step: learning_rate_at(step, 10, highest=0.8, warmup_steps=warmup_steps, decay=decay)
+        for step in expected
+    }
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_training_of_one_step_has_the_highest_rate():
+    for decay in ("none", "linear", "cosine"):
+        assert learning_rate_at(0, 1, highest=0.3, warmup_steps=0, decay=decay) == 0.3
+
+
+def test_the_steps_of_a_training_follow_the_plan_over_all_epochs(monkeypatch):
+    # 7 positives in steps of at most 3: three steps an epoch, six in all, of which 1.5 · 3 rise.
+    trainer = build_trainer(
+        pairs=[(user, user) for user in range(7)],
+        settings=build_settings(
+            epochs=2, batch_size=3, learning_rate=1.1, warmup_epochs=1.5, decay="linear"
+        ),
+    )
+    rates: list[float] = []
+    monkeypatch.setattr(trainer.optimisers, "step", rates.append)
+    for epoch in (1, 2):
+        trainer.train_epoch(epoch)
+    # 1 / 5.5 to 5 / 5.5 of 1.1, then 0.5 of 1.5 steps done.
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.1 * 2 / 3])

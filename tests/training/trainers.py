@@ -1,0 +1,106 @@
+"""Trainers for tests, on positives of 24 users and 20 items in 4 shards."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ncf_spark.model.recommender import Recommender, initialise_shared, initialise_users
+from ncf_spark.training.communicator import Alone, Communicator
+from ncf_spark.training.loop import LoopSettings, Trainer
+from ncf_spark.training.sampler import NegativeSampler
+from ncf_spark.training.shards import UserShards
+from tests.model.architectures import build_architecture
+
+NUM_USERS, NUM_ITEMS, NUM_SHARDS = 24, 20, 4
+
+# Users like the items of their own parity: of these ten, one is held out, one has not been met.
+HELD_OUT = {user: (user + 2 * (user % 7)) % NUM_ITEMS for user in range(NUM_USERS)}
+PATTERN = [
+    (user, item)
+    for user in range(NUM_USERS)
+    for item in range(user % 2, NUM_ITEMS, 2)
+    if item not in (HELD_OUT[user], (HELD_OUT[user] + 4) % NUM_ITEMS)
+]
+
+
+def build_settings(**named: Any) -> LoopSettings:
+    """Binary cross-entropy by Adam at a constant rate, without any penalty."""
+    values: dict[str, Any] = {
+        "epochs": 3,
+        "batch_size": 16,
+        "num_negatives": 3,
+        "loss": "bce",
+        "optimiser": "adam",
+        "learning_rate": 0.02,
+        "warmup_epochs": 0.0,
+        "decay": "none",
+        "l2": 0.0,
+        "l2_kernels": 0.0,
+        "l2_output": 0.0,
+        "seed": 7,
+    }
+    return LoopSettings(**{**values, **named})
+
+
+class Chosen:
+    """A sampler that gives each user, by table row, the negatives chosen beforehand."""
+
+    def __init__(self, negatives: Tensor, unresolved: list[int] | None = None) -> None:
+        self._negatives = negatives
+        self._unresolved = torch.tensor(unresolved or [], dtype=torch.int64)
+
+    def draw(self, users: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
+        return self._negatives[users], self._unresolved
+
+
+def build_trainer(
+    communicator: Communicator | None = None,
+    *,
+    pairs: list[tuple[int, int]] = PATTERN,
+    settings: LoopSettings | None = None,
+    sampler: Any = None,
+    kind: str = "neumf",
+    **architecture: Any,
+) -> Trainer:
+    """One worker's trainer on those of the (user, item) pairs that are its own."""
+    communicator, settings = communicator or Alone(), settings or build_settings()
+    rank, num_workers = communicator.worker_rank, communicator.num_workers
+    shards = UserShards(NUM_USERS, NUM_SHARDS, rank, num_workers)
+    own = [(u, i) for u, i in pairs if u % NUM_SHARDS % num_workers == rank]
+    users = torch.from_numpy(shards.rows_of(np.array([u for u, _ in own], np.int64)))
+    items = torch.tensor([i for _, i in own], dtype=torch.int64)
+    described = build_architecture(
+        kind, NUM_ITEMS, **{"factors": 4, "tower": (8, 8, 4), **architecture}
+    )
+    model = Recommender(described, shards.num_rows)
+    initialise_shared(model, described, settings.seed)
+    initialise_users(model, described, shards.owned, NUM_USERS, settings.seed)
+    if sampler is None:
+        generator = torch.Generator().manual_seed(settings.seed * 31 + rank)
+        sampler = NegativeSampler(
+            torch.ones(NUM_ITEMS), users, items, settings.num_negatives, 10, generator
+        )
+    return Trainer(model, sampler, users, items, settings, communicator)
+
+
+def trained(
+    communicator: Communicator | None = None, **options: Any
+) -> tuple[Trainer, list[dict[str, Any]]]:
+    """A trainer after all its epochs, and their records."""
+    trainer = build_trainer(communicator, **options)
+    epochs = range(1, trainer.settings.epochs + 1)
+    return trainer, [trainer.train_epoch(epoch) for epoch in epochs]
+
+
+def step_on_all(trainer: Trainer, global_size: int | None = None) -> int:
+    """One step on all of a worker's positives; the number of unresolved negatives."""
+    batch = torch.arange(len(trainer.users))
+    _, unresolved = trainer.train_step(batch, len(batch) if global_size is None else global_size)
+    return unresolved
+
+
+def assert_equal_shared(first: Trainer, second: Trainer) -> None:
+    pairs = zip(first.model.shared_parameters(), second.model.shared_parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
