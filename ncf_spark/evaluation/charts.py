@@ -194,8 +194,7 @@ def draw_shares(
         axes.bar(deciles, [share or 0 for share in recommended], color=_OWN, width=0.7)
         for decile, share in zip(deciles, items, strict=True):
             if share is not None:
-                ends = (decile - 0.45, decile + 0.45)
-                axes.hlines(share, *ends, color=_INK, linewidth=3, zorder=3)
+                axes.hlines(share, decile - 0.45, decile + 0.45, color=_INK, linewidth=3, zorder=3)
         for decile, share in zip(deciles, interactions, strict=True):
             if share is not None:
                 axes.plot(decile, share, "D", ms=7, mec=_RIVAL, mfc=_PAPER, mew=2, zorder=4)

@@ -164,7 +164,7 @@ class ItemItemScorer:
         keys = torch.sort(users.seen[0] * self.num_items + users.seen[1]).values
         scores = torch.zeros(len(users.vectors) * self.num_items, dtype=torch.float64)
         counts = self._counts[keys % self.num_items]
-        for part in _runs(counts, _TERMS):
+        for part in slices_up_to(_TERMS, counts):
             seen, lengths = keys[part] % self.num_items, counts[part]
             within = torch.arange(int(lengths.sum()))
             shift = self._starts[seen] - (lengths.cumsum(0) - lengths)
@@ -178,8 +178,11 @@ class ItemItemScorer:
 _TERMS = 2**20
 
 
-def _runs(counts: Tensor, limit: int) -> list[slice]:
-    """Slices of `counts`, each with a sum of at most `limit` or, at worst, its last one more."""
+def slices_up_to(limit: int, counts: Tensor) -> list[slice]:
+    """Slices of `counts` that start below each further `limit`: [3, 4, 5, 1] by 5 → 0:2, 2:3, 3:4.
+
+    The sum of a slice is at most `limit` and its last count.
+    """
     if not len(counts):
         return []
     numbers = (counts.cumsum(0) - counts) // limit

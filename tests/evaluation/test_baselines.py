@@ -101,7 +101,7 @@ def test_neighbours_are_the_same_in_blocks_of_any_size(spark, monkeypatch, bytes
 
 # Two groups of users, each with items of its own; user 8 and item 6 have no pair.
 GROUPS = [(user, 3 * (user // 4) + i) for user in range(8) for i in range(3) if (user + i) % 4]
-SETTINGS = {"rank": 3, "reg_param": 0.05, "alpha": 10.0, "iterations": 6}
+SETTINGS = {"rank": 2, "reg_param": 0.05, "alpha": 4.0, "iterations": 6}
 
 
 @pytest.fixture(scope="module")
@@ -120,17 +120,17 @@ def test_every_user_and_item_of_the_indexes_has_a_vector(fitted):
     ):
         found = rows(schemas.conform(table, schema, "vectors"))
         assert [index for index, _ in found] == list(range(count))
-        assert {len(vector) for _, vector in found} == {3}
+        assert {len(vector) for _, vector in found} == {2}
         assert [index for index, vector in found if not any(vector)] == [without]
 
 
 def test_als_finds_the_users_groups(fitted):
     users, items = (np.array([vector for _, vector in rows(table)]) for table in fitted[0])
     scores = users @ items.T
-    # A pair of train is a preference of 1, whatever else is unknown is 0.
-    assert [scores[pair] for pair in GROUPS] == pytest.approx([1.0] * len(GROUPS), abs=0.1)
-    assert scores[:4, :3].min() > scores[:4, 3:6].max()
-    assert scores[4:8, 3:6].min() > scores[4:8, :3].max()
+    # Pairs that nobody has are a preference of 0; ratings alone would say nothing about them.
+    for own, other in ((scores[:4, :3], scores[:4, 3:6]), (scores[4:8, 3:6], scores[4:8, :3])):
+        assert own.min() > 0.8
+        assert np.abs(other).max() < 0.1
 
 
 def test_the_same_seed_gives_the_same_vectors_and_ranks(spark, fitted, tmp_path):

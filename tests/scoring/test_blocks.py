@@ -14,6 +14,7 @@ from ncf_spark.scoring.blocks import (
     UserBlock,
     items_at_a_time,
     positions_in_row,
+    slices_up_to,
     top_k,
 )
 from tests.model.architectures import KINDS, build_architecture
@@ -219,6 +220,13 @@ def test_item_item_is_a_product_of_matrices_however_few_terms_at_a_time(monkeypa
     history[tuple(np.array(seen).T)] = 1
     scores = item_item(neighbours[::-1], 23)(of(torch.empty(9, 0), seen))
     np.testing.assert_allclose(scores.numpy(), history @ dense.T, rtol=0, atol=1e-12)
+
+
+def test_few_terms_are_laid_out_at_a_time():
+    assert slices_up_to(5, torch.tensor([3, 4, 5, 1])) == [slice(0, 2), slice(2, 3), slice(3, 4)]
+    assert slices_up_to(5, torch.tensor([0, 0, 9, 0, 2])) == [slice(0, 3), slice(3, 5)]
+    assert slices_up_to(99, torch.tensor([3, 4, 5])) == [slice(0, 3)]
+    assert slices_up_to(5, torch.tensor([], dtype=torch.int64)) == []
 
 
 def test_item_item_gives_the_same_bits_in_any_order_and_company():
