@@ -141,10 +141,18 @@ class ItemItem(Section):
 class Als(Section):
     """Spark's ALS with implicit preferences, the baseline."""
 
-    rank: Count
+    ranks: Annotated[list[Count], Field(min_length=1)]
     reg_param: NonNegative
     alpha: NonNegative
     iterations: Count
+
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """The settings of each model, by its name: als, or als_<rank> where there are several."""
+        others = self.model_dump(exclude={"ranks"})
+        if len(self.ranks) == 1:
+            return {"als": {**others, "rank": self.ranks[0]}}
+        return {f"als_{rank}": {**others, "rank": rank} for rank in self.ranks}
 
 
 class Evaluation(Section):
@@ -164,7 +172,7 @@ class Evaluation(Section):
         low, high = self.segment_bounds
         if low >= high:
             raise ValueError(f"segment_bounds is {self.segment_bounds}; the first must be less")
-        taken = {"popularity", "item_item", "als"} & set(self.compared)
+        taken = {"popularity", "item_item", "als", *self.als.models} & set(self.compared)
         if taken:
             raise ValueError(f"compared: {sorted(taken)} are names of baselines; choose others")
         return self

@@ -40,7 +40,6 @@ _SHORT = FuncFormatter(lambda value, _: f"{value:.4g}")
 _PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.3g}\u00a0%")
 _STYLE = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "ncf-spark",
     "font.family": ["DejaVu Sans"],
     "font.size": _TEXT,
     "text.parse_math": False,  # a name may hold dollars
@@ -236,11 +235,10 @@ def _set_heights(
 
 def _svg(canvas: Canvas, label: str) -> str:
     text = io.StringIO()
-    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with warnings.catch_warnings():
         # Names in scripts that matplotlib's font lacks: the browser has a font for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        canvas.savefig(text, format="svg", metadata=metadata)
+        canvas.savefig(text, format="svg")
     return inline_svg(text.getvalue(), label=label, colours=_COLOURS)
 
 

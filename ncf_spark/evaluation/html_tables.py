@@ -82,10 +82,11 @@ def segment_table(
 ) -> Table:
     """The own model beside the best baseline, one line a segment, at the main k."""
     k = figures.main_k
-    metrics = figures.metrics(protocol, ("ndcg", "hr")) or [figures.main_metric]
     head, columns = ["Segment"], []
-    for metric in metrics:
+    for metric in figures.metrics(protocol, ("ndcg", "hr")):
         pairs = [segment_pair(figures, protocol, metric, s, own, rival) for s in segments]
+        if all(figure == Estimate() for pair in pairs for figure in pair):
+            continue
         marked = [_column(pair if rival else pair[:1]) for pair in pairs]
         head.append(f"{measure(metric, k)} of {own}")
         columns.append([pair[0] for pair in marked])
@@ -185,7 +186,7 @@ def _amount(value: Any, places: int) -> str:
 
 def share_table(shares: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> Table:
     """Shares by decile: the catalogue, the interactions and what each model recommends."""
-    first = next(iter(shares.values()))
+    first = next(iter(shares.values()), {})
     lines = [
         Line(
             str(decile),

@@ -2,7 +2,8 @@
 
 Colours become the page's variables, so that a picture follows the light or dark of its reader and
 is black on white on paper. A shape that is drawn several times is written out each time: without
-ids, any number of pictures stand in one page.
+ids, which matplotlib draws at random, any number of pictures stand in one page. Its metadata, with
+the time of the drawing, goes too.
 """
 
 from __future__ import annotations

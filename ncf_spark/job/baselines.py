@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pyspark.sql import DataFrame
 
 from ncf_spark import schemas
@@ -10,18 +12,11 @@ from ncf_spark.interactions.popularity import build_item_popularity
 from ncf_spark.job.context import Job
 from ncf_spark.job.models import model_places
 
-# Name → kind of scorer and the place of its table, as `job.run.table_uri` takes it.
-_PLACES = {
-    "popularity": ("popularity", "item_popularity"),
-    "item_item": ("item_item", "item_neighbours"),
-    "als": ("dot", "compared/als"),
-}
-
 
 def write_baselines(job: Job) -> None:
     """Writes item popularity always, and what the other baselines of `evaluation.baselines` need.
 
-    These are item_neighbours for item_item, and compared/als/user_vectors and …/item_vectors.
+    These are item_neighbours for item_item, and vectors of users and items below compared/ for als.
     """
     wanted, train = job.config.evaluation.baselines, job.read("train", schemas.TRAIN)
     popularity = build_item_popularity(train, job.read("item_index", schemas.ITEM_INDEX))
@@ -34,24 +29,36 @@ def write_baselines(job: Job) -> None:
         )
         job.write("item_neighbours", neighbours, schemas.ITEM_NEIGHBOURS)
     if "als" in wanted:
-        _write_als(job, train)
+        for name, settings in job.config.evaluation.als.models.items():
+            _write_als(job, train, name, settings)
 
 
-def _write_als(job: Job, train: DataFrame) -> None:
+def _write_als(job: Job, train: DataFrame, name: str, settings: dict[str, Any]) -> None:
     indexes = [job.read(f"{side}_index", schemas.INDEXES[side]) for side in ("user", "item")]
-    settings = job.config.evaluation.als.model_dump()
     users, items = fit_als(train, *indexes, **settings, seed=job.config.run.seed)
-    job.write("compared/als/user_vectors", users, schemas.USER_VECTORS)
-    job.write("compared/als/item_vectors", items, schemas.ITEM_VECTORS)
+    job.write(f"compared/{name}/user_vectors", users, schemas.USER_VECTORS)
+    job.write(f"compared/{name}/item_vectors", items, schemas.ITEM_VECTORS)
+
+
+def baseline_places(job: Job) -> dict[str, tuple[str, str]]:
+    """Kind of scorer and place of each baseline's table, by name."""
+    places: dict[str, tuple[str, str]] = {}
+    for name in job.config.evaluation.baselines:
+        if name == "als":
+            models = job.config.evaluation.als.models
+            places |= {model: ("dot", f"compared/{model}") for model in models}
+        else:
+            table = "item_popularity" if name == "popularity" else "item_neighbours"
+            places[name] = (name, table)
+    return places
 
 
 def judged_models(job: Job) -> list[tuple[str, str, str, DataFrame | None]]:
     """(name, kind of scorer, URI, user vectors) of every model and baseline of the run."""
     places = {name: ("model", place) for name, (place, _) in model_places(job).items()}
-    places |= {name: _PLACES[name] for name in job.config.evaluation.baselines}
     return [
         (name, kind, job.run.table_uri(place), _user_vectors(job, kind, place))
-        for name, (kind, place) in places.items()
+        for name, (kind, place) in (places | baseline_places(job)).items()
     ]
 
 

@@ -14,6 +14,7 @@ from ncf_spark.evaluation.segments import (
     build_category_counts,
     build_item_categories,
 )
+from ncf_spark.job.baselines import baseline_places
 from ncf_spark.job.context import Job
 from ncf_spark.job.models import model_places, selection_sentence
 from ncf_spark.storage import files
@@ -70,7 +71,7 @@ def write_report(job: Job, ranks: DataFrame, metrics: DataFrame) -> None:
         popularity=[row.asDict() for row in shares],
         facts=_facts(job),
         notes=_notes(job),
-        baselines=list(job.config.evaluation.baselines),
+        baselines=list(baseline_places(job)),
     )
     files.write_bytes(f"{job.run.table_uri('report')}/index.html", render_report(data).encode())
 

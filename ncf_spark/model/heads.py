@@ -22,6 +22,11 @@ Encoded = tuple[Tensor, ...]
 ACTIVATIONS = {"relu": torch.relu, "leaky_relu": nn.functional.leaky_relu}
 
 
+def dot(users: Tensor, items: Tensor) -> Tensor:
+    """(P, F) and (P, N, F) → (P, N). A batched matrix product took ten times as long on a CPU."""
+    return (items * users.unsqueeze(1)).sum(dim=-1)
+
+
 class MF(nn.Module):
     """Matrix factorisation with biases: s(u, i) / temperature + bᵤ + bᵢ (Koren et al. 2009, eq. 4).
 
@@ -55,8 +60,7 @@ class MF(nn.Module):
 
     def pairs(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded P users and P × N items → logits (P, N)."""
-        similarity = torch.bmm(items[0], users[0].unsqueeze(-1)).squeeze(-1)
-        return similarity + users[1].unsqueeze(-1) + items[1]
+        return dot(users[0], items[0]) + users[1].unsqueeze(-1) + items[1]
 
     def block(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded B users and I items → logits (B, I)."""
@@ -102,7 +106,7 @@ class GMF(nn.Module):
 
     def pairs(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (P, F) and (P, N, F) → logits (P, N)."""
-        return torch.bmm(items[0], users[0].unsqueeze(-1)).squeeze(-1)
+        return dot(users[0], items[0])
 
     def block(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (B, F) and (I, F) → logits (B, I)."""

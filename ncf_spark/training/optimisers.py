@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer, SparseAdam
 
@@ -25,11 +27,11 @@ class Optimisers:
         if kind == "sgd":
             self._all = [SGD(model.parameters(), lr=0.0)]
         elif kind == "adam":
-            self._all = [Adam(model.parameters(), lr=0.0)]
+            self._all = [_adam(model.parameters())]
         else:
             rows = {id(p) for p in self._lazy}
             others = [p for p in model.parameters() if id(p) not in rows]
-            self._all = [SparseAdam(self._lazy, lr=1.0), Adam(others, lr=0.0)]
+            self._all = [SparseAdam(self._lazy, lr=1.0), _adam(others)]
 
     def step(self, learning_rate: float) -> None:
         """Moves the parameters by their gradients, which stay as they are."""
@@ -42,6 +44,12 @@ class Optimisers:
             optimiser.step()
         for parameter, gradient in zip(self._lazy, dense, strict=True):
             parameter.grad = gradient
+
+
+def _adam(parameters: Iterable[nn.Parameter]) -> Adam:
+    """Adam in one pass over the memory where torch has it for every device (from 2.4)."""
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    return Adam(parameters, lr=0.0, fused=version >= (2, 4))
 
 
 def touched_rows(parameter: nn.Parameter) -> Tensor:

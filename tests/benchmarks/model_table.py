@@ -65,8 +65,11 @@ def main() -> None:
     if arguments.data == "online_retail":
         base |= TEMPORAL
     models = {f"{kind}_{n}": model(kind, n) for n in arguments.factors for kind in KINDS}
-    als = {f"als_{n}": n for n in arguments.factors}
-    base["evaluation"] = {"baselines": [*BASELINES, *als]}
+    als = ["als"] if len(arguments.factors) == 1 else [f"als_{n}" for n in arguments.factors]
+    base["evaluation"] = {
+        "baselines": [*BASELINES, "als"],
+        "als": {"ranks": arguments.factors},
+    }
     rows = compare(base, models, arguments.folder / arguments.data, arguments.cores)
     protocol = "sampled_99" if arguments.data == "ml1m" else "full"
     lines = []

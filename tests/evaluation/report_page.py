@@ -74,6 +74,11 @@ def parse(page):
     return builder.root
 
 
+def section(root, name):
+    """The part of the page below the heading of that name."""
+    return root.one("section", aria_labelledby=name)
+
+
 def table(root, caption):
     """Cells as read out, by row and column: {"neumf": {"NDCG@10": "★ 0.4000", …}}.
 

@@ -161,7 +161,7 @@ def job(spark, folder: Path, chosen: str) -> Job:
         "input.path=none",
         f"evaluation.baselines={chosen}",
         "evaluation.item_item={neighbours: 2, shrinkage: 0.0}",
-        "evaluation.als.rank=3",
+        "evaluation.als.ranks=[3]",
         "evaluation.als.iterations=1",
     ]
     config = load_config("conf/base.yaml", overrides)

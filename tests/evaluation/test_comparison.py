@@ -45,6 +45,13 @@ def test_the_sentence_gives_both_figures_and_says_that_the_intervals_are_apart()
     )
 
 
+def test_a_model_may_be_clearly_worse():
+    worse = comparison(figure("neumf", 0.1, 0.05, 0.15), BELOW)
+    assert (worse.outcome, worse.apart) == ("worse", True)
+    paired = comparison(NEUMF, BELOW, differences=[figure("als", 0.05, 0.02, 0.08)])
+    assert "-0.0800 to -0.0200, is without 0" in paired.sentence
+
+
 def test_overlapping_intervals_show_no_difference():
     assert comparison(NEUMF, TOUCHING).sentence.endswith(
         "overlap: these figures do not show that the two differ."
@@ -142,8 +149,8 @@ def test_the_headline_of_a_clear_night():
 def test_the_headline_of_a_mixed_night():
     assert both_protocols(0.35, (0.4, 0.3, 0.5), 0.3, 0.4) == (
         "neumf is better than the best baseline under full (NDCG@10 +0.0500 against als), but "
-        "worse than the best baseline under sampled_99 (NDCG@10 -0.0500 against als); under sampled_99 "
-        "the difference is within the 95\xa0% intervals and may be chance."
+        "worse than the best baseline under sampled_99 (NDCG@10 -0.0500 against als); under "
+        "sampled_99 the difference is within the 95\xa0% intervals and may be chance."
     )
 
 
