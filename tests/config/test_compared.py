@@ -56,11 +56,23 @@ def test_a_compared_model_follows_a_set_override(load):
     assert config.models["mf"].model.factors == 32
 
 
-@pytest.mark.parametrize("name", ["popularity", "item_item", "als"])
+@pytest.mark.parametrize("name", ["popularity", "item_item", "als", "als_8"])
 def test_the_name_of_a_baseline_is_taken(load, name):
-    assert problems(load, compared(f"{name}: {{}}")) == [
+    ranks = "[8, 16]" if name == "als_8" else "[64]"
+    assert problems(load, compared(f"{name}: {{}}"), f"evaluation.als.ranks={ranks}") == [
         f"evaluation: compared: ['{name}'] are names of baselines; choose others"
     ]
+
+
+def test_als_is_one_model_for_each_rank(load):
+    one = load("").evaluation.als.models
+    assert {name: settings["rank"] for name, settings in one.items()} == {"als": 64}
+    several = load("", "evaluation.als.ranks=[8, 16]").evaluation.als.models
+    assert {name: settings["rank"] for name, settings in several.items()} == {
+        "als_8": 8,
+        "als_16": 16,
+    }
+    assert {*several["als_8"]} == {"rank", "reg_param", "alpha", "iterations"}
 
 
 def test_the_name_of_the_model_itself_is_taken(load):

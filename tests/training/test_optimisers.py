@@ -73,7 +73,9 @@ def test_adam_is_torchs_adam_at_the_rate_of_each_step():
         optimisers.step(rate)
         adam.param_groups[0]["lr"] = rate
         adam.step()
-    assert all(map(torch.equal, ours.parameters(), torchs.parameters()))
+    # In one pass over the memory, the last digit may differ.
+    for one, other in zip(ours.parameters(), torchs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8)
 
 
 def test_sgd_takes_the_gradient_times_the_rate_without_momentum():
