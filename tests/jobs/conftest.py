@@ -66,6 +66,20 @@ def small_config(folder: Path, **changes: object) -> dict[str, object]:
         "catalogue": {"path": f"{source['path']}/items"},
         "recipients": {"path": f"{source['path']}/recipients"},
         "training": {"epochs": 2, "num_shards": 5, "batch_size": 256},
+        "evaluation": {
+            "baselines": ["popularity", "item_item", "als"],
+            "als": {"ranks": [4], "iterations": 2},
+            "bootstrap_samples": 20,
+            "compared": {
+                "mf": {"model.kind": "mf", "training.optimiser": "lazy_adam"},
+                "pretrained": {
+                    "training.pretraining.epochs": 2,
+                    "training.optimiser": "sgd",
+                    "training.epochs": 1,
+                    "training.loss": "softmax",
+                },
+            },
+        },
         **changes,
     }
 

@@ -11,6 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
+from ncf_spark.scoring.places import ScorerPlace
+from ncf_spark.scoring.ranks import build_held_out, build_ranks
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import STEP_TABLES, Run
 from tests.jobs.conftest import NO_REPLANNING, RUN_DATE, Night, expect, submit
@@ -24,7 +26,11 @@ def table(spark: SparkSession, run: Run, name: str) -> DataFrame:
 
 def figures(run: Run) -> dict[tuple[str, str, str, int], float]:
     rows = files.read_json(f"{run.uri}/metrics.json")
-    return {(r["model"], r["protocol"], r["metric"], r["k"]): r["value"] for r in rows}
+    return {
+        (r["model"], r["protocol"], r["metric"], r["k"]): r["value"]
+        for r in rows
+        if r["segment"] == "all"
+    }
 
 
 def test_the_pointer_names_a_whole_run(night: Night):
@@ -41,7 +47,7 @@ def test_the_night_ends_with_tables_metrics_and_first_rows(night: Night):
     assert f"Published: {night.run.uri}" in night.output
     assert "popularity" in night.output
     assert "Article" in night.output
-    assert "epoch 2/2, loss 0." in night.output
+    assert "neumf epoch 2/2, loss 0." in night.output
 
 
 def test_neither_addresses_nor_users_are_printed(night: Night):
@@ -125,11 +131,51 @@ def test_similar_items_are_others_and_eligible(spark: SparkSession, night: Night
     assert similar.where("score > 1.0001 or score < -1.0001").count() == 0
 
 
-def test_the_stored_model_is_judged_as_the_workers_judged_it(night: Night):
-    history = files.read_json(f"{night.run.uri}/model/manifest.json")["history"]
+def test_every_model_is_judged_under_both_protocols(night: Night):
     evaluated = figures(night.run)
-    assert evaluated["neumf", "sampled_99", "hr", 10] == pytest.approx(history[-1]["hr@10"])
-    assert evaluated["neumf", "sampled_99", "ndcg", 10] == pytest.approx(history[-1]["ndcg@10"])
+    models = {"neumf", "mf", "pretrained", "popularity", "item_item", "als"}
+    for metric in ("hr", "ndcg", "recall", "mrr", "map"):
+        for protocol in ("sampled_99", "full"):
+            found = {m for m, *rest in evaluated if rest == [protocol, metric, 10]}
+            assert found == models, (metric, protocol)
+    assert all(0 <= value <= 1 for value in evaluated.values())
+
+
+def test_the_stored_model_scores_the_validation_items_as_the_workers_did(
+    spark: SparkSession, night: Night
+):
+    """The figures of the chosen epoch, once more, by the scorer and from the stored tables."""
+    for name, place in (("neumf", "model"), ("mf", "compared/mf")):
+        manifest = files.read_json(f"{night.run.uri}/{place}/manifest.json")
+        chosen = manifest["history"][manifest["chosen_epochs"][name] - 1]
+        held_out = build_held_out(
+            table(spark, night.run, "validation"), table(spark, night.run, "train")
+        )
+        ranks = build_ranks(
+            held_out,
+            name=name,
+            scorer=ScorerPlace("model", f"{night.run.uri}/{place}", 2**20, 150),
+            user_vectors=spark.read.parquet(f"{night.run.uri}/{place}/user_vectors"),
+            sampled="sampled_99",
+            max_k=10,
+        )
+        hits = ranks.where("protocol = 'sampled_99'").agg(F.avg(F.expr("int(rank <= 10)")))
+        assert hits.first()[0] == pytest.approx(chosen["hr@10"])
+
+
+def test_pretraining_goes_through_its_phases(night: Night):
+    manifest = files.read_json(f"{night.run.uri}/compared/pretrained/manifest.json")
+    assert [r["phase"] for r in manifest["history"]] == ["gmf"] * 2 + ["mlp"] * 2 + ["neumf"]
+    assert list(manifest["chosen_epochs"]) == ["gmf", "mlp", "neumf"]
+
+
+def test_the_report_shows_every_model(night: Night):
+    page = files.read_bytes(f"{night.run.uri}/report/index.html").decode()
+    for name in ("neumf", "mf", "pretrained", "popularity", "item_item", "als"):
+        assert name in page
+    assert "kept out of training" in page
+    value = figures(night.run)["neumf", "full", "ndcg", 10]
+    assert f"{value:.4f}" in page
 
 
 def test_every_step_alone_writes_the_same_rows_again(spark: SparkSession, night: Night):
@@ -139,7 +185,9 @@ def test_every_step_alone_writes_the_same_rows_again(spark: SparkSession, night:
         expect(submit(f"jobs/{step}.py", *arguments, options=NO_REPLANNING), 0)
     first, second = (Run(f"{night.warehouse.uri}/runs/{RUN_DATE}.{n}") for n in (1, 2))
     assert night.run.name == second.name
-    tables = [name for tables in STEP_TABLES.values() for name in tables if "." not in name]
+    records = files.read_json(f"{first.uri}/manifest.json")["steps"].values()
+    tables = [name for record in records for name in record["tables"]]
+    assert {"compared/als/user_vectors", "compared/mf/item_vectors", "ranks"} <= set(tables)
     for name in tables:
         before, after = (table(spark, run, name) for run in (first, second))
         assert before.schema == after.schema, name
@@ -174,9 +222,9 @@ def test_more_workers_than_slots_are_named_at_once(night: Night):
 
 
 def test_all_wrong_settings_are_named_before_spark_starts(night: Night):
-    arguments = ("--set", "training.epochs=0", "--set", "model.kind=als", "--set", "inptu.path=x")
+    arguments = ("--set", "training.epochs=0", "--set", "model.kind=svd", "--set", "inptu.path=x")
     output = expect(submit("jobs/train.py", "--config", night.config, *arguments), 2)
-    for place in ("training.epochs is 0", "model.kind is 'als'", "inptu: unknown setting"):
+    for place in ("training.epochs is 0", "model.kind is 'svd'", "inptu: unknown setting"):
         assert place in output
     assert "Traceback" not in output
 

@@ -24,35 +24,33 @@ def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, An
     from ncf_spark.storage import files
     from ncf_spark.training import worker
     from ncf_spark.training.distributed import Horovod
-    from ncf_spark.training.loop import LoopSettings
-    from ncf_spark.training.shards import UserShards
+    from ncf_spark.training.loop import LoopSettings, Trainer
 
     hvd.init()
     torch.set_num_threads(1)
-    stored = files.read_json(f"{run_uri}/model/manifest.json")
+    stored = files.read_json(f"{run_uri}/model/manifest.json")["task"]
     task = worker.TrainingTask(
-        train_uri=f"{run_uri}/train",
-        holdout_uri=f"{run_uri}/holdout",
-        activity_uri=f"{run_uri}/item_activity",
-        model_uri="file:///nowhere",
-        num_users=num_users,
-        num_shards=num_shards,
-        architecture=Architecture.from_json(stored["architecture"]),
-        loop=LoopSettings(**{**stored["loop"], "epochs": 1, "batch_size": 200}),
-        max_retries=8,
-        ks=(10,),
-        evaluate_every=0,
+        **{
+            **stored,
+            "model_uri": "file:///nowhere",
+            "num_users": num_users,
+            "num_shards": num_shards,
+            "architecture": Architecture.from_json(stored["architecture"]),
+            "loop": LoopSettings(**{**stored["loop"], "epochs": 1, "batch_size": 200}),
+        }
     )
     communicator = Horovod()
-    shards = UserShards(num_users, num_shards, communicator.worker_rank, communicator.num_workers)
-    trainer = worker._build_trainer(task, shards, communicator, torch.device("cpu"))
+    mine = worker.Worker(task, communicator, torch.device("cpu"))
+    shards, model = mine.shards, mine.build(task.architecture)
+    trainer = Trainer(model, mine.sampler, mine.users, mine.items, task.loop, communicator)
     owned = torch.cat([torch.from_numpy(shards.users_of(shard)) for shard, _ in shards.owned])
     taken: list[tuple[int, int]] = []
     step = trainer.train_step
 
-    def watched_step(users: torch.Tensor, items: torch.Tensor, size: int) -> tuple[float, int]:
-        taken.extend(zip(owned[users].tolist(), items.tolist(), strict=True))
-        return step(users, items, size)
+    def watched_step(batch: torch.Tensor, size: int) -> tuple[float, int]:
+        users, items = owned[mine.users[batch]], mine.items[batch]
+        taken.extend(zip(users.tolist(), items.tolist(), strict=True))
+        return step(batch, size)
 
     trainer.train_step = watched_step  # type: ignore[method-assign]
     before = trainer.model.user_vectors.detach().clone()
