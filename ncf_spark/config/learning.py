@@ -107,6 +107,7 @@ class Training(Section):
     l2: NonNegative
     l2_kernels: NonNegative
     l2_output: NonNegative
+    user_balance: Share
     pretraining: Pretraining
     evaluate_every: Count
     device: Literal["auto", "cpu", "cuda"]

@@ -36,6 +36,7 @@ class LoopSettings:
     l2: float
     l2_kernels: float
     l2_output: float
+    user_balance: float
     seed: int
 
     @classmethod
@@ -90,6 +91,7 @@ class Trainer:
         self.loss = LOSSES[settings.loss]
         self.terms = terms_per_positive(settings.loss, settings.num_negatives)
         self.worker_positives = [n for [n] in communicator.gather([len(users)])]
+        self.weights = positive_weights(users, settings.user_balance, communicator)
         self.num_steps = -(-max(self.worker_positives) // settings.batch_size)
         self.steps_done = 0
 
@@ -140,9 +142,11 @@ class Trainer:
         user_vectors = self._rows_of_users(users)  # (P, D)
         item_vectors = self.model.item_vectors[torch.cat([items.unsqueeze(1), negatives], dim=1)]
         logits = self.model.pairs(user_vectors, item_vectors)  # (P, N + 1), the positive first
-        loss = self.loss(logits, counted(logits, unresolved))
+        losses = self.loss(logits, counted(logits, unresolved)) * self.weights[batch]  # (P,)
+        loss = losses.sum()
         objective = loss / (global_size * self.terms)
-        objective = objective + self._penalty(user_vectors, item_vectors, global_size)
+        objective = objective + self._penalty(user_vectors, item_vectors, batch) / global_size
+        objective = objective + self._penalty_of_weights()
         objective.backward()
         self.communicator.sum_(self.shared.flat, "shared_gradients")
         self.optimisers.step(self._learning_rate())
@@ -166,22 +170,28 @@ class Trainer:
             decay=settings.decay,
         )
 
-    def _penalty(self, user_vectors: Tensor, item_vectors: Tensor, global_size: int) -> Tensor:
-        """L2 on the batch's rows (mean over positives, and over each one's items) and weights."""
-        settings = self.settings
-        penalty = torch.zeros((), device=user_vectors.device)
-        if settings.l2:
-            of_items = item_vectors.square().sum() / item_vectors.shape[1]
-            penalty = penalty + settings.l2 * (user_vectors.square().sum() + of_items) / global_size
-        # Every worker has the same weights and all gradients are added up.
-        share = 1 / self.communicator.num_workers
+    def _penalty(self, user_vectors: Tensor, item_vectors: Tensor, batch: Tensor) -> Tensor:
+        """L2 on the batch's rows: each positive's user, and the mean over its items; added up."""
+        if not self.settings.l2:
+            return user_vectors.new_zeros(())
+        of_items = item_vectors.square().sum(dim=2).mean(dim=1)
+        rows = user_vectors.square().sum(dim=1) + of_items
+        return self.settings.l2 * (rows * self.weights[batch]).sum()
+
+    def _penalty_of_weights(self) -> Tensor:
+        """L2 on the kernels and on the output layer, this worker's share of it.
+
+        Every worker has the same weights, and all gradients are added up.
+        """
+        settings, head = self.settings, self.model.head
+        penalty = self.model.bias.new_zeros(())
         if settings.l2_kernels:
-            kernels = [m.weight for m in self.model.head.modules() if isinstance(m, nn.Linear)]
-            penalty = penalty + settings.l2_kernels * share * _squares(kernels)
+            kernels = [m.weight for m in head.modules() if isinstance(m, nn.Linear)]
+            penalty = penalty + settings.l2_kernels * _squares(kernels)
         if settings.l2_output:
-            outputs = [p for n, p in self.model.head.named_parameters() if n.endswith("output")]
-            penalty = penalty + settings.l2_output * share * _squares(outputs)
-        return penalty
+            outputs = [p for n, p in head.named_parameters() if n.endswith("output")]
+            penalty = penalty + settings.l2_output * _squares(outputs)
+        return penalty / self.communicator.num_workers
 
     def _batches(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
         """(positions of the positives, positives of all workers) for each step of an epoch.
@@ -199,6 +209,24 @@ class Trainer:
 
     def _cut(self, positives: int, step: int) -> int:
         return positives * step // self.num_steps
+
+
+def positive_weights(users: Tensor, user_balance: float, communicator: Communicator) -> Tensor:
+    """(M,) weight of each positive: the number of its user's positives to the -user_balance.
+
+    Scaled to a mean of 1 over all workers. At 0 all positives are equal, and users count by how
+    many they have; at 1 all users are equal, as they are to the metrics.
+
+    Args:
+        users: (M,) table rows of this worker's positives.
+    """
+    weights = torch.ones(len(users), device=users.device)
+    if not user_balance:
+        return weights
+    weights = users.bincount()[users].double() ** -user_balance
+    totals = torch.tensor([weights.sum().item(), float(len(users))], dtype=torch.float64)
+    communicator.sum_(totals, "weights")
+    return (weights * (totals[1] / totals[0]).item()).float()
 
 
 def _squares(parameters: Iterable[Tensor]) -> Tensor | int:

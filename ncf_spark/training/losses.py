@@ -11,19 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-# (logits (P, N + 1), counted (P, N + 1) or None where all count) → sum.
+# (logits (P, N + 1), counted (P, N + 1) or None where all count) → (P,).
 Loss = Callable[[Tensor, Tensor | None], Tensor]
 
 
 def bce(logits: Tensor, counted: Tensor | None) -> Tensor:
     """Binary cross-entropy of label 1 for the positive and 0 for the rest (He et al., eq. 7)."""
-    return binary_cross_entropy_with_logits(logits, _labels(logits), counted, reduction="sum")
+    labels = _labels(logits)
+    terms = binary_cross_entropy_with_logits(logits, labels, counted, reduction="none")
+    return terms.sum(dim=1)
 
 
 def squared(logits: Tensor, counted: Tensor | None) -> Tensor:
     """Squared error against the same labels (He et al., eq. 5)."""
     errors = (logits - _labels(logits)).square()
-    return (errors if counted is None else errors * counted).sum()
+    return (errors if counted is None else errors * counted).sum(dim=1)
 
 
 def softmax(logits: Tensor, counted: Tensor | None) -> Tensor:
@@ -35,7 +37,7 @@ def softmax(logits: Tensor, counted: Tensor | None) -> Tensor:
     if counted is not None:
         logits = logits.masked_fill(counted == 0, -torch.inf)
     first = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
-    return cross_entropy(logits, first, reduction="sum")
+    return cross_entropy(logits, first, reduction="none")
 
 
 LOSSES: dict[str, Loss] = {"bce": bce, "squared": squared, "softmax": softmax}

@@ -155,6 +155,7 @@ def test_the_settings_of_the_loop_come_from_three_sections():
         "sampling.num_negatives=6",
         "training={epochs: 2, batch_size: 32, loss: softmax, optimiser: sgd, learning_rate: 0.5}",
         "training={warmup_epochs: 0.5, decay: cosine, l2: 0.1, l2_kernels: 0.2, l2_output: 0.3}",
+        "training.user_balance=0.5",
     ]
     assert LoopSettings.of(load_config("conf/base.yaml", given)) == LoopSettings(
         epochs=2,
@@ -168,8 +169,51 @@ def test_the_settings_of_the_loop_come_from_three_sections():
         l2=0.1,
         l2_kernels=0.2,
         l2_output=0.3,
+        user_balance=0.5,
         seed=9,
     )
+
+
+# User 0 has four positives, user 1 one, on another worker where there are two.
+UNEQUAL = [(0, 2), (0, 4), (0, 6), (0, 8), (1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("user_balance", "expected"),
+    [
+        (0.0, {0: 1.0, 1: 1.0}),
+        # 4^-½ and 1, over their mean (4 · 0.5 + 1) / 5
+        (0.5, {0: 0.5 / 0.6, 1: 1.0 / 0.6}),
+        # Each user has the same in all: 4 · 0.625 = 2.5
+        (1.0, {0: 0.625, 1: 2.5}),
+    ],
+)
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_positive_weighs_less_the_more_its_user_has(user_balance, expected, num_workers):
+    def weights(communicator: Communicator) -> dict[int, float]:
+        settings = build_settings(user_balance=user_balance)
+        trainer = build_trainer(communicator, pairs=UNEQUAL, settings=settings)
+        users = [0] * 4 + [1] if num_workers == 1 else [communicator.worker_rank] * 4
+        return dict(zip(users, trainer.weights.tolist(), strict=False))
+
+    found = {u: w for part in run_workers(num_workers, weights) for u, w in part.items()}
+    assert found == {user: pytest.approx(weight) for user, weight in expected.items()}
+
+
+def test_weights_scale_a_positives_loss_and_penalty():
+    gradients = []
+    for user_balance in (0.0, 1.0):
+        settings = build_settings(user_balance=user_balance, l2=0.1, optimiser="sgd")
+        negatives = torch.tensor([[5, 7, 9]] * NUM_USERS)
+        trainer = build_trainer(
+            pairs=UNEQUAL, settings=settings, sampler=Chosen(negatives), kind="gmf"
+        )
+        step_on_all(trainer, len(UNEQUAL))
+        gradients.append(trainer.model.user_vectors.grad)
+    rows = UserShards(NUM_USERS, NUM_SHARDS, 0, 1).rows_of(np.array([0, 1]))
+    for row, weight in zip(rows, (0.625, 2.5), strict=True):
+        torch.testing.assert_close(gradients[1][row], weight * gradients[0][row])
+        assert gradients[0][row].abs().max() > 0
 
 
 def step_gradients(

@@ -17,9 +17,10 @@ SOME_OUT = [0, 3]
 def loss_of(loss: str, unresolved: list[int], logits: list = LOGITS) -> tuple[float, Tensor]:
     """The loss and its gradient."""
     given = torch.tensor(logits, requires_grad=True)
-    value = LOSSES[loss](given, counted(given, torch.tensor(unresolved, dtype=torch.int64)))
-    value.backward()
-    return value.item(), given.grad
+    losses = LOSSES[loss](given, counted(given, torch.tensor(unresolved, dtype=torch.int64)))
+    assert losses.shape == (len(logits),)
+    losses.sum().backward()
+    return losses.sum().item(), given.grad
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_positive_whose_negatives_are_all_unresolved(loss, expected, gradient)
 @pytest.mark.parametrize("loss", ["bce", "squared", "softmax"])
 def test_a_step_without_positives_loses_nothing(loss):
     logits = torch.zeros(0, 3, requires_grad=True)
-    value = LOSSES[loss](logits, None)
+    value = LOSSES[loss](logits, None).sum()
     value.backward()
     assert value.item() == 0.0
     assert logits.grad.shape == (0, 3)

@@ -39,6 +39,7 @@ def build_settings(**named: Any) -> LoopSettings:
         "l2": 0.0,
         "l2_kernels": 0.0,
         "l2_output": 0.0,
+        "user_balance": 0.0,
         "seed": 7,
     }
     return LoopSettings(**{**values, **named})
