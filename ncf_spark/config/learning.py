@@ -83,12 +83,34 @@ class Sampling(Section):
         return self
 
 
-class Pretraining(Section):
-    """GMF and MLP trained first, then joined (He et al. 2017, section 3.4.1)."""
+class Half(Section):
+    """How one half of NeuMF is pretrained, by Adam."""
 
     epochs: Annotated[int, Field(ge=0)]
     learning_rate: Positive
+    l2: NonNegative
+
+
+class Pretraining(Section):
+    """GMF and MLP trained first, then joined (He et al. 2017, section 3.4.1)."""
+
+    gmf: Half
+    mlp: Half
     alpha: Share
+
+    @property
+    def halves(self) -> dict[str, Half]:
+        """The halves by their kind; empty where there is no pretraining."""
+        return {"gmf": self.gmf, "mlp": self.mlp} if self.gmf.epochs else {}
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Pretraining:
+        if bool(self.gmf.epochs) != bool(self.mlp.epochs):
+            raise ValueError(
+                f"gmf.epochs is {self.gmf.epochs} and mlp.epochs is {self.mlp.epochs}; "
+                "pretrain both, or set both to 0"
+            )
+        return self
 
 
 class Training(Section):

@@ -27,7 +27,7 @@ def worker_bytes(task: TrainingTask, num_workers: int, num_positives: int) -> di
     model = describe(lambda: Recommender(task.architecture, rows))
     share = -(-num_positives * rows // max(1, task.num_users))
     # GMF and MLP together are as large as the model that they are joined to.
-    copies = _COPIES_OF_PARAMETERS + (task.pretraining is not None)
+    copies = _COPIES_OF_PARAMETERS + bool(task.pretraining)
     kept = 0 if task.redraw else task.loop.num_negatives
     return {
         "parameters, gradients and optimiser": copies * parameter_bytes(model),

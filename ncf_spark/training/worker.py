@@ -41,7 +41,7 @@ class TrainingTask:
     Args:
         validation_uri: None: no items were kept back, and the last epoch counts.
         mixture: weight of each distribution of negatives, by its column in `item_activity`.
-        pretraining: how GMF and MLP are trained before they are joined; None: they are not.
+        pretraining: how GMF and MLP are trained before they are joined; empty: they are not.
         alpha: GMF's share in the joined output layer.
     """
 
@@ -53,7 +53,7 @@ class TrainingTask:
     num_shards: int
     architecture: Architecture
     loop: LoopSettings
-    pretraining: LoopSettings | None
+    pretraining: Mapping[str, LoopSettings]
     alpha: float
     patience: int | None
     evaluate_every: int
@@ -65,8 +65,7 @@ class TrainingTask:
     @property
     def phases(self) -> dict[str, int]:
         """Epochs of each phase, at most."""
-        before = self.pretraining.epochs if self.pretraining else 0
-        halves = {"gmf": before, "mlp": before} if before else {}
+        halves = {kind: settings.epochs for kind, settings in self.pretraining.items()}
         return {**halves, self.architecture.kind: self.loop.epochs}
 
     @classmethod
@@ -75,21 +74,19 @@ class TrainingTask:
     ) -> TrainingTask:
         """From the configuration, the tables' places and the sizes of the indexes."""
         training, sampling = config.training, config.sampling
-        loop, before = LoopSettings.of(config), training.pretraining
-        adam = replace(
-            loop,
-            optimiser="adam",
-            epochs=max(1, before.epochs),
-            learning_rate=before.learning_rate,
-        )
+        loop = LoopSettings.of(config)
+        halves = training.pretraining.halves if config.model.kind == "neumf" else {}
         return cls(
             **uris,
             num_users=num_users,
             num_shards=training.num_shards,
             architecture=Architecture.of(config.model, num_items),
             loop=loop,
-            pretraining=adam if before.epochs and config.model.kind == "neumf" else None,
-            alpha=before.alpha,
+            pretraining={
+                kind: replace(loop, optimiser="adam", **half.model_dump())
+                for kind, half in halves.items()
+            },
+            alpha=training.pretraining.alpha,
             patience=training.patience,
             evaluate_every=training.evaluate_every,
             mixture=sampling.mixture,
@@ -111,17 +108,16 @@ def train_worker(
         on every worker.
     """
     worker = Worker(task, communicator, device)
-    if task.pretraining is None:
-        model = worker.fit(worker.build(task.architecture), task.architecture.kind, task.loop)
-    else:
-        gmf, mlp = (
-            worker.fit(worker.build(replace(task.architecture, kind=kind)), kind, task.pretraining)
-            for kind in ("gmf", "mlp")
-        )
-        model = worker.build(task.architecture)
+    halves = [
+        worker.fit(worker.build(replace(task.architecture, kind=kind)), kind, settings)
+        for kind, settings in task.pretraining.items()
+    ]
+    model = worker.build(task.architecture)
+    if halves:
+        gmf, mlp = halves
         model.join(gmf, mlp, task.alpha)
-        del gmf, mlp
-        model = worker.fit(model, "neumf", task.loop, judge_first=True)
+        del gmf, mlp, halves
+    model = worker.fit(model, task.architecture.kind, task.loop, judge_first=bool(task.pretraining))
     _save(task.model_uri, model, worker.shards)
     return {"history": worker.history, "chosen_epochs": worker.chosen_epochs}
 
@@ -295,7 +291,7 @@ def save_manifest(task: TrainingTask, workers: list[dict[str, Any]]) -> None:
     facts = {
         "num_users": task.num_users,
         "num_workers": len(workers),
-        "task": asdict(replace(task, mixture=dict(task.mixture))),
+        "task": asdict(task),
         **workers[0],
     }
     store.save_manifest(task.model_uri, task.architecture, facts)

@@ -30,6 +30,15 @@ MIXTURES = {
     "0.2 low activity, 0.8 uniform": {"low_activity": 0.2, "uniform": 0.8},
     "0.8 uniform, 0.2 popularity": {"uniform": 0.8, "popularity": 0.2},
 }
+# The same for all: what a night on two cores can afford twenty times.
+BUDGET = {
+    "model": {"kind": "mf", "factors": 32},
+    "sampling": {"num_negatives": 4},
+    "training": {
+        **{"num_workers": 2, "num_shards": 8, "batch_size": 512, "epochs": 12},
+        **{"learning_rate": 0.002, "decay": "linear", "l2": 0.003},
+    },
+}
 COLUMNS = [
     *[("sampled_99", "hr"), ("sampled_99", "ndcg"), ("full", "hr"), ("full", "ndcg")],
     *[("full", "coverage"), ("full", "popularity_percentile")],
@@ -87,6 +96,7 @@ def main() -> None:
     base["catalogue"]["path"] = str(features)
     base["activity"] = {"features": {"recent_ratings": 1.0, "five_stars": 1.0}}
     base["evaluation"] = {"baselines": ["popularity"]}
+    base |= BUDGET
     rows = compare(base, models(arguments.seeds), arguments.folder, arguments.cores)
     lines = []
     for number, name in enumerate(MIXTURES):

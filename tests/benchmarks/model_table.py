@@ -32,6 +32,26 @@ PAPER = {
 }
 KINDS = ("mf", "gmf", "mlp", "neumf", "neumf_pretrained")
 BASELINES = ("popularity", "item_item")
+# Chosen on validation items, alike for all so that the kinds are compared, not the tuning.
+OF_ALL = {
+    "model.dropout": [0.2],
+    "sampling.num_negatives": 4,
+    "training.optimiser": "adam",
+    "training.learning_rate": 0.002,
+    "training.decay": "linear",
+    "training.l2": 0.003,
+    "training.epochs": 14,
+}
+PRETRAINED = {
+    **{
+        f"training.pretraining.{half}.{name}": value
+        for half in ("gmf", "mlp")
+        for name, value in {"epochs": 14, "learning_rate": 0.002, "l2": 0.003}.items()
+    },
+    "training.optimiser": "sgd",
+    "training.learning_rate": 0.01,
+    "training.epochs": 1,
+}
 TEMPORAL = {"split": {"method": "temporal", "holdout_days": 30}}
 
 
@@ -40,16 +60,11 @@ def model(kind: str, factors: int) -> dict[str, Any]:
     settings = {
         "model.kind": kind.removesuffix("_pretrained"),
         "model.factors": factors,
-        "model.tower": [8 * factors, 4 * factors, 2 * factors, factors],
-        "training.pretraining.epochs": 0,
+        "model.tower": [4 * factors, 2 * factors, factors],
+        **OF_ALL,
     }
     if kind == "neumf_pretrained":
-        settings |= {
-            "training.pretraining.epochs": 20,
-            "training.optimiser": "sgd",
-            "training.learning_rate": 0.01,
-            "training.epochs": 3,
-        }
+        settings |= PRETRAINED
     return settings
 
 

@@ -26,7 +26,7 @@ def test_each_model_has_the_settings_of_the_run_and_its_own(load):
     evaluation:
       compared:
         mf_64: {model.kind: mf, model.factors: 64, sampling.uniform: 1, run.seed: 3}
-        pretrained: {training.pretraining.epochs: 5, training.optimiser: sgd}
+        pretrained: {training.pretraining.gmf.epochs: 5, training.pretraining.mlp.epochs: 4}
         the-same.0: {}
     """
     config = load(text)
@@ -36,8 +36,11 @@ def test_each_model_has_the_settings_of_the_run_and_its_own(load):
     assert (mf.model.kind, mf.model.factors, mf.run.seed) == ("mf", 64, 3)
     assert mf.sampling.uniform == 1.0
     assert mf.training == config.training
-    assert pretrained.training.pretraining.epochs == 5
-    assert pretrained.training.optimiser == "sgd"
+    assert {k: h.epochs for k, h in pretrained.training.pretraining.halves.items()} == {
+        "gmf": 5,
+        "mlp": 4,
+    }
+    assert pretrained.training.optimiser == "adam"
     assert (pretrained.model, pretrained.run) == (config.model, config.run)
     for model in (mf, pretrained, same):
         assert model.evaluation.compared == {}
@@ -142,8 +145,13 @@ def test_an_unknown_setting_is_named(load, key):
         ("model.kind: svd", "model.kind is 'svd'; it should be 'mf', 'gmf', 'mlp' or 'neumf'"),
         ("training.epochs: 1.5", "training.epochs is 1.5; it should be a valid integer"),
         (
-            "training.pretraining: {epochs: 3, alpha: 0.5}",
-            "training.pretraining.learning_rate: is not set.",
+            "training.pretraining.gmf: {epochs: 0, l2: 0.5}",
+            "training.pretraining.gmf.learning_rate: is not set.",
+        ),
+        (
+            "training.pretraining.gmf.epochs: 3",
+            "training.pretraining: gmf.epochs is 3 and mlp.epochs is 0; pretrain both, or set both "
+            "to 0",
         ),
         ("model.non_negative: true", "model: non_negative needs kind mf or gmf, not neumf"),
         (

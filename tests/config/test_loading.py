@@ -186,8 +186,8 @@ def test_options_become_the_texts_that_spark_takes(load):
         ("training.evaluate_every=0", "training.evaluate_every is 0; it should be greater than or"),
         ("training.pretraining.alpha=1.1", "training.pretraining.alpha is 1.1; it should be less"),
         (
-            "training.pretraining.epochs=-1",
-            "training.pretraining.epochs is -1; it should be greate",
+            "training.pretraining.gmf.epochs=-1",
+            "training.pretraining.gmf.epochs is -1; it should be greate",
         ),
         ("sampling.redraw=1", "sampling.redraw is 1; it should be a valid boolean"),
         ("evaluation.segment_bounds=[10]", "evaluation.segment_bounds is [10]; it should have at"),

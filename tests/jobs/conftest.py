@@ -73,7 +73,8 @@ def small_config(folder: Path, **changes: object) -> dict[str, object]:
             "compared": {
                 "mf": {"model.kind": "mf", "training.optimiser": "lazy_adam"},
                 "pretrained": {
-                    "training.pretraining.epochs": 2,
+                    "training.pretraining.gmf.epochs": 2,
+                    "training.pretraining.mlp.epochs": 2,
                     "training.optimiser": "sgd",
                     "training.epochs": 1,
                     "training.loss": "softmax",

@@ -68,7 +68,7 @@ def write_task(folder: Path, **named: Any) -> TrainingTask:
         "num_shards": NUM_SHARDS,
         "architecture": build_architecture("neumf", NUM_ITEMS, tower=(4, 4, 2)),
         "loop": build_settings(batch_size=4, num_negatives=2, learning_rate=0.01, seed=5),
-        "pretraining": None,
+        "pretraining": {},
         "alpha": 0.5,
         "patience": None,
         "evaluate_every": 1,

@@ -135,7 +135,8 @@ def pretrained(task: TrainingTask, **named: Any) -> TrainingTask:
     """
     adam = replace(task.loop, epochs=2, learning_rate=0.03)
     sgd = replace(task.loop, optimiser="sgd", learning_rate=0.5)
-    values = {"pretraining": adam, "loop": sgd, "redraw": False, "alpha": 0.3, **named}
+    halves = {"gmf": adam, "mlp": adam}
+    values = {"pretraining": halves, "loop": sgd, "redraw": False, "alpha": 0.3, **named}
     return replace(task, **values)
 
 
@@ -224,7 +225,8 @@ def test_without_validation_items_each_phase_takes_all_its_epochs(task):
 
 
 def test_pretraining_may_penalise_the_kernels_that_gmf_lacks(task):
-    task = pretrained(task, pretraining=replace(task.loop, epochs=1, l2_kernels=0.1))
+    adam = replace(task.loop, epochs=1, l2_kernels=0.1)
+    task = pretrained(task, pretraining={"gmf": adam, "mlp": adam})
     assert len(alone(task)["history"]) == 5
 
 
@@ -260,7 +262,7 @@ def test_a_task_is_what_the_configuration_says():
     }
     assert (task.redraw, task.max_retries) == (False, 5)
     assert task.ks == (5, 10, 20)  # 10 is what epochs are chosen by
-    assert task.pretraining is None
+    assert task.pretraining == {}
 
 
 def test_positives_that_are_not_rejected_have_no_retries():
@@ -270,16 +272,21 @@ def test_positives_that_are_not_rejected_have_no_retries():
 def test_pretraining_is_adam_at_its_own_rate_for_its_own_epochs():
     task = task_of(
         "training={optimiser: sgd, learning_rate: 0.1, epochs: 7, batch_size: 32, l2: 0.01}",
-        "training.pretraining={epochs: 3, learning_rate: 0.002, alpha: 0.4}",
+        "training.pretraining.gmf={epochs: 3, learning_rate: 0.002, l2: 0.03}",
+        "training.pretraining.mlp={epochs: 4, learning_rate: 0.003}",
+        "training.pretraining.alpha=0.4",
         "sampling.num_negatives=5",
         "run.seed=6",
     )
-    same = {"batch_size": 32, "l2": 0.01, "num_negatives": 5, "seed": 6}
-    adam = build_settings(optimiser="adam", learning_rate=0.002, epochs=3, **same)
-    sgd = build_settings(optimiser="sgd", learning_rate=0.1, epochs=7, **same)
-    assert (task.pretraining, task.loop, task.alpha) == (adam, sgd, 0.4)
+    same = {"batch_size": 32, "num_negatives": 5, "seed": 6}
+    gmf = build_settings(optimiser="adam", learning_rate=0.002, epochs=3, l2=0.03, **same)
+    mlp = build_settings(optimiser="adam", learning_rate=0.003, epochs=4, l2=0.0, **same)
+    sgd = build_settings(optimiser="sgd", learning_rate=0.1, epochs=7, l2=0.01, **same)
+    assert (task.pretraining, task.loop) == ({"gmf": gmf, "mlp": mlp}, sgd)
+    assert task.alpha == 0.4
 
 
 @pytest.mark.parametrize("kind", ["mf", "gmf", "mlp"])
 def test_only_neumf_is_pretrained(kind):
-    assert task_of("training.pretraining.epochs=3", f"model.kind={kind}").pretraining is None
+    both = [f"training.pretraining.{half}.epochs=3" for half in ("gmf", "mlp")]
+    assert task_of(*both, f"model.kind={kind}").pretraining == {}

@@ -48,7 +48,7 @@ def test_pretraining_holds_both_halves_beside_the_model_they_are_joined_to(small
     plain = replace(small, architecture=neumf)
     # Users and items 6 · (2 + 1), GMF output 2, first layer 2 + 1, MLP output 1, bias 1
     assert worker_bytes(plain, num_workers=2, num_positives=10)[PARAMETERS] == 25 * 4 * 5
-    pretrained = replace(plain, pretraining=build_settings())
+    pretrained = replace(plain, pretraining={"gmf": build_settings(), "mlp": build_settings()})
     assert worker_bytes(pretrained, num_workers=2, num_positives=10)[PARAMETERS] == 25 * 4 * 6
 
 
