@@ -1,4 +1,4 @@
-"""Raw events and catalogue -> interactions, user_index, item_index, catalogue, train, holdout."""
+"""Events and catalogue -> interactions, indexes, catalogue, train, validation, holdout."""
 
 from ncf_spark import schemas
 from ncf_spark.interactions.indexing import append_index

@@ -1,4 +1,4 @@
-"""Train and item activity -> model: NeuMF and its kin, by Horovod workers on the executors."""
+"""Train and item activity -> model: NeuMF, GMF, MLP or MF, by Horovod; and the baselines."""
 
 from ncf_spark import schemas
 from ncf_spark.job import Job, main

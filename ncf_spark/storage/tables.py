@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
-from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from ncf_spark.schemas import DataError, conform
+from ncf_spark.storage import files
 
 
 def read_table(spark: SparkSession, uri: str, schema: StructType, table: str) -> DataFrame:
@@ -19,14 +19,10 @@ def read_table(spark: SparkSession, uri: str, schema: StructType, table: str) ->
     Raises:
         SchemaError: when the files don't fit `schema`.
     """
-    try:
-        rows = spark.read.parquet(uri)
-    except AnalysisException as error:
-        # Spark writes no file at all for an empty table that is laid out in folders.
-        if "UNABLE_TO_INFER_SCHEMA" not in str(error):
-            raise
+    # Spark writes no file at all for an empty table that is laid out in folders.
+    if files.exists(uri) and not files.list_files(uri, ".parquet"):
         return empty_table(spark, schema)
-    return conform(rows, schema, table)
+    return conform(spark.read.parquet(uri), schema, table)
 
 
 def empty_table(spark: SparkSession, schema: StructType) -> DataFrame:
