@@ -16,6 +16,7 @@ class Model(Section):
 
     kind: Literal["mf", "gmf", "mlp", "neumf"]
     factors: Count
+    gmf_output: Literal["learned", "ones"]
     tower: Annotated[list[Count], Field(min_length=2)]
     activation: Literal["relu", "leaky_relu"]
     dropout: Annotated[list[Dropout], Field(min_length=1)]

@@ -85,12 +85,15 @@ class GMF(nn.Module):
 
     Args:
         factors: F, the width of the embeddings.
+        learned: whether h is learned. If not, it is a vector of ones and GMF is plain matrix
+            factorisation (section 3.2 of the paper). A learned h can grow as the embeddings shrink,
+            which makes L2 on the embeddings void.
     """
 
-    def __init__(self, factors: int) -> None:
+    def __init__(self, factors: int, learned: bool = True) -> None:
         super().__init__()
         self.width = factors
-        self.output = nn.Parameter(torch.empty(factors))
+        self.output = nn.Parameter(torch.empty(factors), requires_grad=learned)
 
     def encode_users(self, users: Tensor) -> Encoded:
         """(…, F) → (…, F)."""
@@ -112,9 +115,18 @@ class GMF(nn.Module):
         """Encoded (B, F) and (I, F) → logits (B, I)."""
         return users[0] @ items[0].T
 
+    @torch.no_grad()
     def initialise(self, generator: torch.Generator, output_init: str) -> None:
         """The output weights h."""
-        initialise_output_(self.output, self.width, generator, output_init)
+        self.initialise_output(self.width, generator, output_init)
+
+    @torch.no_grad()
+    def initialise_output(self, inputs: int, generator: torch.Generator, output_init: str) -> None:
+        """The output weights as part of an output layer over `inputs` numbers."""
+        if self.output.requires_grad:
+            initialise_output_(self.output, inputs, generator, output_init)
+        else:
+            self.output.fill_(1.0)
 
     def initialise_vectors(self, vectors: Tensor) -> None:
         """Nothing but the embedding's own initialiser."""
@@ -227,7 +239,7 @@ class NeuMF(nn.Module):
         self.gmf.initialise(generator, output_init)
         self.mlp.initialise(generator, output_init)
         inputs = self.gmf.output.numel() + self.mlp.output.numel()
-        initialise_output_(self.gmf.output, inputs, generator, output_init)
+        self.gmf.initialise_output(inputs, generator, output_init)
         initialise_output_(self.mlp.output, inputs, generator, output_init)
 
     def initialise_vectors(self, vectors: Tensor) -> None:

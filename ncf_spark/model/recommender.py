@@ -24,6 +24,7 @@ class Architecture:
     Args:
         kind: mf, gmf, mlp or neumf.
         factors: width of the MF or GMF embeddings.
+        gmf_output: learned, or ones, which makes GMF plain matrix factorisation.
         tower: widths of the MLP, input first.
         activation: of the tower, relu or leaky_relu.
         dropout: share of each MLP layer's outputs left out in training, one a layer.
@@ -37,6 +38,7 @@ class Architecture:
 
     kind: str
     factors: int
+    gmf_output: str
     tower: tuple[int, ...]
     activation: str
     dropout: tuple[float, ...]
@@ -67,10 +69,11 @@ class Architecture:
         """The head of this kind, not yet initialised."""
         if self.kind == "mf":
             return MF(self.factors, self.similarity == "cosine", self.temperature)
+        gmf = GMF(self.factors, learned=self.gmf_output == "learned")
         if self.kind == "gmf":
-            return GMF(self.factors)
+            return gmf
         mlp = MLP(self.tower, self.dropout, self.activation)
-        return mlp if self.kind == "mlp" else NeuMF(GMF(self.factors), mlp)
+        return mlp if self.kind == "mlp" else NeuMF(gmf, mlp)
 
 
 class Recommender(nn.Module):

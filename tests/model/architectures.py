@@ -12,6 +12,7 @@ def build_architecture(kind: str, num_items: int, **named: Any) -> Architecture:
     tower = named.get("tower", (4, 2))
     values: dict[str, Any] = {
         "factors": 2,
+        "gmf_output": "learned",
         "tower": tower,
         "activation": "relu",
         "dropout": (0.0,) * (len(tower) - 1),

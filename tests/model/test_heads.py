@@ -220,3 +220,16 @@ def test_each_layer_leaves_its_own_share_of_outputs_out_in_training_only(dropout
 def test_a_dropout_for_each_layer_of_the_tower_is_needed():
     with pytest.raises(ValueError, match=r"zip\(\) argument 2 is longer"):
         logits(MLP((2, 3, 3), (0.1, 0.2, 0.3)), [1.0], [[1.0]])
+
+
+def test_an_output_of_ones_makes_gmf_plain_matrix_factorisation():
+    model = build_architecture("gmf", 3, factors=2, gmf_output="ones").build_head()
+    model.initialise(torch.Generator().manual_seed(1), "lecun_uniform")
+    assert model.output.tolist() == [1.0, 1.0]
+    assert not model.output.requires_grad
+    # 1·4 + 3·5
+    assert logits(model, [1.0, 3.0], [[4.0, 5.0]]) == [19.0]
+    neumf = build_architecture("neumf", 3, factors=2, gmf_output="ones").build_head()
+    neumf.initialise(torch.Generator().manual_seed(1), "lecun_uniform")
+    assert neumf.gmf.output.tolist() == [1.0, 1.0]
+    assert neumf.mlp.output.requires_grad

@@ -382,3 +382,16 @@ def test_factors_stay_at_0_or_above_after_every_step(kind, optimiser, num_worker
 def test_factors_may_be_negative_where_nothing_is_said():
     trainer, _ = trained(kind="gmf")
     assert any((values < 0).any() for values in never_negative(trainer))
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "lazy_adam", "sgd"])
+@pytest.mark.parametrize("kind", ["gmf", "neumf"])
+def test_an_output_of_ones_stays_while_the_rest_learns(kind, optimiser):
+    trainer = build_trainer(
+        kind=kind, gmf_output="ones", settings=build_settings(optimiser=optimiser, l2_output=0.1)
+    )
+    gmf = trainer.model.head if kind == "gmf" else trainer.model.head.gmf
+    before = trainer.model.item_vectors.detach().clone()
+    trainer.train_epoch(1)
+    assert gmf.output.tolist() == [1.0] * 4
+    assert not torch.equal(trainer.model.item_vectors, before)
