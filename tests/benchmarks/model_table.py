@@ -37,17 +37,18 @@ OF_ALL = {
     "model.dropout": [0.2],
     "sampling.num_negatives": 4,
     "training.optimiser": "adam",
-    "training.learning_rate": 0.002,
+    "training.learning_rate": 0.003,
     "training.decay": "linear",
     "training.l2": 0.003,
-    "training.epochs": 14,
+    "training.epochs": 16,
 }
 PRETRAINED = {
     **{
         f"training.pretraining.{half}.{name}": value
         for half in ("gmf", "mlp")
-        for name, value in {"epochs": 14, "learning_rate": 0.002, "l2": 0.003}.items()
+        for name, value in {"epochs": 16, "learning_rate": 0.003, "l2": 0.003}.items()
     },
+    "training.pretraining.alpha": 0.7,
     "training.optimiser": "sgd",
     "training.learning_rate": 0.01,
     "training.epochs": 1,
@@ -60,6 +61,8 @@ def model(kind: str, factors: int) -> dict[str, Any]:
     settings = {
         "model.kind": kind.removesuffix("_pretrained"),
         "model.factors": factors,
+        # GMF as the paper has it; inside NeuMF as plain matrix factorisation.
+        "model.gmf_output": "learned" if kind == "gmf" else "ones",
         "model.tower": [4 * factors, 2 * factors, factors],
         **OF_ALL,
     }
