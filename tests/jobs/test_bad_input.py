@@ -10,6 +10,7 @@ import build_interactions
 import pytest
 from pyspark.sql import SparkSession
 
+from ncf_spark import schemas
 from ncf_spark.campaign.eligibility import build_consenting
 from ncf_spark.config import ConfigError, load_config
 from ncf_spark.job import Job, run_step
@@ -49,8 +50,16 @@ def test_good_input_is_prepared(spark: SparkSession, tmp_path: Path):
     job = prepare(spark, tmp_path)
     assert job.notes["events"]["raw events"] == 240
     assert job.num_rows("holdout") == 20
-    assert job.num_rows("train") == 220
+    assert job.num_rows("validation") == 20
+    assert job.num_rows("train") == 200
     assert not (tmp_path / "warehouse" / "runs" / job.run.name / "staging").exists()
+
+
+def test_without_validation_all_but_the_holdout_is_trained_on(spark: SparkSession, tmp_path: Path):
+    job = prepare(spark, tmp_path, "split.validation=false")
+    assert job.num_rows("validation") == 0
+    assert job.read("validation", schemas.HOLDOUT).count() == 0
+    assert job.num_rows("train") == 220
 
 
 def test_missing_columns_are_all_named(spark: SparkSession, tmp_path: Path):
@@ -192,7 +201,8 @@ def test_a_temporal_split_holds_out_what_was_first_seen_late(spark: SparkSession
     interactions = spark.read.parquet(job.run.table_uri("interactions"))
     assert interactions.where("first_event_at >= '2026-10-09'").count() == 80
     assert holdout.count() == 80
-    assert job.num_rows("train") == 160
+    assert job.num_rows("validation") == 20
+    assert job.num_rows("train") == 140
 
 
 def catalogue(folder: Path, text: str) -> tuple[str, ...]:
@@ -288,5 +298,6 @@ def test_a_provided_test_set_is_kept_from_train_and_gets_negatives(
     assert rows(named.select("user_id", "item_id")) == [("u1", "i7"), ("u2", "i39")]
     assert [len(row.negatives) for row in found.collect()] == [20, 20]
     assert train.join(found, on=["user_index", "item_index"]).count() == 0
-    assert job.num_rows("train") == 239
+    assert job.num_rows("validation") == 20
+    assert job.num_rows("train") == 219
     assert job.notes["holdout rows of users without train rows, left out"] == 1
