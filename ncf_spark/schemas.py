@@ -138,8 +138,8 @@ RANKS = StructType(
         _column(
             "top_items",
             ArrayType(IntegerType(), False),
-            "the best max(evaluation.ks) items that the user does not know, best first, on one full "
-            "row of each model and user; null: on the others",
+            "the best max(evaluation.ks) items that the user does not know, best first, on one "
+            "full row of each model and user; null: on the others",
             nullable=True,
         ),
     ]

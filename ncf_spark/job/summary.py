@@ -20,7 +20,9 @@ def print_summary(job: Job) -> None:
     metrics = job.read("metrics", schemas.METRICS)
     order = ["protocol", "metric", "k", "model"]
     print("\nThe model and what it is compared with, on the holdout:")
-    main_figures = metrics.where("segment = 'all' and metric in ('hr', 'ndcg')")
+    ks = job.config.evaluation.ks
+    shown_k = 10 if 10 in ks else ks[0]
+    main_figures = metrics.where(f"segment = 'all' and metric in ('hr', 'ndcg') and k = {shown_k}")
     shown = [F.round(name, 4).alias(name) for name in ("value", "low", "high")]
     main_figures.orderBy(*order).select(*order, *shown).show(100, False)
     campaign = job.read("campaign", schemas.campaign_schema(job.config.campaign.k))

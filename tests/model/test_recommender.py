@@ -183,8 +183,8 @@ def test_an_architecture_survives_the_manifest():
 
 def test_an_architecture_is_section_model_of_the_configuration():
     given = (
-        "model={kind: mlp, factors: 5, gmf_output: ones, tower: [8, 6, 4], activation: leaky_relu, dropout: [0.25], "
-        "temperature: 0.5, embedding_init: glorot_uniform, output_init: normal}"
+        "model={kind: mlp, factors: 5, gmf_output: ones, tower: [8, 6, 4], activation: leaky_relu, "
+        "dropout: [0.25], temperature: 0.5, embedding_init: glorot_uniform, output_init: normal}"
     )
     model = load_config(str(BASE), [given]).model
     assert Architecture.of(model, num_items=7) == Architecture(
