@@ -57,7 +57,7 @@ setup(
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["ncf_spark", "ncf_spark.*"]),
-    package_data={"ncf_spark.evaluation": ["report.html.j2"]},
+    package_data={"ncf_spark.evaluation.page": ["page.html.j2"]},
     python_requires=">=3.10,<3.13",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

@@ -4,7 +4,7 @@ from ncf_spark import schemas
 from ncf_spark.evaluation.judging import build_metrics
 from ncf_spark.job import Job, main
 from ncf_spark.job.baselines import judged_models
-from ncf_spark.job.judging import item_categories, known_pairs, note_categories, write_report
+from ncf_spark.job.report import item_categories, known_pairs, write_report
 from ncf_spark.scoring.ranks import build_all_ranks, build_held_out
 
 
@@ -21,6 +21,7 @@ def run(job: Job) -> None:
         block_bytes=job.config.scoring.block_bytes,
     )
     ranks = job.write("ranks", ranks, schemas.RANKS)
+    held_out.unpersist()
     metrics = build_metrics(
         ranks,
         job.read("train", schemas.TRAIN),
@@ -31,8 +32,7 @@ def run(job: Job) -> None:
         bootstrap_samples=settings.bootstrap_samples,
         seed=job.config.run.seed,
     )
-    note_categories(job, ranks, categories)
-    write_report(job, ranks, job.write("metrics", metrics, schemas.METRICS))
+    write_report(job, ranks, categories, job.write("metrics", metrics, schemas.METRICS))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from ncf_spark.job.models import model_places, training_uris
 from ncf_spark.job.slots import check_memory, check_workers
 from ncf_spark.training.distributed import run_workers
 from ncf_spark.training.preflight import worker_bytes
-from ncf_spark.training.worker import TrainingTask, save_manifest
+from ncf_spark.training.task import TrainingTask
+from ncf_spark.training.worker import save_manifest
 
 
 def run(job: Job) -> None:

@@ -14,7 +14,8 @@ from horovod.spark.task import get_available_devices
 from torch import Tensor
 
 from ncf_spark.training.progress import followed
-from ncf_spark.training.worker import TrainingTask, train_worker
+from ncf_spark.training.task import TrainingTask
+from ncf_spark.training.worker import train_worker
 
 log = logging.getLogger("ncf_spark")
 

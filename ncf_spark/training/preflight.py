@@ -5,7 +5,7 @@ from __future__ import annotations
 from ncf_spark.model.deferred import describe, parameter_bytes
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.shards import UserShards
-from ncf_spark.training.worker import TrainingTask
+from ncf_spark.training.task import TrainingTask
 
 # A parameter, its gradient, Adam's two moments, and the copy of the best epoch.
 _COPIES_OF_PARAMETERS = 5

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ncf_spark.config import Config
-from ncf_spark.evaluation.metrics import metric_values, rank_histogram
-from ncf_spark.evaluation.ranking import pad, sampled_ranks
 from ncf_spark.model import store
 from ncf_spark.model.deferred import describe, materialise
 from ncf_spark.model.recommender import (
@@ -21,7 +17,7 @@ from ncf_spark.model.recommender import (
     initialise_shared,
     initialise_users,
 )
-from ncf_spark.storage import arrays, files
+from ncf_spark.storage import arrays
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.loader import read_positives
 from ncf_spark.training.loop import LoopSettings, Trainer
@@ -29,71 +25,8 @@ from ncf_spark.training.progress import write_history
 from ncf_spark.training.sampler import FixedNegatives, NegativeSampler, Sampler
 from ncf_spark.training.selection import BestEpoch
 from ncf_spark.training.shards import UserShards
-
-# The figure that epochs are chosen by.
-CHOOSE_BY = "ndcg@10"
-
-
-@dataclass(frozen=True)
-class TrainingTask:
-    """What is sent to every worker: places and plain values, no data.
-
-    Args:
-        validation_uri: None: no items were kept back, and the last epoch counts.
-        mixture: weight of each distribution of negatives, by its column in `item_activity`.
-        pretraining: how GMF and MLP are trained before they are joined; empty: they are not.
-        alpha: GMF's share in the joined output layer.
-    """
-
-    train_uri: str
-    validation_uri: str | None
-    activity_uri: str
-    model_uri: str
-    num_users: int
-    num_shards: int
-    architecture: Architecture
-    loop: LoopSettings
-    pretraining: Mapping[str, LoopSettings]
-    alpha: float
-    patience: int | None
-    evaluate_every: int
-    mixture: Mapping[str, float]
-    max_retries: int | None
-    redraw: bool
-    ks: tuple[int, ...]
-
-    @property
-    def phases(self) -> dict[str, int]:
-        """Epochs of each phase, at most."""
-        halves = {kind: settings.epochs for kind, settings in self.pretraining.items()}
-        return {**halves, self.architecture.kind: self.loop.epochs}
-
-    @classmethod
-    def of(
-        cls, config: Config, uris: Mapping[str, Any], *, num_users: int, num_items: int
-    ) -> TrainingTask:
-        """From the configuration, the tables' places and the sizes of the indexes."""
-        training, sampling = config.training, config.sampling
-        loop = LoopSettings.of(config)
-        halves = training.pretraining.halves if config.model.kind == "neumf" else {}
-        return cls(
-            **uris,
-            num_users=num_users,
-            num_shards=training.num_shards,
-            architecture=Architecture.of(config.model, num_items),
-            loop=loop,
-            pretraining={
-                kind: replace(loop, optimiser="adam", **half.model_dump())
-                for kind, half in halves.items()
-            },
-            alpha=training.pretraining.alpha,
-            patience=training.patience,
-            evaluate_every=training.evaluate_every,
-            mixture=sampling.mixture,
-            max_retries=sampling.max_retries if sampling.reject_positives else None,
-            redraw=sampling.redraw,
-            ks=tuple(sorted({*config.evaluation.ks, 10})),
-        )
+from ncf_spark.training.task import TrainingTask
+from ncf_spark.training.validation import CHOOSE_BY, ValidationItems
 
 
 def train_worker(
@@ -218,58 +151,6 @@ def _probabilities(task: TrainingTask) -> Tensor:
     for name, weight in task.mixture.items():
         probabilities[items] += weight * torch.tensor(columns[name])
     return probabilities
-
-
-@dataclass(frozen=True)
-class ValidationItems:
-    """This worker's rows of `validation`, which epochs are judged on.
-
-    Args:
-        users: (B,) table rows.
-        items: (B,) the held-out items.
-        rivals: (B, N) items to rank each against; -1 is padding.
-    """
-
-    users: Tensor
-    items: Tensor
-    rivals: Tensor
-
-    @classmethod
-    def read(cls, uri: str, shards: UserShards, device: torch.device) -> ValidationItems:
-        """Reads the shards' rows of the table."""
-        parts = [
-            part
-            for shard, _ in shards.owned
-            for part in files.list_files(f"{uri}/shard={shard}", ".parquet")
-        ]
-        scalars, values, offsets = arrays.read_lists(
-            parts, "negatives", ["user_index", "item_index"]
-        )
-        users = torch.from_numpy(shards.rows_of(scalars["user_index"]))
-        items = torch.from_numpy(scalars["item_index"].astype(np.int64))
-        rivals = pad(torch.from_numpy(values.astype(np.int64)), torch.from_numpy(offsets))
-        return cls(users.to(device), items.to(device), rivals.to(device))
-
-    @torch.no_grad()
-    def evaluate(
-        self, model: Recommender, ks: tuple[int, ...], communicator: Communicator
-    ) -> dict[str, float]:
-        """`{"hr@10": …, "ndcg@10": …}` over the rows of all workers, by the sampled protocol."""
-        model.eval()
-        ranks = [
-            _ranks(model, self.users[part], self.items[part], self.rivals[part])
-            for part in torch.arange(len(self.users), device=self.users.device).split(1024)
-        ]
-        found = torch.cat(ranks).cpu().numpy() if ranks else np.empty(0, np.int64)
-        counts = torch.from_numpy(rank_histogram(found, max(ks)).astype(np.float64))
-        communicator.sum_(counts, "rank_counts")
-        return {f"{name}@{k}": value for name, k, value in metric_values(counts.numpy(), ks)}
-
-
-def _ranks(model: Recommender, users: Tensor, items: Tensor, rivals: Tensor) -> Tensor:
-    candidates = torch.cat([items.unsqueeze(1), rivals.clamp(min=0)], dim=1)
-    scores = model(users, candidates)
-    return sampled_ranks(scores[:, 0], scores[:, 1:], items, rivals)
 
 
 def _save(uri: str, model: Recommender, shards: UserShards) -> None:

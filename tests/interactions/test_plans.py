@@ -38,6 +38,20 @@ def faults(table: DataFrame) -> list[str]:
     return found
 
 
+def generated_plans(spark) -> dict[str, DataFrame]:
+    made = generated.build_events(
+        spark.range(9), num_users=3, num_items=3, num_categories=1, days=9, ends_at=MIDNIGHT, seed=1
+    )
+    return {
+        "generated.build_events": made,
+        "generated.with_mess": generated.with_mess(made, share=0.1, seed=1),
+        "generated.build_items": generated.build_items(
+            spark.range(9), num_items=9, num_categories=1, seed=1
+        ),
+        "generated.build_recipients": generated.build_recipients(spark.range(9), seed=1),
+    }
+
+
 @pytest.fixture(scope="module")
 def plans(spark) -> dict[str, DataFrame]:
     """Each public transform of interactions/, applied to empty tables as they are stored."""
@@ -63,9 +77,6 @@ def plans(spark) -> dict[str, DataFrame]:
     new = activity.with_is_new(scored, date(2026, 11, 23), 14)
     both = new.withColumn("activity_by_counts", F.col("activity"))
     columns = dict.fromkeys(("title", "category", "price", "url", "image_url", "updated_at"))
-    made = generated.build_events(
-        spark.range(9), num_users=3, num_items=3, num_categories=1, days=9, ends_at=MIDNIGHT, seed=1
-    )
     return {
         "events.build_events": built,
         "events.build_pairs": pairs,
@@ -93,12 +104,7 @@ def plans(spark) -> dict[str, DataFrame]:
             raw, {**columns, "item": "item"}, []
         ),
         "popularity.build_item_popularity": popularity.build_item_popularity(train, items),
-        "generated.build_events": made,
-        "generated.with_mess": generated.with_mess(made, share=0.1, seed=1),
-        "generated.build_items": generated.build_items(
-            spark.range(9), num_items=9, num_categories=1, seed=1
-        ),
-        "generated.build_recipients": generated.build_recipients(spark.range(9), seed=1),
+        **generated_plans(spark),
     }
 
 

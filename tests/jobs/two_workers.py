@@ -22,14 +22,15 @@ def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, An
 
     from ncf_spark.model.recommender import Architecture
     from ncf_spark.storage import files
-    from ncf_spark.training import worker
     from ncf_spark.training.distributed import Horovod
     from ncf_spark.training.loop import LoopSettings, Trainer
+    from ncf_spark.training.task import TrainingTask
+    from ncf_spark.training.worker import Worker
 
     hvd.init()
     torch.set_num_threads(1)
     stored = files.read_json(f"{run_uri}/model/manifest.json")["task"]
-    task = worker.TrainingTask(
+    task = TrainingTask(
         **{
             **stored,
             "model_uri": "file:///nowhere",
@@ -40,7 +41,7 @@ def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, An
         }
     )
     communicator = Horovod()
-    mine = worker.Worker(task, communicator, torch.device("cpu"))
+    mine = Worker(task, communicator, torch.device("cpu"))
     shards, model = mine.shards, mine.build(task.architecture)
     trainer = Trainer(model, mine.sampler, mine.users, mine.items, task.loop, communicator)
     owned = torch.cat([torch.from_numpy(shards.users_of(shard)) for shard, _ in shards.owned])

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ncf_spark.training.worker import TrainingTask
+from ncf_spark.training.task import TrainingTask
 from tests.training.tasks import write_task
 
 

@@ -12,7 +12,8 @@ import torch
 
 from ncf_spark.storage import arrays
 from ncf_spark.training.communicator import Alone
-from ncf_spark.training.worker import TrainingTask, train_worker
+from ncf_spark.training.task import TrainingTask
+from ncf_spark.training.worker import train_worker
 from tests.model.architectures import build_architecture
 from tests.training.simulated import run_workers
 from tests.training.trainers import build_settings

@@ -9,7 +9,9 @@ import pytest
 
 from ncf_spark.config import load_config
 from ncf_spark.model.store import load_model
-from ncf_spark.training.worker import TrainingTask, ValidationItems, save_manifest
+from ncf_spark.training.task import TrainingTask
+from ncf_spark.training.validation import ValidationItems
+from ncf_spark.training.worker import save_manifest
 from tests.training.tasks import alone, history_on_disk, on_workers, stored, without_seconds
 from tests.training.trainers import build_settings
 

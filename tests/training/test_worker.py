@@ -11,7 +11,8 @@ from ncf_spark.model.store import load_model
 from ncf_spark.storage import arrays
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.shards import UserShards
-from ncf_spark.training.worker import ValidationItems, Worker, save_manifest
+from ncf_spark.training.validation import ValidationItems
+from ncf_spark.training.worker import Worker, save_manifest
 from tests.model.architectures import KINDS, build_architecture
 from tests.training.simulated import run_workers
 from tests.training.tasks import (

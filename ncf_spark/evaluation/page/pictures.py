@@ -9,9 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ncf_spark.evaluation import charts
-from ncf_spark.evaluation.comparison import Estimate, Estimates, decimals, finite, measure
-from ncf_spark.evaluation.html_tables import measures_of, percent, segment_name, segment_pair
+from ncf_spark.evaluation.page import charts
+from ncf_spark.evaluation.page.comparison import Estimate, Estimates, decimals, finite, measure
+from ncf_spark.evaluation.page.tables import measures_of, percent, segment_name, segment_pair
 
 _MOST_SEGMENTS = 16  # in one picture; the table has them all
 

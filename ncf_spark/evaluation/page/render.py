@@ -14,8 +14,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from ncf_spark.evaluation import html_tables as tables
-from ncf_spark.evaluation.comparison import (
+from ncf_spark.evaluation.page import tables
+from ncf_spark.evaluation.page.comparison import (
     Comparison,
     Estimates,
     compare,
@@ -23,7 +23,7 @@ from ncf_spark.evaluation.comparison import (
     leader,
     protocol_words,
 )
-from ncf_spark.evaluation.html_pictures import (
+from ncf_spark.evaluation.page.pictures import (
     Picture,
     greatest_metric,
     model_pictures,
@@ -31,7 +31,7 @@ from ncf_spark.evaluation.html_pictures import (
     share_picture,
     training_picture,
 )
-from ncf_spark.evaluation.svg import printable
+from ncf_spark.evaluation.page.svg import printable
 
 # Models whose pictures are shown; those of further ones are folded away.
 _SHOWN = 6
@@ -92,7 +92,7 @@ def render_report(data: ReportData) -> str:
 
 @cache
 def _template() -> Template:
-    text = resources.files("ncf_spark.evaluation").joinpath("report.html.j2").read_text("utf-8")
+    text = resources.files("ncf_spark.evaluation.page").joinpath("page.html.j2").read_text("utf-8")
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,

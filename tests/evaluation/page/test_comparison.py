@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ncf_spark.evaluation.comparison import (
+from ncf_spark.evaluation.page.comparison import (
     Estimates,
     compare,
     decimals,

@@ -8,9 +8,17 @@ from importlib import resources
 
 import pytest
 
-from ncf_spark.evaluation.html import ReportData, render_report
-from tests.evaluation.report_data import DATA, EMPTY, HOSTILE, METRICS, POPULARITY, epoch, metric
-from tests.evaluation.report_page import parse, section, table
+from ncf_spark.evaluation.page.render import ReportData, render_report
+from tests.evaluation.page.report_data import (
+    DATA,
+    EMPTY,
+    HOSTILE,
+    METRICS,
+    POPULARITY,
+    epoch,
+    metric,
+)
+from tests.evaluation.page.report_page import parse, section, table
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +178,7 @@ def test_text_contrasts_with_the_page_in_light_and_dark(page):
 
 def test_the_template_is_shipped_with_the_package():
     setup = (resources.files("ncf_spark").joinpath("..") / "setup.py").read_text()
-    assert 'package_data={"ncf_spark.evaluation": ["report.html.j2"]}' in setup
+    assert 'package_data={"ncf_spark.evaluation.page": ["page.html.j2"]}' in setup
 
 
 def test_what_runs_on_executors_brings_no_matplotlib():

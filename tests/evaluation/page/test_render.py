@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from ncf_spark.evaluation.html import render_report
-from tests.evaluation.report_data import DATA, HISTORY, HOSTILE, POPULARITY
-from tests.evaluation.report_page import parse, section, table
+from ncf_spark.evaluation.page.render import render_report
+from tests.evaluation.page.report_data import DATA, HISTORY, HOSTILE, POPULARITY
+from tests.evaluation.page.report_page import parse, section, table
 
 
 @pytest.fixture(scope="module")

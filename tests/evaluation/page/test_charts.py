@@ -4,10 +4,10 @@ import warnings
 import matplotlib
 import pytest
 
-from ncf_spark.evaluation.charts import WIDTH, Curve, Row, draw_curves, draw_dots, draw_shares
-from ncf_spark.evaluation.comparison import Estimate
-from ncf_spark.evaluation.svg import inline_svg
-from tests.evaluation.report_page import parse
+from ncf_spark.evaluation.page.charts import WIDTH, Curve, Row, draw_curves, draw_dots, draw_shares
+from ncf_spark.evaluation.page.comparison import Estimate
+from ncf_spark.evaluation.page.svg import inline_svg
+from tests.evaluation.page.report_page import parse
 
 SHARES = [0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.1, 0.15, 0.2, 0.3]
 NAME = 'a$b$ <i>"x"</i> & 日本語 \x00'

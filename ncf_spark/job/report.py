@@ -7,7 +7,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from ncf_spark import schemas
-from ncf_spark.evaluation.html import ReportData, render_report
+from ncf_spark.evaluation.page.render import ReportData, render_report
 from ncf_spark.evaluation.recommended import build_recommended_popularity
 from ncf_spark.evaluation.segments import (
     MAX_CATEGORIES,
@@ -41,15 +41,9 @@ def item_categories(job: Job) -> DataFrame:
     return build_item_categories(job.read("catalogue", given), item_index)
 
 
-def note_categories(job: Job, ranks: DataFrame, categories: DataFrame) -> None:
-    """Says how many categories are too many for segments of their own."""
-    found = build_category_counts(ranks, categories).count()
-    if found > MAX_CATEGORIES:
-        job.note("categories without a segment of their own", found - MAX_CATEGORIES)
-
-
-def write_report(job: Job, ranks: DataFrame, metrics: DataFrame) -> None:
+def write_report(job: Job, ranks: DataFrame, categories: DataFrame, metrics: DataFrame) -> None:
     """Writes metrics.json and report/index.html."""
+    _note_categories(job, ranks, categories)
     rows = [row.asDict() for row in metrics.collect()]
     files.write_json(f"{job.run.uri}/metrics.json", rows)
     for row in rows:
@@ -74,6 +68,13 @@ def write_report(job: Job, ranks: DataFrame, metrics: DataFrame) -> None:
         baselines=list(baseline_places(job)),
     )
     files.write_bytes(f"{job.run.table_uri('report')}/index.html", render_report(data).encode())
+
+
+def _note_categories(job: Job, ranks: DataFrame, categories: DataFrame) -> None:
+    """Says how many categories are too many for segments of their own."""
+    found = build_category_counts(ranks, categories).count()
+    if found > MAX_CATEGORIES:
+        job.note("categories without a segment of their own", found - MAX_CATEGORIES)
 
 
 def _trainings(job: Job) -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from ncf_spark.evaluation.html import ReportData
+from ncf_spark.evaluation.page.render import ReportData
 
 HOSTILE = "<script>alert('x')</script> & \"q\" $a$ {{ 7 * 7 }}"
 

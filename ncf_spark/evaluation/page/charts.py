@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ncf_spark.evaluation.comparison import Estimate, decimals
-from ncf_spark.evaluation.svg import inline_svg, printable
+from ncf_spark.evaluation.page.comparison import Estimate, decimals
+from ncf_spark.evaluation.page.svg import inline_svg, printable
 
 WIDTH = 288  # px: a phone of 320 px less the page's margins
 _TEXT = 16  # px

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ncf_spark.evaluation.comparison import (
+from ncf_spark.evaluation.page.comparison import (
     ACCURACY,
     DESCRIPTIVE,
     Estimate,

@@ -1,0 +1,1 @@
+"""The evaluation as one HTML page; import it on the driver only."""

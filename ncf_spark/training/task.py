@@ -1,0 +1,73 @@
+"""What is sent to every worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ncf_spark.config import Config
+from ncf_spark.model.recommender import Architecture
+from ncf_spark.training.loop import LoopSettings
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """What is sent to every worker: places and plain values, no data.
+
+    Args:
+        validation_uri: None: no items were kept back, and the last epoch counts.
+        mixture: weight of each distribution of negatives, by its column in `item_activity`.
+        pretraining: how GMF and MLP are trained before they are joined; empty: they are not.
+        alpha: GMF's share in the joined output layer.
+    """
+
+    train_uri: str
+    validation_uri: str | None
+    activity_uri: str
+    model_uri: str
+    num_users: int
+    num_shards: int
+    architecture: Architecture
+    loop: LoopSettings
+    pretraining: Mapping[str, LoopSettings]
+    alpha: float
+    patience: int | None
+    evaluate_every: int
+    mixture: Mapping[str, float]
+    max_retries: int | None
+    redraw: bool
+    ks: tuple[int, ...]
+
+    @property
+    def phases(self) -> dict[str, int]:
+        """Epochs of each phase, at most."""
+        halves = {kind: settings.epochs for kind, settings in self.pretraining.items()}
+        return {**halves, self.architecture.kind: self.loop.epochs}
+
+    @classmethod
+    def of(
+        cls, config: Config, uris: Mapping[str, Any], *, num_users: int, num_items: int
+    ) -> TrainingTask:
+        """From the configuration, the tables' places and the sizes of the indexes."""
+        training, sampling = config.training, config.sampling
+        loop = LoopSettings.of(config)
+        halves = training.pretraining.halves if config.model.kind == "neumf" else {}
+        return cls(
+            **uris,
+            num_users=num_users,
+            num_shards=training.num_shards,
+            architecture=Architecture.of(config.model, num_items),
+            loop=loop,
+            pretraining={
+                kind: replace(loop, optimiser="adam", **half.model_dump())
+                for kind, half in halves.items()
+            },
+            alpha=training.pretraining.alpha,
+            patience=training.patience,
+            evaluate_every=training.evaluate_every,
+            mixture=sampling.mixture,
+            max_retries=sampling.max_retries if sampling.reject_positives else None,
+            redraw=sampling.redraw,
+            ks=tuple(sorted({*config.evaluation.ks, 10})),
+        )
