@@ -15,6 +15,7 @@ from ncf_spark.evaluation.recommended import (
     percentile_figures,
 )
 from ncf_spark.evaluation.segments import (
+    ALL,
     MAX_CATEGORIES,
     build_category_counts,
     build_user_segments,
@@ -72,26 +73,25 @@ def build_metrics(
 
 
 def build_metric_differences(
-    ranks: DataFrame,
-    train: DataFrame,
-    categories: DataFrame,
-    *,
-    to: str,
-    ks: Sequence[int],
-    segment_bounds: Sequence[int],
-    bootstrap_samples: int,
-    seed: int,
+    ranks: DataFrame, *, to: str, ks: Sequence[int], bootstrap_samples: int, seed: int
 ) -> DataFrame:
     """The list metrics of each other model minus those of the model `to`, with paired intervals.
 
-    Columns, segments and arguments as in `build_metrics`; `value` is from -1 to 1. Both models are
-    judged on the same draws of users, which tells them apart better than two intervals do.
+    Over all users; as schemas.METRICS, `value` is from -1 to 1. Both models are judged on the same
+    draws of users, which tells them apart better than two intervals do. Arguments as in
+    `build_metrics`.
     """
     cut_offs = sorted(set(ks))
-    segments = build_user_segments(train, segment_bounds)
     figures = list_figures(cut_offs)
-    how_drawn = {"samples": bootstrap_samples, "seed": seed}
-    sums = _list_sums(ranks, segments, categories, figures, cut_offs, how_drawn)
+    none = ranks.where("false")
+    no_segments = none.select("user_index", F.lit(ALL).alias("user_segment"))
+    no_categories = none.select("item_index", F.lit(ALL).alias("category"))
+    sums = (
+        build_lists(ranks, no_segments, no_categories)
+        .transform(with_list_metrics, cut_offs)
+        .withColumn("segment", F.lit(ALL))
+        .transform(build_sums, figures, samples=bootstrap_samples, seed=seed)
+    )
     return build_differences(sums, figures, to=to)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from ncf_spark import schemas
+from ncf_spark.evaluation.judging import build_metric_differences
 from ncf_spark.evaluation.page.render import ReportData, render_report
 from ncf_spark.evaluation.recommended import build_recommended_popularity
 from ncf_spark.evaluation.segments import (
@@ -52,14 +53,23 @@ def write_report(job: Job, ranks: DataFrame, categories: DataFrame, metrics: Dat
     k = 10 if 10 in job.config.evaluation.ks else job.config.evaluation.ks[0]
     popularity = job.read("item_popularity", schemas.ITEM_POPULARITY)
     shares = build_recommended_popularity(ranks, popularity, k).collect()
+    settings, own = job.config.evaluation, job.config.model.kind
+    differences = build_metric_differences(
+        ranks,
+        to=own,
+        ks=settings.ks,
+        bootstrap_samples=settings.bootstrap_samples,
+        seed=job.config.run.seed,
+    ).collect()
     histories, chosen = _trainings(job)
     data = ReportData(
         run_name=job.run.name,
         run_date=str(job.run_date),
         split=_SPLITS[job.config.split.method].format(**job.config.split.model_dump()),
         selection=selection_sentence(job),
-        own=job.config.model.kind,
+        own=own,
         metrics=rows,
+        differences=[row.asDict() for row in differences],
         histories=histories,
         chosen_epochs=chosen,
         popularity=[row.asDict() for row in shares],

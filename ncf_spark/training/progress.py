@@ -58,21 +58,25 @@ def _follow(
 def progress_line(history: list[dict[str, Any]], phases: Mapping[str, int]) -> str:
     """`neumf epoch 3/20, loss 0.2873, 1,012,345 samples/s, ndcg@10 0.3610, 1 min 20 s left`.
 
-    The time left is that of the phase, should it take all its epochs.
+    The time left is that of the phase, should it take all its epochs. Epoch 0 is the model as it was
+    joined: `neumf before its first epoch, ndcg@10 0.3610`.
 
     Args:
         phases: epochs of each phase, at most.
     """
     record = history[-1]
-    of_phase = [r["seconds"] for r in history if r["phase"] == record["phase"]]
-    epochs = phases[record["phase"]]
+    phase, epochs = record["phase"], phases[record["phase"]]
+    judged = [f"{name} {value:.4f}" for name, value in record.items() if name.endswith("@10")]
+    if record["epoch"] == 0:
+        return ", ".join([f"{phase} before its first epoch", *judged])
+    of_phase = [r["seconds"] for r in history if r["phase"] == phase and r["epoch"]]
     left = round(sum(of_phase) / len(of_phase) * (epochs - record["epoch"]))
     return ", ".join(
         [
-            f"{record['phase']} epoch {record['epoch']}/{epochs}",
+            f"{phase} epoch {record['epoch']}/{epochs}",
             f"loss {record['loss']:.4f}",
             f"{record['samples'] / record['seconds']:,.0f} samples/s",
-            *[f"{name} {value:.4f}" for name, value in record.items() if name.endswith("@10")],
+            *judged,
             f"{left // 60} min {left % 60} s left",
         ]
     )

@@ -121,7 +121,9 @@ class Worker:
         trainer = Trainer(model, self.sampler, self.users, self.items, settings, self.communicator)
         best = BestEpoch(model, self.task.patience)
         if self.validation is not None and judge_first:
-            best.see(0, self.validation.evaluate(model, (10,), self.communicator)[CHOOSE_BY])
+            judged = self.validation.evaluate(model, self.task.ks, self.communicator)
+            best.see(0, judged[CHOOSE_BY])
+            self._report({"phase": phase, "epoch": 0, **judged})
         for epoch in range(1, settings.epochs + 1):
             record = {"phase": phase, **trainer.train_epoch(epoch)}
             if self.validation is not None and self._is_due(epoch, settings.epochs):

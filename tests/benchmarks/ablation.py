@@ -35,7 +35,8 @@ BUDGET = {
     "model": {"kind": "mf", "factors": 32},
     "sampling": {"num_negatives": 4},
     "training": {
-        **{"num_workers": 2, "num_shards": 8, "batch_size": 512, "epochs": 12},
+        **{"num_workers": 1, "threads_per_worker": 1, "num_shards": 8},
+        **{"batch_size": 1024, "epochs": 12},
         **{"learning_rate": 0.002, "decay": "linear", "l2": 0.003},
     },
 }

@@ -101,11 +101,12 @@ def test_only_the_largest_categories_are_segments(tables, monkeypatch):
 
 
 def test_differences_are_those_of_the_metrics(tables, metrics):
-    ranks, train, categories, _ = tables
-    found = rows(build_metric_differences(ranks, train, categories, to="popularity", **HOW))
+    how = {key: HOW[key] for key in ("ks", "bootstrap_samples", "seed")}
+    found = rows(build_metric_differences(tables[0], to="popularity", **how))
     own, theirs = (values(metrics, name, "full", 2) for name in ("neumf", "popularity"))
     differences = values(found, "neumf", "full", 2)
-    assert {row[:2] for row in found} == {("neumf", "full")}
+    assert {(*row[:2], row[4]) for row in found} == {("neumf", "full", "all")}
+    assert len(differences) == 5
     for key, difference in differences.items():
         assert difference == own[key].expected - theirs[key].expected
 

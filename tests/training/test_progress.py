@@ -30,6 +30,12 @@ def test_a_line_without_evaluation_names_no_metric():
     )
 
 
+def test_the_model_as_it_was_joined_has_a_line_of_its_own():
+    joined = {"phase": "neumf", "epoch": 0, "hr@5": 0.3, "ndcg@10": 0.361}
+    assert progress_line([joined], TWENTY) == "neumf before its first epoch, ndcg@10 0.3610"
+    assert progress_line([joined, FIRST], TWENTY) == progress_line([FIRST], TWENTY)
+
+
 def test_the_time_left_is_that_of_the_phase_by_its_own_epochs():
     # A phase that its patience ended after one of its three epochs; those of the next take less.
     before = {**FIRST, "phase": "gmf", "seconds": 100.0}
