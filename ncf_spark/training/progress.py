@@ -58,8 +58,8 @@ def _follow(
 def progress_line(history: list[dict[str, Any]], phases: Mapping[str, int]) -> str:
     """`neumf epoch 3/20, loss 0.2873, 1,012,345 samples/s, ndcg@10 0.3610, 1 min 20 s left`.
 
-    The time left is that of the phase, should it take all its epochs. Epoch 0 is the model as it was
-    joined: `neumf before its first epoch, ndcg@10 0.3610`.
+    The time left is that of the phase, should it take all its epochs. Epoch 0 is the model as it
+    was joined: `neumf before its first epoch, ndcg@10 0.3610`.
 
     Args:
         phases: epochs of each phase, at most.
