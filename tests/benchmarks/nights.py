@@ -46,7 +46,7 @@ def compare(
         started = time.monotonic()
         submit(step, path, folder / f"{step}.log", cores)
         print(f"{step}: {time.monotonic() - started:,.0f} s", file=sys.stderr, flush=True)
-    [metrics] = sorted((folder / "warehouse" / "runs").glob("*/metrics.json"))[-1:]
+    metrics = max((folder / "warehouse" / "runs").glob("*/metrics.json"), key=os.path.getmtime)
     rows: list[dict[str, Any]] = json.loads(metrics.read_text())
     return rows
 
