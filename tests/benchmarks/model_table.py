@@ -37,6 +37,8 @@ BASELINES = ("popularity", "item_item")
 OF_ALL = {
     "model.dropout": [0.2],
     "sampling.num_negatives": 4,
+    "sampling.uniform": 0.8,  # as the ablation found
+    "sampling.popularity": 0.2,
     "training.optimiser": "adam",
     "training.learning_rate": 0.003,
     "training.decay": "linear",
@@ -75,6 +77,9 @@ def model(kind: str, factors: int, epochs: int) -> dict[str, Any]:
         **OF_ALL,
         "training.epochs": epochs,
     }
+    if kind == "gmf":
+        # At 0.003 it learns little: the embeddings shrink before the output layer has grown.
+        settings["training.l2"] = 0.001
     if kind == "neumf_pretrained":
         halves = {f"training.pretraining.{half}.epochs": epochs for half in ("gmf", "mlp")}
         settings |= PRETRAINED | halves

@@ -155,7 +155,7 @@ def test_an_unknown_setting_is_named(load, key):
         ),
         ("model.non_negative: true", "model: non_negative needs kind mf or gmf, not neumf"),
         (
-            "sampling.low_activity: 0, sampling.uniform: 0",
+            "sampling.uniform: 0, sampling.popularity: 0",
             "sampling: low_activity, low_activity_by_counts, uniform and popularity are all 0; "
             "raise one of them",
         ),

@@ -204,7 +204,7 @@ def test_options_become_the_texts_that_spark_takes(load):
             "evaluation.baselines.0 is 'svd'; it should be 'popularity'",
         ),
         (
-            "sampling={low_activity: 0, uniform: 0}",
+            "sampling={uniform: 0, popularity: 0}",
             "sampling: low_activity, low_activity_by_counts, uniform and popularity are all 0",
         ),
         ("input={path: a, table: b}", "input: has both path and table; keep one of them"),
