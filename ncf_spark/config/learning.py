@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -179,6 +180,13 @@ class Als(Section):
         return {f"als_{rank}": {**others, "rank": rank} for rank in self.ranks}
 
 
+# Below this the 2.5th and 97.5th percentiles are hardly more than the least and the greatest.
+_LEAST_SAMPLES = 50
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
 class Evaluation(Section):
     """How models are judged, and what they are compared with."""
 
@@ -189,14 +197,25 @@ class Evaluation(Section):
     baselines: list[Literal["popularity", "item_item", "als"]]
     item_item: ItemItem
     als: Als
-    compared: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], dict[str, Any]]
+    compared: dict[str, dict[str, Any]]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Evaluation:
         low, high = self.segment_bounds
         if low >= high:
             raise ValueError(f"segment_bounds is {self.segment_bounds}; the first must be less")
+        if 0 < self.bootstrap_samples < _LEAST_SAMPLES:
+            raise ValueError(
+                f"bootstrap_samples is {self.bootstrap_samples}; set at least {_LEAST_SAMPLES}, as "
+                "fewer give no 95 % interval, or 0 for no intervals"
+            )
         taken = {"popularity", "item_item", "als", *self.als.models} & set(self.compared)
         if taken:
             raise ValueError(f"compared: {sorted(taken)} are names of baselines; choose others")
+        odd = [name for name in self.compared if not _NAME.fullmatch(name)]
+        if odd:
+            raise ValueError(
+                f"compared: {odd} cannot be names of models, which are names of folders; take "
+                "up to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit"
+            )
         return self

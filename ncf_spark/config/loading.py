@@ -36,10 +36,18 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         merged = _merge(merged, _parse_override(override))
     try:
-        return Config.model_validate(_expand(merged))
+        config = Config.model_validate(_expand(merged))
     except ValidationError as error:
         lines = [line for problem in error.errors() for line in describe(problem)]
         raise ConfigError(f"{path}: {len(lines)} problem(s)\n  " + "\n  ".join(lines)) from None
+    # Models of evaluation.compared may inherit it: it is theirs only if they are NeuMF.
+    if config.model.kind != "neumf" and config.training.pretraining.halves:
+        raise ConfigError(
+            f"{path}: training.pretraining is of neumf alone, but model.kind is "
+            f"{config.model.kind}. Set training.pretraining.gmf.epochs and "
+            "training.pretraining.mlp.epochs to 0."
+        )
+    return config
 
 
 class _Loader(yaml.SafeLoader):
@@ -81,7 +89,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-13-01 is a ValueError
         raise ConfigError(f"{path}: is not valid YAML: {error}") from None
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path}: expected sections with keys, found {type(content).__name__}.")
@@ -94,7 +102,7 @@ def _parse_override(override: str) -> dict[str, Any]:
         raise ConfigError(f"--set {override}: expected section.key=value")
     try:
         nested: Any = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from None
     for name in reversed(key.split(".")):
         nested = {name: nested}

@@ -201,7 +201,11 @@ def _overridden(config: Config, name: str, overrides: Mapping[str, Any]) -> Conf
         section: Any = content
         for part in sections:
             section = section.get(part) if isinstance(section, dict) else None
-        if not key.startswith(_OF_A_MODEL) or last in _OF_THE_WORKERS:
+        if "." not in key and isinstance(value, Mapping):
+            problems.append(
+                f"{key}: write each setting with its whole name, such as model.kind: mf"
+            )
+        elif not key.startswith(_OF_A_MODEL) or last in _OF_THE_WORKERS:
             problems.append(
                 f"{key} cannot differ between models; "
                 "a compared model has settings of model, sampling and training, and run.seed"

@@ -33,7 +33,7 @@ def sampled_ranks(
 
 
 def full_ranks(scores: Tensor, positives: Tensor, seen: tuple[Tensor, Tensor]) -> Tensor:
-    """Ranks among all items that the user has no train pair with.
+    """Ranks among all items that the user has no other pair with.
 
     Args:
         scores: (B, I).

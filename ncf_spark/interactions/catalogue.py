@@ -21,12 +21,13 @@ def build_catalogue(
         columns: item, title … → the raw column, or None where there is none.
         features: raw columns with side features; a value that is not a number counts as missing.
     """
-    updated_at = columns["updated_at"]
+    updated_at, category = columns["updated_at"], _text(columns["category"])
     fields = [
         F.col(f"`{updated_at}`").alias("updated_at")
         if updated_at
         else F.lit(0).alias("updated_at"),
-        *[_text(columns[name]).alias(name) for name in ("title", "category")],
+        _text(columns["title"]).alias("title"),
+        F.when(F.trim(category) != "", category).alias("category"),
         _number(columns["price"]).alias("price"),
         *[_text(columns[name]).alias(name) for name in ("url", "image_url")],
         *[F.coalesce(_number(name), F.lit(0.0)).alias(name) for name in features],

@@ -7,7 +7,9 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta, timezone
+from functools import reduce
 from importlib import metadata
+from operator import getitem
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -117,17 +119,15 @@ class Job:
     def note(self, name: str, value: Any) -> None:
         """Enters a figure into the log and the manifest."""
         self.notes[name] = value
-        shown = value
-        if isinstance(value, dict):
-            shown = "; ".join(f"{key} {_readable(part)}" for key, part in value.items())
-        log.info("%s: %s: %s", self.name, name, _readable(shown))
+        log.info("%s: %s: %s", self.name, name, readable(value))
 
 
 # Settings that a step shares with an earlier one, whose tables it would misread under others.
+_OF_THE_SPLIT = ["split.method", "split.holdout_days", "split.validation"]
 _SETTLED = {
-    "train": {"build_interactions": ["training.num_shards"]},
+    "train": {"build_interactions": [*_OF_THE_SPLIT, "training.num_shards"]},
     "evaluate": {
-        "build_interactions": ["evaluation.num_negatives"],
+        "build_interactions": [*_OF_THE_SPLIT, "input.columns.time", "evaluation.num_negatives"],
         "train": ["model.kind", "evaluation.baselines", "evaluation.compared"],
     },
     "export_campaign": {"score_users": ["scoring.k"]},
@@ -137,22 +137,26 @@ _SETTLED = {
 def _check_settings(job: Job) -> None:
     """Raises ConfigError when a step is told otherwise than the step whose tables it reads."""
     problems = []
-    for earlier, keys in _SETTLED.get(job.name, {}).items():
+    config = job.config.model_dump(mode="json")
+    for earlier, names in _SETTLED.get(job.name, {}).items():
         record = job.run.step_record(earlier)
-        recorded = record.get("config") if record else None
-        for section, key in (name.split(".") for name in keys):
-            now = getattr(getattr(job.config, section), key)
-            if recorded and recorded[section][key] != now:
+        if record is None:
+            continue
+        for name in names:
+            now, then = (reduce(getitem, name.split("."), c) for c in (config, record["config"]))
+            if now != then:
                 problems.append(
-                    f"{section}.{key} is {now}, but {earlier} of this run had "
-                    f"{recorded[section][key]}; keep it, or run jobs/{earlier}.py again."
+                    f"{name} is {now}, but {earlier} of this run had {then}; keep it, or run "
+                    f"jobs/{earlier}.py again."
                 )
     if problems:
         raise ConfigError("\n".join(problems))
 
 
-def _readable(value: Any) -> str:
-    """1234567 → 1,234,567; 0.123456 → 0.1235; other values as they are."""
+def readable(value: Any) -> str:
+    """1234567 → 1,234,567; 0.123456 → 0.1235; {"hr": 0.5} → hr 0.5000; others as they are."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {readable(part)}" for key, part in value.items())
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4f}" if isinstance(value, float) else str(value)

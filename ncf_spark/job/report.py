@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 
 from ncf_spark import schemas
 from ncf_spark.evaluation.judging import build_metric_differences
+from ncf_spark.evaluation.page.comparison import Estimates
 from ncf_spark.evaluation.page.render import ReportData, render_report
 from ncf_spark.evaluation.recommended import build_recommended_popularity
 from ncf_spark.evaluation.segments import (
@@ -16,7 +17,7 @@ from ncf_spark.evaluation.segments import (
     build_item_categories,
 )
 from ncf_spark.job.baselines import baseline_places
-from ncf_spark.job.context import Job
+from ncf_spark.job.context import Job, readable
 from ncf_spark.job.models import model_places, selection_sentence
 from ncf_spark.storage import files
 
@@ -25,6 +26,9 @@ _SPLITS = {
     "temporal": "temporal: the items first met in the last {holdout_days} days",
     "provided": "a provided test set",
 }
+
+
+_LEFT_OUT = "categories without a segment of their own"
 
 
 def known_pairs(job: Job) -> DataFrame:
@@ -44,16 +48,16 @@ def item_categories(job: Job) -> DataFrame:
 
 def write_report(job: Job, ranks: DataFrame, categories: DataFrame, metrics: DataFrame) -> None:
     """Writes metrics.json and report/index.html."""
+    settings, own = job.config.evaluation, job.config.model.kind
     _note_categories(job, ranks, categories)
     rows = [row.asDict() for row in metrics.collect()]
     files.write_json(f"{job.run.uri}/metrics.json", rows)
     for row in rows:
         if row["segment"] == "all" and row["metric"] in ("hr", "ndcg"):
             job.note("{model} {protocol} {metric}@{k}".format(**row), row["value"])
-    k = 10 if 10 in job.config.evaluation.ks else job.config.evaluation.ks[0]
+    k = Estimates.of(rows).main_k or settings.ks[0]
     popularity = job.read("item_popularity", schemas.ITEM_POPULARITY)
     shares = build_recommended_popularity(ranks, popularity, k).collect()
-    settings, own = job.config.evaluation, job.config.model.kind
     differences = build_metric_differences(
         ranks,
         to=own,
@@ -84,7 +88,7 @@ def _note_categories(job: Job, ranks: DataFrame, categories: DataFrame) -> None:
     """Says how many categories are too many for segments of their own."""
     found = build_category_counts(ranks, categories).count()
     if found > MAX_CATEGORIES:
-        job.note("categories without a segment of their own", found - MAX_CATEGORIES)
+        job.note(_LEFT_OUT, found - MAX_CATEGORIES)
 
 
 def _trainings(job: Job) -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:
@@ -106,6 +110,8 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
     }
     facts: list[tuple[str, Any]] = [(label, job.num_rows(t)) for label, t in tables.items()]
     record = job.run.step_record("train") or {}
+    few, some = job.config.evaluation.segment_bounds
+    facts.append(("train items of few, some, many", f"up to {few}, up to {some}, more"))
     facts.append(("seconds of the training step", round(record.get("seconds", 0))))
     facts += [(name, version) for name, version in record.get("versions", {}).items()]
     return facts
@@ -116,5 +122,7 @@ def _notes(job: Job) -> list[str]:
     found = []
     for step in ("build_interactions", "score_item_activity"):
         notes = (job.run.step_record(step) or {}).get("notes", {})
-        found += [f"{step}: {name}: {value}" for name, value in notes.items()]
+        found += [f"{step}: {name}: {readable(value)}" for name, value in notes.items()]
+    if _LEFT_OUT in job.notes:
+        found.append(f"evaluate: {_LEFT_OUT}: {readable(job.notes[_LEFT_OUT])}")
     return found

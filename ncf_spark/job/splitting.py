@@ -16,6 +16,12 @@ from ncf_spark.job.intake import read_provided_holdout
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
 
+_REMEDIES = {
+    "leave_one_out": "It takes users with at least two items; bring more events.",
+    "temporal": "Set split.holdout_days to part of the input's days, or choose another split.",
+    "provided": "Its users must have pairs of their own in the input; see split.holdout.",
+}
+
 
 def held_out_ids(job: Job, id_name: str) -> DataFrame:
     """Ids that occur only in a provided test set; none for the other splits."""
@@ -76,6 +82,7 @@ def write_split(
     job.write("validation", validation, schemas.HOLDOUT, partition_by=["shard"])
     if job.config.split.method == "provided" and job.config.split.holdout.columns.negatives:
         provided = with_indexes(read_provided_holdout(job), user_index, item_index)
+        _check_negatives(provided)
         holdout = split.build_provided_holdout(provided, item_index, num_shards=num_shards)
     else:
         holdout = drawn(held_out="is_holdout")
@@ -103,6 +110,16 @@ def _with_is_holdout(
     return split.with_provided_held_out(indexed, provided)
 
 
+def _check_negatives(provided: DataFrame) -> None:
+    bare = provided.where("negatives is null or size(negatives) = 0").count()
+    if bare:
+        raise DataError(
+            f"split.holdout: {bare:,} rows have no negatives, and the first of one item would be a "
+            "hit. Give them some, leave them out by split.holdout.where, or have all negatives "
+            "drawn by split.holdout.columns.negatives: null."
+        )
+
+
 def _check_split(job: Job, holdout: DataFrame) -> None:
     method = job.config.split.method
     for table in ("train", "holdout"):
@@ -110,7 +127,7 @@ def _check_split(job: Job, holdout: DataFrame) -> None:
             raise DataError(
                 f"{table}: split.method {method} leaves it empty "
                 f"({job.num_rows('interactions'):,} interactions came in). "
-                "Choose another split, or set split.holdout_days to part of the input's days."
+                f"{_REMEDIES[method]}"
             )
     wanted = job.config.evaluation.num_negatives
     short = holdout.where(F.size("negatives") < wanted).count()

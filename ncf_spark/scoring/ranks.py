@@ -84,7 +84,7 @@ def build_ranks(
     """The rank of each held-out item, among its negatives and among all unseen items.
 
     On the full row of a user's first held-out item, `top_items` are the best `max_k` items that
-    the user has no train pair with. Each user is scored once.
+    the user has no other pair with. Each user is scored once.
 
     A user without a vector gets no items, and each of its held-out items the last rank.
 

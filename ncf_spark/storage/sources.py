@@ -13,6 +13,9 @@ from ncf_spark.config import Source
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage.files import to_uri
 
+# RFC 4180: a quote within a quoted cell is doubled. Spark's own default is a backslash before it.
+_DEFAULT_OPTIONS = {"csv": {"escape": '"'}}
+
 
 def read_source(spark: SparkSession, source: Source, name: str) -> DataFrame:
     """The rows of a configured source, before its `where`.
@@ -27,7 +30,8 @@ def read_source(spark: SparkSession, source: Source, name: str) -> DataFrame:
     if place is None:
         raise DataError(f"{name}: neither path nor table is set. Set {name}.path.")
     try:
-        reader = spark.read.format(source.format).options(**source.options)
+        options = {**_DEFAULT_OPTIONS.get(source.format.lower(), {}), **source.options}
+        reader = spark.read.format(source.format).options(**options)
         if source.ddl is not None:
             reader = reader.schema(source.ddl)
         if source.table is not None:

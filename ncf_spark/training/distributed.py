@@ -13,6 +13,8 @@ import torch
 from horovod.spark.task import get_available_devices
 from torch import Tensor
 
+from ncf_spark.config import ConfigError
+from ncf_spark.storage import files
 from ncf_spark.training.progress import followed
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.worker import train_worker
@@ -53,20 +55,35 @@ def run_workers(
 
     Returns:
         For each worker, by rank: `history`, `chosen_epochs` and `bytes_summed` by name.
+
+    Raises:
+        ConfigError: when the loss is not finite; it names the setting to lower.
     """
-    with followed(task.model_uri, task.phases, lambda line: log.info("train: %s", line)):
-        results: list[dict[str, Any]] = horovod.spark.run(
-            _run_worker,
-            args=(task, device, threads_per_worker),
-            num_proc=num_workers,
-            use_gloo=True,
-            start_timeout=start_timeout_s,
-            nics=network_interfaces or None,
-            stdout=LineLogger(log.info),
-            stderr=LineLogger(log.warning),
-            verbose=0,
-        )
+    name = task.model_uri.rsplit("/", 1)[-1]
+    with followed(task.model_uri, task.phases, lambda line: log.info("train: %s: %s", name, line)):
+        try:
+            results: list[dict[str, Any]] = horovod.spark.run(
+                _run_worker,
+                args=(task, device, threads_per_worker),
+                num_proc=num_workers,
+                use_gloo=True,
+                start_timeout=start_timeout_s,
+                nics=network_interfaces or None,
+                stdout=LineLogger(log.info),
+                stderr=LineLogger(log.warning),
+                verbose=0,
+            )
+        except Exception as error:
+            if files.exists(_divergence(task)):
+                told = files.read_json(_divergence(task))["error"]
+                raise ConfigError(f"{name}: {told}.") from error
+            raise
     return results
+
+
+def _divergence(task: TrainingTask) -> str:
+    """Where worker 0 says that training diverged: Horovod hands on its exit status alone."""
+    return f"{task.model_uri}/divergence.json"
 
 
 class LineLogger:
@@ -95,6 +112,10 @@ def _run_worker(task: TrainingTask, device: str, threads: int | None) -> dict[st
     try:
         trained = train_worker(task, workers, _device(device))
         return {**trained, "bytes_summed": workers.bytes_summed}
+    except FloatingPointError as error:
+        if hvd.rank() == 0:
+            files.write_json(_divergence(task), {"error": str(error)})
+        raise
     finally:
         hvd.shutdown()
 

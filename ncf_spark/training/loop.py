@@ -113,9 +113,7 @@ class Trainer:
             totals += torch.tensor([loss, unresolved], dtype=torch.float64)
         self.communicator.sum_(totals, "totals")
         if not totals.isfinite().all():  # the same on every worker, so all stop together
-            raise FloatingPointError(
-                f"the loss is not finite after epoch {epoch}; lower training.learning_rate"
-            )
+            raise FloatingPointError(f"the loss is not finite after epoch {epoch}")
         positives = sum(self.worker_positives)
         return {
             "epoch": epoch,

@@ -117,6 +117,9 @@ class Worker:
         Args:
             phase: its name in the history.
             judge_first: whether the model may be best as it comes, before any epoch.
+
+        Raises:
+            FloatingPointError: on all workers together, when the loss is not finite.
         """
         trainer = Trainer(model, self.sampler, self.users, self.items, settings, self.communicator)
         best = BestEpoch(model, self.task.patience)
@@ -125,7 +128,13 @@ class Worker:
             best.see(0, judged[CHOOSE_BY])
             self._report({"phase": phase, "epoch": 0, **judged})
         for epoch in range(1, settings.epochs + 1):
-            record = {"phase": phase, **trainer.train_epoch(epoch)}
+            try:
+                record = {"phase": phase, **trainer.train_epoch(epoch)}
+            except FloatingPointError as error:
+                section = "training" + f".pretraining.{phase}" * (phase in self.task.pretraining)
+                raise FloatingPointError(
+                    f"{phase}: {error}; lower {section}.learning_rate"
+                ) from None
             if self.validation is not None and self._is_due(epoch, settings.epochs):
                 record |= self.validation.evaluate(model, self.task.ks, self.communicator)
                 best.see(epoch, record[CHOOSE_BY])

@@ -338,3 +338,20 @@ def test_a_file_that_is_not_utf8_is_refused(load, tmp_path):
 def test_settings_cannot_be_changed_after_loading(load):
     with pytest.raises(Exception, match="frozen"):
         load().run.seed = 3
+
+
+def test_a_date_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"--set run\.date=2026-13-01: .*month must be in 1\.\.12"
+    ):
+        load_config("conf/base.yaml", ["run.date=2026-13-01"])
+    path = tmp_path / "shop.yaml"
+    path.write_text("run: {date: 2026-02-30}")
+    with pytest.raises(ConfigError, match=r"shop\.yaml: .*day is out of range"):
+        load_config(str(path))
+
+
+def test_too_few_draws_give_no_interval():
+    with pytest.raises(ConfigError, match=r"bootstrap_samples is 49; set at least 50"):
+        load_config("conf/base.yaml", ["evaluation.bootstrap_samples=49"])
+    assert load_config("conf/base.yaml", ["evaluation.bootstrap_samples=0"])

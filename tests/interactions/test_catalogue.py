@@ -36,6 +36,12 @@ def test_of_several_rows_the_latest_counts_as_a_whole(spark, order):
     ]
 
 
+def test_a_category_of_blanks_is_none(spark):
+    raw = spark.createDataFrame([("a", "  "), ("b", " Tea")], "id string, kind string")
+    found = build(raw, title=None, price=None, category="kind")
+    assert [row[2] for row in found] == [None, " Tea"]
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_without_a_time_of_change_the_greatest_row_counts(spark, order):
     raw = [("a", "x", "1", 1, "1"), ("a", "y", "0", 1, "1")][::order]

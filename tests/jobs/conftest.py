@@ -69,7 +69,7 @@ def small_config(folder: Path, **changes: object) -> dict[str, object]:
         "evaluation": {
             "baselines": ["popularity", "item_item", "als"],
             "als": {"ranks": [4], "iterations": 2},
-            "bootstrap_samples": 20,
+            "bootstrap_samples": 50,
             "compared": {
                 "mf": {"model.kind": "mf", "training.optimiser": "lazy_adam"},
                 "pretrained": {

@@ -166,6 +166,21 @@ def test_a_split_that_leaves_no_holdout_is_refused(spark: SparkSession, tmp_path
         prepare(spark, tmp_path, *settings)
 
 
+@pytest.mark.parametrize("negatives", ["array()", "null"])
+def test_a_test_pair_without_negatives_is_refused(
+    spark: SparkSession, tmp_path: Path, negatives: str
+):
+    path = str(tmp_path / "test.parquet")
+    rows = "values ('u1', 'i7', array('i3', 'i5')), ('u2', 'i39', cast(N as array<string>))"
+    spark.sql(
+        f"select * from {rows.replace('N', negatives)} as t(user, item, others)"
+    ).write.parquet(path)
+    columns = "columns: {user: user, item: item, negatives: others}"
+    holdout = f"split.holdout={{path: {path}, format: parquet, {columns}}}"
+    with pytest.raises(DataError, match=r"split\.holdout: 1 rows have no negatives"):
+        prepare(spark, tmp_path, "split.method=provided", holdout)
+
+
 def test_a_warehouse_that_cannot_be_written_is_refused(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"storage\.warehouse: cannot write to .*file/warehouse"):
@@ -240,6 +255,17 @@ def test_a_step_refuses_settings_that_its_tables_were_not_written_with(
     job = prepare(spark, tmp_path)
     job.name, job.config = "train", load_config(str(ROOT / "conf" / "base.yaml"), COLUMNS)
     with pytest.raises(ConfigError, match=r"num_shards is 64, but build_interactions .* had 2"):
+        run_step(job, lambda job: None)
+
+
+@pytest.mark.parametrize(
+    "setting", ["split.method=temporal", "split.validation=false", "split.holdout_days=3"]
+)
+def test_the_report_is_of_the_split_that_was_made(spark: SparkSession, tmp_path: Path, setting):
+    job = prepare(spark, tmp_path)
+    job.config = load_config(str(ROOT / "conf" / "base.yaml"), [*COLUMNS, *SMALL, setting])
+    job.name = "evaluate"
+    with pytest.raises(ConfigError, match=setting.split("=")[0] + " is .*, but build_interactions"):
         run_step(job, lambda job: None)
 
 

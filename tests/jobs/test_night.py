@@ -208,6 +208,17 @@ def test_a_failing_run_leaves_the_published_tables_alone(night: Night):
     assert night.run.recorded_rows("campaign") > 0
 
 
+def test_training_that_diverges_names_the_setting_to_lower(night: Night):
+    pointer = (night.folder / "ware house" / "LATEST.json").read_bytes()
+    settings = ("optimiser=sgd", "learning_rate=1e30", "num_workers=2")
+    changes = [part for setting in settings for part in ("--set", f"training.{setting}")]
+    changes += ["--set", "evaluation.compared={}", "--set", "evaluation.baselines=[]"]
+    output = expect(submit("jobs/nightly.py", "--config", night.config, *changes), 2)
+    assert "error: model: neumf: the loss is not finite after epoch" in output
+    assert output.rstrip().endswith("; lower training.learning_rate.")
+    assert (night.folder / "ware house" / "LATEST.json").read_bytes() == pointer
+
+
 def test_a_step_of_a_complete_run_is_refused(night: Night):
     assert night.run.is_complete
     with pytest.raises(schemas.DataError, match="a complete run never changes"):

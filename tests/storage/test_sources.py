@@ -55,6 +55,15 @@ def test_csv_with_a_header_in_a_path_with_blanks(spark, tmp_path):
     assert rows(read_source(spark, events, "input")) == [("007", "ä")]
 
 
+@pytest.mark.parametrize("options", [{}, {"escape": "\\"}])
+def test_a_quote_within_a_csv_cell_is_doubled_unless_told_otherwise(spark, tmp_path, options):
+    inner = '\\"' if options else '""'
+    path = tmp_path / "items.csv"
+    path.write_text(f'sku,name\nA,"a {inner}quoted{inner}, cut"\n')
+    items = source(path=str(path), format="csv", options={"header": "true", **options})
+    assert rows(read_source(spark, items, "catalogue")) == [("A", 'a "quoted", cut')]
+
+
 def test_json_lines(spark, tmp_path):
     (tmp_path / "events.json").write_text('{"user": "a", "n": 1}\n{"user": "b"}\n')
     events = source(path=str(tmp_path / "events.json"), format="json", ddl="user STRING, n INT")

@@ -1,17 +1,21 @@
 """Which epoch's model a worker stores, and how GMF and MLP are trained before they are joined."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from ncf_spark.config import load_config
+from ncf_spark.config import ConfigError, load_config
 from ncf_spark.model.store import load_model
+from ncf_spark.training.communicator import Alone
+from ncf_spark.training.loop import Trainer
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.validation import ValidationItems
-from ncf_spark.training.worker import save_manifest
+from ncf_spark.training.worker import Worker, save_manifest
 from tests.training.tasks import alone, history_on_disk, on_workers, stored, without_seconds
 from tests.training.trainers import build_settings
 
@@ -296,4 +300,22 @@ def test_pretraining_is_adam_at_its_own_rate_for_its_own_epochs():
 @pytest.mark.parametrize("kind", ["mf", "gmf", "mlp"])
 def test_only_neumf_is_pretrained(kind):
     both = [f"training.pretraining.{half}.epochs=3" for half in ("gmf", "mlp")]
-    assert task_of(*both, f"model.kind={kind}").pretraining == {}
+    compared = f"evaluation.compared={{other: {{model.kind: {kind}}}}}"
+    config = load_config("conf/base.yaml", [*both, compared]).models["other"]
+    assert TrainingTask.of(config, URIS, num_users=4, num_items=6).pretraining == {}
+    with pytest.raises(ConfigError, match=rf"neumf alone, but model\.kind is {kind}\. Set train"):
+        load_config("conf/base.yaml", [*both, f"model.kind={kind}"])
+
+
+@pytest.mark.parametrize("phase", ["gmf", "mlp", "neumf"])
+def test_a_phase_that_diverges_names_the_setting_to_lower(task, monkeypatch, phase):
+    def diverge(trainer: Trainer, epoch: int) -> None:
+        raise FloatingPointError("the loss is not finite after epoch 1")
+
+    task = pretrained(task)
+    worker = Worker(task, Alone(), torch.device("cpu"))
+    monkeypatch.setattr(Trainer, "train_epoch", diverge)
+    section = "training" if phase == "neumf" else f"training.pretraining.{phase}"
+    expected = f"{phase}: the loss is not finite after epoch 1; lower {section}.learning_rate"
+    with pytest.raises(FloatingPointError, match=re.escape(expected) + "$"):
+        worker.fit(worker.build(task.architecture), phase, task.loop)

@@ -134,15 +134,13 @@ def test_an_epochs_record_tells_its_loss_samples_and_unresolved_negatives(loss, 
     assert record["seconds"] > 0
 
 
-def test_a_loss_that_is_not_finite_stops_all_workers_with_the_setting_to_lower():
+def test_a_loss_that_is_not_finite_stops_all_workers():
     def diverge(communicator: Communicator) -> str:
         trainer = build_trainer(communicator, kind="gmf")
         if communicator.worker_rank == 1:
             with torch.no_grad():
                 trainer.model.user_vectors.fill_(math.nan)
-        with pytest.raises(
-            FloatingPointError, match=r"after epoch 2; lower training\.learning_rate"
-        ):
+        with pytest.raises(FloatingPointError, match=r"the loss is not finite after epoch 2"):
             trainer.train_epoch(2)
         return "stopped"
 

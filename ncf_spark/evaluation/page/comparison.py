@@ -115,6 +115,7 @@ class Comparison:
     rival: str
     rival_figure: Estimate
     paired: Estimate = Estimate()  # own less rival over the same draws of users
+    rival_is: str = "the best baseline"
 
     @property
     def difference(self) -> float:
@@ -151,7 +152,7 @@ class Comparison:
             amount += f", {self.difference / rival.value:+.1%}".replace("%", "\u00a0%")
         values = (
             f"{self.measure} is {decimals(own.value)} for {self.own} and {decimals(rival.value)} "
-            f"for {self.rival}, the best baseline ({amount})."
+            f"for {self.rival}, {self.rival_is} ({amount})."
         )
         return f"{values} {self._allowed}"
 
@@ -200,7 +201,15 @@ def compare(
         turned = differences.get(rival, protocol, metric, k)  # rival less own
         if turned.value is not None and turned.low is not None and turned.high is not None:
             paired = Estimate(-turned.value, -turned.high, -turned.low)
-    return Comparison(protocol, measure(metric, k), own, own_figure, rival, rival_figure, paired)
+    return Comparison(
+        *(protocol, measure(metric, k), own, own_figure, rival, rival_figure, paired),
+        rival_is=rival_words(baselines),
+    )
+
+
+def rival_words(baselines: Sequence[str]) -> str:
+    """What the own model is compared with: the best baseline, if there are any."""
+    return "the best baseline" if baselines else "the best other model"
 
 
 def leader(figures: Estimates, comparison: Comparison) -> str:
@@ -216,7 +225,7 @@ def leader(figures: Estimates, comparison: Comparison) -> str:
 def headline(own: str, comparisons: Sequence[Comparison]) -> str:
     """One sentence over all protocols; the amounts in brackets."""
     if not comparisons:
-        return f"There are no figures of {own} beside a baseline, so nothing is said on the better."
+        return f"There are no figures of {own} beside another model: nothing is compared."
     outcomes = {}
     for outcome, words in (
         ("better", "better than"),
@@ -226,7 +235,8 @@ def headline(own: str, comparisons: Sequence[Comparison]) -> str:
         chosen = [c for c in comparisons if c.outcome == outcome]
         if chosen:
             outcomes[words] = _listed([f"{c.protocol} ({_amount(c)})" for c in chosen])
-    parts = [f"{words} the best baseline under {places}" for words, places in outcomes.items()]
+    rival_is = comparisons[0].rival_is
+    parts = [f"{words} {rival_is} under {places}" for words, places in outcomes.items()]
     return f"{own} is {', but '.join(parts)}{_intervals(comparisons)}."
 
 
@@ -243,23 +253,22 @@ def _intervals(comparisons: Sequence[Comparison]) -> str:
     parts = []
     if unclear:
         parts.append(
-            f"under {_listed(unclear)} the difference is within the 95\u00a0% intervals and may be "
-            "chance"
+            f"under {_listed(unclear)} the difference may be chance, by its 95\u00a0% interval"
         )
     if unknown:
         parts.append(f"under {_listed(unknown)} there are no intervals to tell it from chance")
     if parts:
         return "; " + "; ".join(parts)
-    return "; the difference is outside the 95\u00a0% intervals"
+    return "; beyond chance, by the 95\u00a0% intervals"
 
 
 def protocol_words(protocol: str) -> str:
     """What an item held out is ranked against."""
     sampled = re.fullmatch(r"sampled_(\d+)", protocol)
     if sampled:
-        return f"each held-out item among {int(sampled[1]):,} drawn items"
+        return f"each held-out item among {int(sampled[1]):,} others, drawn or given with it"
     if protocol == "full":
-        return "each held-out item among all items that the user has no train pair with"
+        return "each held-out item among all items that the user has no other pair with"
     return ""
 
 

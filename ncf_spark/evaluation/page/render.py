@@ -22,6 +22,7 @@ from ncf_spark.evaluation.page.comparison import (
     headline,
     leader,
     protocol_words,
+    rival_words,
 )
 from ncf_spark.evaluation.page.pictures import (
     Picture,
@@ -78,6 +79,8 @@ def render_report(data: ReportData) -> str:
     page = _template().render(
         data=data,
         headline=headline(data.own, comparisons),
+        rival_is=rival_words(data.baselines) if comparisons else "",
+        main_k=figures.main_k,
         protocols=_protocols(data, figures, comparisons),
         segments=_segments(data, figures),
         popularity=_popularity(data, figures),
@@ -130,13 +133,13 @@ def _protocols(
     parts = []
     for protocol in figures.protocols:
         rival = figures.best_rival(protocol, data.own, data.baselines)
-        missing = f"There is no figure of {data.own} beside a baseline."
+        missing = f"There is no figure of {data.own} beside another model."
         parts.append(
             _Protocol(
                 protocol,
                 protocol_words(protocol),
                 sentences.get(protocol, missing),
-                tables.model_table(figures, protocol, data.own, rival),
+                tables.model_table(figures, protocol, data.own, rival, rival_words(data.baselines)),
                 model_pictures(figures, protocol, data.own, rival),
             )
         )

@@ -48,12 +48,14 @@ class Table:
     lines: Sequence[Line]
 
 
-def model_table(figures: Estimates, protocol: str, own: str, rival: str | None) -> Table:
+def model_table(
+    figures: Estimates, protocol: str, own: str, rival: str | None, rival_is: str
+) -> Table:
     """The models at the main k, best first, the best of each column marked."""
     k, models = figures.main_k, figures.models(protocol)
     metrics = figures.metrics(protocol, ACCURACY)
     columns = [_column([figures.get(m, protocol, metric, k) for m in models]) for metric in metrics]
-    remarks = {own: "the night's own model", rival: "the best baseline"}
+    remarks = {own: "the night's own model", rival: rival_is}
     return Table(
         f"Models under {protocol}",
         ["Model", *(measure(metric, k) for metric in metrics)],

@@ -27,7 +27,7 @@ def figure(model, value, low=None, high=None, *, protocol="full", metric="ndcg",
     }
 
 
-def comparison(*rows, protocol="full", baselines=(), differences=()):
+def comparison(*rows, protocol="full", baselines=("als", "a", "b"), differences=()):
     figures = Estimates.of(rows)
     return compare(figures, protocol, "neumf", baselines, Estimates.of(differences))
 
@@ -85,7 +85,7 @@ def test_a_difference_without_an_interval_changes_nothing():
 
 def test_only_baselines_are_compared_with_where_they_are_named():
     rows = (NEUMF, BELOW, figure("mf", 0.3), figure("popularity", 0.1))
-    assert comparison(*rows).rival == "mf"
+    assert comparison(*rows, baselines=()).rival == "mf"
     assert comparison(*rows, baselines=["popularity", "als", "absent"]).rival == "als"
 
 
@@ -95,7 +95,7 @@ def test_a_model_that_is_ahead_of_both_is_named():
     assert leader(figures, comparison(*rows, baselines=["als"])) == (
         "Ahead of both is mf with 0.3000."
     )
-    assert leader(figures, comparison(*rows)) == ""
+    assert leader(figures, comparison(*rows, baselines=())) == ""
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,12 @@ def test_without_both_sides_there_is_no_comparison(rows):
     assert comparison(*rows) is None
 
 
+def test_without_baselines_no_other_model_is_called_one():
+    alone = comparison(NEUMF, BELOW, baselines=())
+    assert "for als, the best other model (" in alone.sentence
+    assert headline("neumf", [alone]).startswith("neumf is better than the best other model under")
+
+
 def test_equal_baselines_are_taken_by_name():
     assert comparison(NEUMF, figure("b", 0.2), figure("a", 0.2)).rival == "a"
 
@@ -142,7 +148,7 @@ def both_protocols(sampled_value, sampled_rival, low=None, high=None):
 def test_the_headline_of_a_clear_night():
     assert both_protocols(0.5, (0.4, 0.39, 0.41), 0.49, 0.51) == (
         "neumf is better than the best baseline under full (NDCG@10 +0.0500 against als) and "
-        "sampled_99 (NDCG@10 +0.1000 against als); the difference is outside the 95\xa0% intervals."
+        "sampled_99 (NDCG@10 +0.1000 against als); beyond chance, by the 95\xa0% intervals."
     )
 
 
@@ -150,7 +156,7 @@ def test_the_headline_of_a_mixed_night():
     assert both_protocols(0.35, (0.4, 0.3, 0.5), 0.3, 0.4) == (
         "neumf is better than the best baseline under full (NDCG@10 +0.0500 against als), but "
         "worse than the best baseline under sampled_99 (NDCG@10 -0.0500 against als); under "
-        "sampled_99 the difference is within the 95\xa0% intervals and may be chance."
+        "sampled_99 the difference may be chance, by its 95\xa0% interval."
     )
 
 
@@ -169,7 +175,7 @@ def test_the_headline_of_equal_models_says_nothing_of_intervals():
 
 def test_the_headline_without_a_comparison():
     assert headline("neumf", []) == (
-        "There are no figures of neumf beside a baseline, so nothing is said on the better."
+        "There are no figures of neumf beside another model: nothing is compared."
     )
 
 
@@ -187,7 +193,9 @@ def test_models_are_ordered_by_the_first_metric_of_accuracy():
 
 
 def test_words():
-    assert protocol_words("sampled_1000") == "each held-out item among 1,000 drawn items"
+    assert protocol_words("sampled_1000") == (
+        "each held-out item among 1,000 others, drawn or given with it"
+    )
     assert "all items" in protocol_words("full")
     assert protocol_words("other") == ""
     assert [measure("ndcg", 10), measure("popularity_percentile", None)] == [

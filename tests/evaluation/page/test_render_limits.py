@@ -110,7 +110,9 @@ def test_one_model_alone_is_no_best():
     alone = [row for row in METRICS if row["model"] == "neumf" and row["protocol"] == "full"]
     root = parse(render_report(replace(EMPTY, metrics=alone)))
     assert "★" not in table(root, "Models under full")["neumf"]["NDCG@10"]
-    assert "No baseline to compare with." in section(root, "segments").text
+    assert "No other model to compare with." in section(root, "segments").text
+    assert "best" not in root.one("h1").text
+    assert "best baseline" not in section(root, "models").text
     heads = [th.text for th in section(root, "segments").all("th", scope="col")]
     assert "difference" not in heads
 
