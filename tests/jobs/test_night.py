@@ -214,8 +214,9 @@ def test_training_that_diverges_names_the_setting_to_lower(night: Night):
     changes = [part for setting in settings for part in ("--set", f"training.{setting}")]
     changes += ["--set", "evaluation.compared={}", "--set", "evaluation.baselines=[]"]
     output = expect(submit("jobs/nightly.py", "--config", night.config, *changes), 2)
-    assert "error: model: neumf: the loss is not finite after epoch" in output
-    assert output.rstrip().endswith("; lower training.learning_rate.")
+    [told] = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert told.startswith("error: model: neumf: the loss is not finite after epoch ")
+    assert told.endswith("; lower training.learning_rate.")
     assert (night.folder / "ware house" / "LATEST.json").read_bytes() == pointer
 
 
