@@ -183,7 +183,7 @@ class Als(Section):
 # Below this the 2.5th and 97.5th percentiles are hardly more than the least and the greatest.
 _LEAST_SAMPLES = 50
 
-
+# Of a compared model: the name of a folder too.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 

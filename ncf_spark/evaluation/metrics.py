@@ -10,9 +10,14 @@ and its size does not depend on the number of users.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+
+def main_cut_off(ks: Sequence[int]) -> int:
+    """The cut-off that summaries show: 10, else the nearest to it, the smaller of two as near."""
+    return min(ks, key=lambda k: (abs(k - 10), k))
 
 
 def rank_histogram(ranks: np.ndarray, max_k: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from ncf_spark import schemas
 from ncf_spark.evaluation.judging import build_metric_differences
-from ncf_spark.evaluation.page.comparison import Estimates
+from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.evaluation.page.render import ReportData, render_report
 from ncf_spark.evaluation.recommended import build_recommended_popularity
 from ncf_spark.evaluation.segments import (
@@ -55,9 +55,8 @@ def write_report(job: Job, ranks: DataFrame, categories: DataFrame, metrics: Dat
     for row in rows:
         if row["segment"] == "all" and row["metric"] in ("hr", "ndcg"):
             job.note("{model} {protocol} {metric}@{k}".format(**row), row["value"])
-    k = Estimates.of(rows).main_k or settings.ks[0]
     popularity = job.read("item_popularity", schemas.ITEM_POPULARITY)
-    shares = build_recommended_popularity(ranks, popularity, k).collect()
+    shares = build_recommended_popularity(ranks, popularity, main_cut_off(settings.ks)).collect()
     differences = build_metric_differences(
         ranks,
         to=own,

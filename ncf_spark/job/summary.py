@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
+from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.job.context import Job
 
 
@@ -20,9 +21,8 @@ def print_summary(job: Job) -> None:
     metrics = job.read("metrics", schemas.METRICS)
     order = ["protocol", "metric", "k", "model"]
     print("\nThe model and what it is compared with, on the holdout:")
-    ks = job.config.evaluation.ks
-    shown_k = 10 if 10 in ks else ks[0]
-    main_figures = metrics.where(f"segment = 'all' and metric in ('hr', 'ndcg') and k = {shown_k}")
+    k = main_cut_off(job.config.evaluation.ks)
+    main_figures = metrics.where(f"segment = 'all' and metric in ('hr', 'ndcg') and k = {k}")
     shown = [F.round(name, 4).alias(name) for name in ("value", "low", "high")]
     main_figures.orderBy(*order).select(*order, *shown).show(100, False)
     campaign = job.read("campaign", schemas.campaign_schema(job.config.campaign.k))

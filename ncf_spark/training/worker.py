@@ -131,10 +131,9 @@ class Worker:
             try:
                 record = {"phase": phase, **trainer.train_epoch(epoch)}
             except FloatingPointError as error:
-                section = "training" + f".pretraining.{phase}" * (phase in self.task.pretraining)
-                raise FloatingPointError(
-                    f"{phase}: {error}; lower {section}.learning_rate"
-                ) from None
+                half = f"pretraining.{phase}." if phase in self.task.pretraining else ""
+                remedy = f"lower training.{half}learning_rate"
+                raise FloatingPointError(f"{phase}: {error}; {remedy}") from None
             if self.validation is not None and self._is_due(epoch, settings.epochs):
                 record |= self.validation.evaluate(model, self.task.ks, self.communicator)
                 best.see(epoch, record[CHOOSE_BY])

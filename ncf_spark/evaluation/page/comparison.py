@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ncf_spark.evaluation.metrics import main_cut_off
+
 # The metrics where more is better, the one that decides first.
 ACCURACY = ("ndcg", "hr", "recall", "mrr", "map")
 # The metrics that describe what is recommended; neither end is the better one.
@@ -66,8 +68,8 @@ class Estimates:
 
     @property
     def main_k(self) -> int | None:
-        """10, else the nearest to it."""
-        return min(self.ks, key=lambda k: (abs(k - 10), k), default=None)
+        """The one that is shown where there is room for one; None without figures."""
+        return main_cut_off(self.ks) if self.ks else None
 
     @property
     def main_metric(self) -> str:
