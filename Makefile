@@ -6,10 +6,10 @@ export SPARK_LOCAL_HOSTNAME := localhost
 in_venv = . .venv/bin/activate &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check format bench bench-peers clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## Make .venv: pinned packages and a Horovod built against its torch (minutes, once)
 	@.ci/setup
@@ -31,6 +31,15 @@ format: setup ## Mend what ruff can mend
 	$(in_venv) ruff check --fix-only .
 	$(in_venv) ruff format .
 
+bench-peers: ## Make .venv-peers, with what the benchmarks compare with
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --requirement tests/benchmarks/peers.txt
+
+bench: setup ## Measure speed side by side with others (after bench-peers)
+	$(in_venv) python -m tests.benchmarks.training_speed
+	$(in_venv) python -m tests.benchmarks.worker_scaling
+	$(in_venv) python -m tests.benchmarks.scoring_speed
+
 clean: ## Remove .venv and everything built but the Horovod wheels, which stay in .wheels
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

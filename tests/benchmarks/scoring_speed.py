@@ -1,0 +1,67 @@
+"""Scores all users against all items on Spark, beside Spark ALS's recommendForAllUsers.
+
+python -m tests.benchmarks.scoring_speed   # NCF_DATA names the folder of the data
+
+The users of MovieLens 1M ten times over (60,400 × 3,706 items), NeuMF of 8 factors and tower
+64-32-16-8 against ALS of rank 64, two cores each, top 10 written to Parquet. They take turns.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tests.benchmarks.duel import Contender, median_of, record, take_turns
+from tests.benchmarks.training_speed import data_folder
+
+ROUNDS = 3
+REPEATS = 10
+
+
+def write_pairs(folder: Path) -> None:
+    """`pairs`: (user_index, item_index, keep), every user `REPEATS` times over."""
+    train = pd.read_parquet(data_folder() / "ml-1m" / "ncf_train.parquet")
+    users, items = train.user_id.to_numpy(), train.item_id.to_numpy()
+    num_users, num_items = users.max() + 1, items.max() + 1
+    first = ~train.user_id.duplicated().to_numpy() | ~train.item_id.duplicated().to_numpy()
+    (folder / "pairs").mkdir()
+    for repeat in range(REPEATS):
+        part = pd.DataFrame(
+            {
+                "user_index": (users + repeat * num_users).astype(np.int32),
+                "item_index": items.astype(np.int32),
+                "keep": first,
+            }
+        )
+        part.to_parquet(folder / "pairs" / f"part-{repeat:02d}.parquet")
+    np.savez(folder / "pairs.npz", num_users=num_users * REPEATS, num_items=num_items)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_pairs(folder)
+        command = [sys.executable, "-m"]
+        contenders = {
+            "ours": Contender([*command, "tests.benchmarks.contenders.score_users", name]),
+            "peer": Contender([*command, "tests.benchmarks.contenders.als", name]),
+        }
+        take_turns(contenders, "score", 1)  # the JVMs warm up
+        answers = take_turns(contenders, "score", ROUNDS)
+        ours, peer = (median_of(answers[side], "seconds") for side in ("ours", "peer"))
+        sizes = answers["peer"][0]
+        print(f"ALS: {sizes['users']:,} users, {sizes['items']:,} items")
+        title = f"scoring {sizes['users']:,} users, seconds, Spark ALS of rank 64"
+        record(title, ours=ours, peer=peer, ratio=ours / peer, bar="≤ 0.5")
+        checked = contenders["ours"].ask("check")
+        print(f"{checked['wrong']} of {checked['users']:,} users differ from float64, beyond ties")
+        for contender in contenders.values():
+            contender.close()
+
+
+if __name__ == "__main__":
+    main()
