@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ncf_spark.config import Config
+from ncf_spark.model.heads import Encoded
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.losses import LOSSES, counted, terms_per_positive
@@ -50,17 +51,47 @@ class LoopSettings:
         )
 
 
-class SharedGradients:
-    """The gradients of all shared parameters, side by side in one buffer.
+class Gradients:
+    """Where gradients are added up: buffers that are kept from step to step.
 
-    One all-reduce of one buffer takes less time than one of each parameter.
+    Those of all shared parameters lie side by side in one buffer, `flat`: one all-reduce of one
+    buffer takes less time than one of each parameter.
+
+    Args:
+        dense_users: whether every user row has a place of its own; if not, the rows of a batch are
+            kept as a sparse tensor.
     """
 
-    def __init__(self, parameters: list[nn.Parameter]) -> None:
+    def __init__(self, model: Recommender, dense_users: bool) -> None:
+        self._users, self._items = model.user_vectors, model.item_vectors
+        self._dense_users = dense_users
+        parameters = model.shared_parameters()
         sizes = [p.numel() for p in parameters]
         self.flat = torch.zeros(sum(sizes), device=parameters[0].device)
         for parameter, part in zip(parameters, self.flat.split(sizes), strict=True):
             parameter.grad = part.view_as(parameter)
+        if dense_users:
+            self._users.grad = torch.zeros_like(self._users)
+
+    def clear(self) -> None:
+        """Sets all to 0."""
+        self.flat.zero_()
+        if self._dense_users and self._users.grad is not None:
+            self._users.grad.zero_()
+
+    def add_users(self, users: Tensor, vectors: Tensor) -> None:
+        """Adds the gradients of `vectors` (P, D) to the rows `users` (P,)."""
+        if self._dense_users:
+            _add_rows(self._users, users, vectors)
+        else:
+            assert vectors.grad is not None
+            self._users.grad = torch.sparse_coo_tensor(
+                users.unsqueeze(0), vectors.grad, self._users.shape, check_invariants=False
+            )
+
+    def add_items(self, items: Tensor, vectors: Tensor) -> None:
+        """Adds the gradients of `vectors` (P, N + 1, D) to the rows `items` (P, N + 1)."""
+        _add_rows(self._items, items, vectors)
 
 
 class Trainer:
@@ -86,7 +117,7 @@ class Trainer:
         self.items = items
         self.settings = settings
         self.communicator = communicator
-        self.shared = SharedGradients(model.shared_parameters())
+        self.gradients = Gradients(model, dense_users=settings.optimiser != "lazy_adam")
         self.optimisers = Optimisers(model, settings.optimiser)
         self.loss = LOSSES[settings.loss]
         self.terms = terms_per_positive(settings.loss, settings.num_negatives)
@@ -107,10 +138,13 @@ class Trainer:
         """
         started = time.monotonic()
         self.model.train()
-        totals = torch.zeros(2, dtype=torch.float64)
+        sum_of_losses = torch.zeros((), dtype=torch.float64, device=self.users.device)
+        unresolved = 0
         for batch, global_size in self._batches(epoch):
-            loss, unresolved = self.train_step(batch, global_size)
-            totals += torch.tensor([loss, unresolved], dtype=torch.float64)
+            loss, given_up = self.train_step(batch, global_size)
+            sum_of_losses += loss
+            unresolved += given_up
+        totals = torch.tensor([sum_of_losses.item(), unresolved], dtype=torch.float64)
         self.communicator.sum_(totals, "totals")
         if not totals.isfinite().all():  # the same on every worker, so all stop together
             raise FloatingPointError(f"the loss is not finite after epoch {epoch}")
@@ -123,7 +157,7 @@ class Trainer:
             "unresolved": int(totals[1]),
         }
 
-    def train_step(self, batch: Tensor, global_size: int) -> tuple[float, int]:
+    def train_step(self, batch: Tensor, global_size: int) -> tuple[Tensor, int]:
         """One step of the optimiser on the mean loss over all workers' samples.
 
         Args:
@@ -131,32 +165,56 @@ class Trainer:
             global_size: positives of all workers in this step.
 
         Returns:
-            The sum of the losses of this worker's samples, and its unresolved negatives.
+            The sum of the losses of this worker's samples, (), and the number of its unresolved
+            negatives.
         """
-        users, items = self.users[batch], self.items[batch]
+        users = self.users.index_select(0, batch)
         negatives, unresolved = self.sampler.draw(users, batch)
-        self.shared.flat.zero_()
-        self.model.user_vectors.grad = None
-        user_vectors = self._rows_of_users(users)  # (P, D)
-        item_vectors = self.model.item_vectors[torch.cat([items.unsqueeze(1), negatives], dim=1)]
-        logits = self.model.pairs(user_vectors, item_vectors)  # (P, N + 1), the positive first
-        losses = self.loss(logits, counted(logits, unresolved)) * self.weights[batch]  # (P,)
+        items = torch.cat(
+            [self.items.index_select(0, batch).unsqueeze(1), negatives], dim=1
+        )  # (P, N + 1)
+        model = self.model
+        self.gradients.clear()
+        user_rows = model.user_vectors.detach().index_select(0, users).requires_grad_()  # (P, D)
+        item_rows, encoded, squares = self._item_side(items)
+        logits = model.head.pairs(model.head.encode_users(user_rows), encoded) + model.bias
+        losses = self.loss(logits, counted(logits, unresolved)) * self.weights.index_select(
+            0, batch
+        )  # (P,)
         loss = losses.sum()
         objective = loss / (global_size * self.terms)
-        objective = objective + self._penalty(user_vectors, item_vectors, batch) / global_size
+        if squares is not None:
+            objective = objective + self._penalty(user_rows, squares, batch) / global_size
         objective = objective + self._penalty_of_weights()
         objective.backward()
-        self.communicator.sum_(self.shared.flat, "shared_gradients")
+        self.gradients.add_users(users, user_rows)
+        if item_rows is not None:
+            self.gradients.add_items(items, item_rows)
+        self.communicator.sum_(self.gradients.flat, "shared_gradients")
         self.optimisers.step(self._learning_rate())
-        if self.model.non_negative:
-            self.model.clamp_non_negative()
+        if model.non_negative:
+            model.clamp_non_negative()
         self.steps_done += 1
-        return loss.item(), len(unresolved)
+        return loss.detach(), len(unresolved)
 
-    def _rows_of_users(self, users: Tensor) -> Tensor:
-        if self.settings.optimiser == "lazy_adam":
-            return nn.functional.embedding(users, self.model.user_vectors, sparse=True)
-        return self.model.user_vectors[users]
+    def _item_side(self, items: Tensor) -> tuple[Tensor | None, Encoded, Tensor | None]:
+        """The items of a step, by whichever way encodes fewer vectors: each or all once.
+
+        Args:
+            items: (P, N + 1).
+
+        Returns:
+            The vectors (P, N + 1, D) as a leaf of their own, or None where all items were encoded
+            and their gradients add up by themselves; what the head makes of them, (P, N + 1, …);
+            and the sums of their squares (P, N + 1), if there is a penalty on them.
+        """
+        head, vectors = self.model.head, self.model.item_vectors
+        penalised = bool(self.settings.l2)
+        if items.numel() < len(vectors):
+            rows = nn.functional.embedding(items, vectors.detach()).requires_grad_()
+            return rows, head.encode_items(rows), _squares_of(rows) if penalised else None
+        encoded = tuple(part[items] for part in head.encode_items(vectors))
+        return None, encoded, _squares_of(vectors)[items] if penalised else None
 
     def _learning_rate(self) -> float:
         settings = self.settings
@@ -168,12 +226,13 @@ class Trainer:
             decay=settings.decay,
         )
 
-    def _penalty(self, user_vectors: Tensor, item_vectors: Tensor, batch: Tensor) -> Tensor:
-        """L2 on the batch's rows: each positive's user, and the mean over its items; added up."""
-        if not self.settings.l2:
-            return user_vectors.new_zeros(())
-        of_items = item_vectors.square().sum(dim=2).mean(dim=1)
-        rows = user_vectors.square().sum(dim=1) + of_items
+    def _penalty(self, user_vectors: Tensor, item_squares: Tensor, batch: Tensor) -> Tensor:
+        """L2 on the batch's rows: each positive's user, and the mean over its items; added up.
+
+        Args:
+            item_squares: (P, N + 1) of each item the sum of its vector's squares.
+        """
+        rows = _squares_of(user_vectors) + item_squares.mean(dim=1)
         return self.settings.l2 * (rows * self.weights[batch]).sum()
 
     def _penalty_of_weights(self) -> Tensor:
@@ -225,6 +284,18 @@ def positive_weights(users: Tensor, user_balance: float, communicator: Communica
     totals = torch.tensor([weights.sum().item(), float(len(users))], dtype=torch.float64)
     communicator.sum_(totals, "weights")
     return (weights * (totals[1] / totals[0]).item()).float()
+
+
+def _add_rows(parameter: nn.Parameter, rows: Tensor, vectors: Tensor) -> None:
+    # A row may occur more than once. In place: autograd would make a new tensor of the whole table
+    # in each step.
+    assert parameter.grad is not None
+    assert vectors.grad is not None
+    parameter.grad.index_put_((rows,), vectors.grad, accumulate=True)
+
+
+def _squares_of(vectors: Tensor) -> Tensor:
+    return vectors.square().sum(dim=-1)
 
 
 def _squares(parameters: Iterable[Tensor]) -> Tensor | int:

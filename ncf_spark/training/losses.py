@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import cross_entropy, logsigmoid
 
 # (logits (P, N + 1), counted (P, N + 1) or None where all count) → (P,).
 Loss = Callable[[Tensor, Tensor | None], Tensor]
@@ -17,9 +17,10 @@ Loss = Callable[[Tensor, Tensor | None], Tensor]
 
 def bce(logits: Tensor, counted: Tensor | None) -> Tensor:
     """Binary cross-entropy of label 1 for the positive and 0 for the rest (He et al., eq. 7)."""
-    labels = _labels(logits)
-    terms = binary_cross_entropy_with_logits(logits, labels, counted, reduction="none")
-    return terms.sum(dim=1)
+    signs = logits.new_full((logits.shape[1],), -1.0)
+    signs[0] = 1.0
+    terms = -logsigmoid(logits * signs)  # σ(-x) = 1 - σ(x)
+    return (terms if counted is None else terms * counted).sum(dim=1)
 
 
 def squared(logits: Tensor, counted: Tensor | None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ncf_spark.model.deferred import describe, parameter_bytes
 from ncf_spark.model.recommender import Recommender
+from ncf_spark.training.positives import mark_bits
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.task import TrainingTask
 
@@ -31,5 +32,6 @@ def worker_bytes(task: TrainingTask, num_workers: int, num_positives: int) -> di
     kept = 0 if task.redraw else task.loop.num_negatives
     return {
         "parameters, gradients and optimiser": copies * parameter_bytes(model),
-        "positives": (_BYTES_PER_POSITIVE + _BYTES_PER_KEPT_NEGATIVE * kept) * share,
+        "positives": (_BYTES_PER_POSITIVE + _BYTES_PER_KEPT_NEGATIVE * kept) * share
+        + 2 ** mark_bits(share),
     }

@@ -10,6 +10,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ncf_spark.training.alias import AliasTable
+from ncf_spark.training.positives import PositiveSet
+
 
 class Sampler(Protocol):
     """Where the negatives of a step come from."""
@@ -51,14 +54,11 @@ class NegativeSampler:
         max_retries: int | None,
         generator: torch.Generator,
     ) -> None:
-        total = probabilities.double().sum()
-        if not total > 0:
-            raise ValueError("no item has a probability above 0 of being drawn as a negative")
-        self._cumulative = (probabilities.double() / total).cumsum(0)
-        # Rounding may leave the last sum below 1; a draw above it is the last item with mass.
-        self._last = int(probabilities.nonzero().max())
-        self._num_items = len(probabilities)
-        self._positives = (users * self._num_items + items).sort().values
+        try:
+            self._items = AliasTable(probabilities).to(users.device)
+        except ValueError as error:
+            raise ValueError(f"{error} as a negative") from None
+        self._positives = PositiveSet(users, items, len(probabilities))
         self._num_negatives = num_negatives
         self._max_retries = max_retries
         self._generator = generator
@@ -74,30 +74,18 @@ class NegativeSampler:
             Items (P, N), and (n,) flat positions of those that are still positives after all
             retries: they must not be learnt from.
         """
-        owners = users.repeat_interleave(self._num_negatives)
-        items = self._draw(len(owners))
+        owners = users.unsqueeze(1).expand(-1, self._num_negatives).reshape(-1)
+        items = self._items.draw(len(owners), self._generator)
         if self._max_retries is None:
             return items.view(-1, self._num_negatives), owners.new_empty(0)
-        left = self.is_positive(owners, items).nonzero().squeeze(1)
+        left = self._positives.among(owners, items)
         for _ in range(self._max_retries):
             if not len(left):
                 break
-            items[left] = self._draw(len(left))
-            left = left[self.is_positive(owners[left], items[left])]
+            drawn = self._items.draw(len(left), self._generator)
+            items[left] = drawn
+            left = left[self._positives.among(owners[left], drawn)]
         return items.view(-1, self._num_negatives), left
-
-    def is_positive(self, users: Tensor, items: Tensor) -> Tensor:
-        """(n,) whether each (user row, item) is one of the positives."""
-        if not len(self._positives):
-            return torch.zeros_like(users, dtype=torch.bool)
-        keys = users * self._num_items + items
-        places = torch.searchsorted(self._positives, keys).clamp_(max=len(self._positives) - 1)
-        return self._positives[places] == keys
-
-    def _draw(self, count: int) -> Tensor:
-        device = self._cumulative.device
-        uniform = torch.rand(count, generator=self._generator, device=device, dtype=torch.float64)
-        return torch.searchsorted(self._cumulative, uniform, right=True).clamp_(max=self._last)
 
 
 class FixedNegatives:

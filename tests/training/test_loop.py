@@ -231,7 +231,7 @@ def step_gradients(
     )
     step_on_all(trainer, NUM_USERS)
     of_users = trainer.model.user_vectors.grad.tolist()
-    return trainer.shared.flat, dict(zip(users.tolist(), of_users, strict=True))
+    return trainer.gradients.flat, dict(zip(users.tolist(), of_users, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_step_does_not_start_from_the_last_ones_gradients():
     found = []
     for _ in range(2):
         step_on_all(trainer)
-        found.append((trainer.shared.flat.tolist(), trainer.model.user_vectors.grad.tolist()))
+        found.append((trainer.gradients.flat.tolist(), trainer.model.user_vectors.grad.tolist()))
     assert found[0] == found[1]
 
 

@@ -200,7 +200,7 @@ def test_a_user_and_items_of_an_earlier_step_stay_where_they_are(optimiser, stay
 @pytest.mark.parametrize("optimiser", KINDS)
 def test_the_shared_gradients_stay_one_dense_buffer(optimiser):
     trainer = build_trainer(settings=build_settings(optimiser=optimiser))
-    flat = trainer.shared.flat
+    flat = trainer.gradients.flat
     for _ in range(2):
         step_on_all(trainer)
         start = flat.data_ptr()
@@ -208,7 +208,7 @@ def test_the_shared_gradients_stay_one_dense_buffer(optimiser):
             assert parameter.grad.layout == torch.strided
             assert parameter.grad.data_ptr() == start
             start += 4 * parameter.numel()
-    assert trainer.shared.flat is flat
+    assert trainer.gradients.flat is flat
     assert trainer.model.user_vectors.grad.is_sparse == (optimiser == "lazy_adam")
 
 
