@@ -35,6 +35,7 @@ EXTRAS_REQUIRE = {
     "horovod": ["horovod==0.28.1"],
     "test": [
         "pytest",
+        "psutil",  # finds the worker that a test kills
         "hypothesis",  # properties: splits, negatives, top-k
         "nbclient",  # runs the notebooks
         "nbformat",

@@ -115,6 +115,13 @@ class Pretraining(Section):
         return self
 
 
+class CheckpointEvery(Section):
+    """When training leaves a checkpoint: after so many epochs or minutes, whichever comes first."""
+
+    epochs: Count | None
+    minutes: Positive | None
+
+
 class Training(Section):
     """How the model is trained."""
 
@@ -134,6 +141,8 @@ class Training(Section):
     user_balance: Share
     pretraining: Pretraining
     evaluate_every: Count
+    checkpoint_every: CheckpointEvery
+    max_restarts: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda"]
     threads_per_worker: Count | None
     worker_memory_bytes: Count | None
@@ -143,7 +152,9 @@ class Training(Section):
     @property
     def of_workers(self) -> dict[str, Any]:
         """How the workers are started: the same for every model of a run."""
-        names = ("num_workers", "device", "threads_per_worker", "start_timeout_s")
+        names = (
+            *("num_workers", "device", "threads_per_worker", "start_timeout_s", "max_restarts"),
+        )
         return self.model_dump(include={*names, "network_interfaces"})
 
     @model_validator(mode="after")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load, save
+from torch import Tensor
 
 from ncf_spark.model.deferred import describe, materialise
 from ncf_spark.model.recommender import Architecture, Recommender
@@ -23,14 +25,29 @@ def save_users(uri: str, shard: int, user_indexes: np.ndarray, vectors: np.ndarr
 def save_shared(uri: str, model: Recommender) -> None:
     """Writes what the workers have in common: the head and the item vectors."""
     tensors = {
-        name: parameter.detach().cpu().contiguous()
+        name: parameter
         for name, parameter in model.named_parameters()
         if name not in ("user_vectors", "item_vectors")
     }
-    files.write_bytes(f"{uri}/shared.safetensors", save(tensors))
+    write_tensors(f"{uri}/shared.safetensors", tensors)
     vectors = model.item_vectors.detach().cpu().numpy()
     place = f"{uri}/item_vectors/part-00000.parquet"
     arrays.write_vectors(place, "item_index", np.arange(len(vectors)), vectors)
+
+
+def write_tensors(uri: str, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors by name into one file (safetensors)."""
+    files.write_bytes(uri, save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}))
+
+
+def read_tensors(uri: str) -> dict[str, Tensor]:
+    """The tensors of a file, on the CPU.
+
+    Raises:
+        FileNotFoundError: when it is not there.
+    """
+    tensors: dict[str, Tensor] = load(files.read_bytes(uri))
+    return tensors
 
 
 def save_manifest(uri: str, architecture: Architecture, facts: dict[str, Any]) -> None:
@@ -56,7 +73,7 @@ def load_model(uri: str) -> StoredModel:
     manifest = files.read_json(f"{uri}/manifest.json")
     architecture = Architecture.from_json(manifest["architecture"])
     model = materialise(describe(lambda: Recommender(architecture, 0)), torch.device("cpu"))
-    tensors = load(files.read_bytes(f"{uri}/shared.safetensors"))
+    tensors = read_tensors(f"{uri}/shared.safetensors")
     _, vectors = arrays.read_vectors(f"{uri}/item_vectors", "item_index")
     tensors["item_vectors"] = torch.from_numpy(vectors.copy())
     tensors["user_vectors"] = torch.empty((0, vectors.shape[1]))

@@ -60,6 +60,17 @@ def list_files(uri: str, suffix: str) -> list[str]:
     return [f"{parts.scheme or 'file'}://{host}{path}" for path in paths]
 
 
+def sizes(uri: str, without: str | None = None) -> dict[str, int]:
+    """Bytes of each file directly in the folder, by name; none if it is not there.
+
+    Args:
+        without: a name that is left out.
+    """
+    filesystem, path = resolve(uri)
+    found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return {i.base_name: i.size for i in found if i.is_file and i.base_name != without}
+
+
 def delete(uri: str) -> None:
     """Removes a file or a folder with all that is in it, if it is there."""
     filesystem, path = resolve(uri)

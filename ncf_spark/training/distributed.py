@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ncf_spark.config import ConfigError
 from ncf_spark.storage import files
+from ncf_spark.training.checkpoint import place
 from ncf_spark.training.progress import followed
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.worker import train_worker
@@ -50,8 +51,14 @@ def run_workers(
     threads_per_worker: int | None,
     start_timeout_s: int,
     network_interfaces: list[str],
+    max_restarts: int,
 ) -> list[dict[str, Any]]:
     """Trains on `num_workers` Spark tasks of the active session.
+
+    When a worker is lost, all start again, from the last checkpoint; the log says so.
+
+    Args:
+        max_restarts: how many times.
 
     Returns:
         For each worker, by rank: `history`, `chosen_epochs` and `bytes_summed` by name.
@@ -61,23 +68,33 @@ def run_workers(
     """
     name = task.model_uri.rsplit("/", 1)[-1]
     with followed(task.model_uri, task.phases, lambda line: log.info("train: %s: %s", name, line)):
-        try:
-            results: list[dict[str, Any]] = horovod.spark.run(
-                _run_worker,
-                args=(task, device, threads_per_worker),
-                num_proc=num_workers,
-                use_gloo=True,
-                start_timeout=start_timeout_s,
-                nics=network_interfaces or None,
-                stdout=LineLogger(log.info),
-                stderr=LineLogger(log.warning),
-                verbose=0,
-            )
-        except Exception as error:
-            if files.exists(_divergence(task)):
-                told = files.read_json(_divergence(task))["error"]
-                raise ConfigError(f"{name}: {told}.") from error
-            raise
+        for restart in range(1, max_restarts + 2):
+            try:
+                results: list[dict[str, Any]] = horovod.spark.run(
+                    _run_worker,
+                    args=(task, device, threads_per_worker),
+                    num_proc=num_workers,
+                    use_gloo=True,
+                    start_timeout=start_timeout_s,
+                    nics=network_interfaces or None,
+                    stdout=LineLogger(log.info),
+                    stderr=LineLogger(log.warning),
+                    verbose=0,
+                )
+                break
+            except Exception as error:
+                if files.exists(_divergence(task)):
+                    told = files.read_json(_divergence(task))["error"]
+                    raise ConfigError(f"{name}: {told}.") from error
+                if restart > max_restarts:
+                    raise
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                log.warning(
+                    "train: %s: the workers failed (%s); restart %d of %d, from the last "
+                    "checkpoint if there is one",
+                    *(name, reason, restart, max_restarts),
+                )
+    files.delete(place(task.model_uri))
     return results
 
 

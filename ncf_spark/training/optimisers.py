@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,30 @@ class Optimisers:
             optimiser.step()
         for parameter, gradient in zip(self._lazy, dense, strict=True):
             parameter.grad = gradient
+
+    def state(self) -> tuple[int, dict[Tensor, dict[str, Tensor]]]:
+        """Steps taken, and each parameter's moments by name; none for SGD."""
+        found = [(p, s) for o in self._all for p, s in o.state.items() if "step" in s]
+        steps = int(found[0][1]["step"]) if found else 0
+        return steps, {p: {n: v for n, v in s.items() if n != "step"} for p, s in found}
+
+    def restore(self, steps: int, moments: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
+        """Takes over what `state` gave, for the same kind of optimiser."""
+        for optimiser in self._all:
+            for group in optimiser.param_groups:
+                for parameter in group["params"]:
+                    if parameter in moments:
+                        step = (
+                            steps
+                            if isinstance(optimiser, SparseAdam)
+                            else _counter(parameter, steps)
+                        )
+                        optimiser.state[parameter] = {"step": step, **moments[parameter]}
+
+
+def _counter(parameter: Tensor, steps: int) -> Tensor:
+    """Adam's own count of its steps; a fused one keeps it beside the parameter."""
+    return torch.tensor(float(steps), device=parameter.device)
 
 
 def _adam(parameters: Iterable[nn.Parameter]) -> Adam:

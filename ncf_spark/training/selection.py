@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +40,20 @@ class BestEpoch:
             self._parameters = [p.detach().clone() for p in self._model.parameters()]
         else:
             self._waited += 1
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """For a checkpoint: figures, and the kept parameters by name, if there are any."""
+        names = [name for name, _ in self._model.named_parameters()]
+        figures = {"epoch": self.epoch, "value": self._best, "waited": self._waited}
+        kept = dict(zip(names, self._parameters, strict=True)) if self._parameters else {}
+        return figures if kept else {}, kept
+
+    def resume(self, figures: Mapping[str, Any], parameters: Mapping[str, Tensor]) -> None:
+        """Takes over what `state` gave."""
+        if figures:
+            self.epoch, self._best = figures["epoch"], figures["value"]
+            self._waited = figures["waited"]
+            self._parameters = [parameters[name] for name, _ in self._model.named_parameters()]
 
     @property
     def is_over(self) -> bool:

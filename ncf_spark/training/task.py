@@ -34,6 +34,8 @@ class TrainingTask:
     alpha: float
     patience: int | None
     evaluate_every: int
+    checkpoint_epochs: int | None
+    checkpoint_minutes: float | None
     mixture: Mapping[str, float]
     max_retries: int | None
     redraw: bool
@@ -66,6 +68,8 @@ class TrainingTask:
             alpha=training.pretraining.alpha,
             patience=training.patience,
             evaluate_every=training.evaluate_every,
+            checkpoint_epochs=training.checkpoint_every.epochs,
+            checkpoint_minutes=training.checkpoint_every.minutes,
             mixture=sampling.mixture,
             max_retries=sampling.max_retries if sampling.reject_positives else None,
             redraw=sampling.redraw,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ncf_spark.model import store
 from ncf_spark.model.deferred import describe, materialise
@@ -18,6 +20,7 @@ from ncf_spark.model.recommender import (
     initialise_users,
 )
 from ncf_spark.storage import arrays
+from ncf_spark.training.checkpoint import Checkpoints
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.loader import read_positives
 from ncf_spark.training.loop import LoopSettings, Trainer
@@ -41,15 +44,12 @@ def train_worker(
         on every worker.
     """
     worker = Worker(task, communicator, device)
-    halves = [
-        worker.fit(worker.build(replace(task.architecture, kind=kind)), kind, settings)
-        for kind, settings in task.pretraining.items()
-    ]
     model = worker.build(task.architecture)
-    if halves:
-        gmf, mlp = halves
+    if task.pretraining and not worker.goes_on_with(task.architecture.kind):
+        gmf, mlp = (worker.fit_half(kind, half) for kind, half in task.pretraining.items())
         model.join(gmf, mlp, task.alpha)
-        del gmf, mlp, halves
+        worker.halves.clear()
+        del gmf, mlp
     model = worker.fit(model, task.architecture.kind, task.loop, judge_first=bool(task.pretraining))
     _save(task.model_uri, model, worker.shards)
     return {"history": worker.history, "chosen_epochs": worker.chosen_epochs}
@@ -77,15 +77,30 @@ class Worker:
         )
         # Dropout draws from torch's own generator.
         torch.manual_seed(2**40 + self._seed())
-        self.sampler = self._build_sampler()
+        generator = torch.Generator(self.device).manual_seed(self._seed())
+        self.sampler = self._build_sampler(generator)
         self.history: list[dict[str, Any]] = []
         self.chosen_epochs: dict[str, int] = {}
+        # Parameters of the halves that are trained but not yet joined.
+        self.halves: dict[str, dict[str, Tensor]] = {}
+        self.checkpoints = Checkpoints(task.model_uri, self.shards, communicator, device)
+        self.last_checkpoint = time.monotonic()
+        self.resumed = self.checkpoints.load_last()
+        if self.resumed is not None:
+            facts = self.resumed.facts
+            self.history, self.chosen_epochs = facts["history"], facts["chosen_epochs"]
+            self.halves = {kind: dict(self.resumed.slots[kind]) for kind in facts["halves"]}
+            # Other negatives than those of the epochs before.
+            generator.manual_seed(self._seed() + 2**20 * len(self.history))
+
+    def goes_on_with(self, phase: str) -> bool:
+        """Whether a checkpoint was left within this phase."""
+        return self.resumed is not None and self.resumed.facts["phase"] == phase
 
     def _seed(self) -> int:
         return self.task.loop.seed * 1_009 + self.communicator.worker_rank
 
-    def _build_sampler(self) -> Sampler:
-        generator = torch.Generator(self.device).manual_seed(self._seed())
+    def _build_sampler(self, generator: torch.Generator) -> Sampler:
         sampler = NegativeSampler(
             _probabilities(self.task).to(self.device),
             self.users,
@@ -103,6 +118,16 @@ class Worker:
         seed = self.task.loop.seed
         initialise_shared(model, architecture, seed)
         initialise_users(model, architecture, self.shards.owned, self.task.num_users, seed)
+        return model
+
+    def fit_half(self, kind: str, settings: LoopSettings) -> Recommender:
+        """GMF or MLP: trained, or as a checkpoint has it."""
+        model = self.build(replace(self.task.architecture, kind=kind))
+        if kind in self.halves:
+            _take_over(model, self.halves[kind])
+        else:
+            self.fit(model, kind, settings)
+            self.halves[kind] = _parameters(model)
         return model
 
     def fit(
@@ -123,11 +148,14 @@ class Worker:
         """
         trainer = Trainer(model, self.sampler, self.users, self.items, settings, self.communicator)
         best = BestEpoch(model, self.task.patience)
-        if self.validation is not None and judge_first:
+        done = self._go_on(phase, trainer, best)
+        if self.validation is not None and judge_first and not done:
             judged = self.validation.evaluate(model, self.task.ks, self.communicator)
             best.see(0, judged[CHOOSE_BY])
             self._report({"phase": phase, "epoch": 0, **judged})
-        for epoch in range(1, settings.epochs + 1):
+        epoch = done
+        while epoch < settings.epochs and not best.is_over:
+            epoch += 1
             try:
                 record = {"phase": phase, **trainer.train_epoch(epoch)}
             except FloatingPointError as error:
@@ -138,11 +166,68 @@ class Worker:
                 record |= self.validation.evaluate(model, self.task.ks, self.communicator)
                 best.see(epoch, record[CHOOSE_BY])
             self._report(record)
-            if best.is_over:
-                break
+            if self._is_checkpoint_due(epoch):
+                self._save_checkpoint(phase, epoch, trainer, best)
         best.restore()
         self.chosen_epochs[phase] = epoch if best.epoch is None else best.epoch
         return model
+
+    def _is_checkpoint_due(self, epoch: int) -> bool:
+        """The same on all workers: the first one's clock counts."""
+        epochs, minutes = self.task.checkpoint_epochs, self.task.checkpoint_minutes
+        if epochs is None and minutes is None:
+            return False
+        passed = (time.monotonic() - self.last_checkpoint) / 60
+        due = (epochs is not None and epoch % epochs == 0) or (
+            minutes is not None and passed >= minutes
+        )
+        return bool(self.communicator.gather([int(due)])[0][0])
+
+    def _save_checkpoint(self, phase: str, epoch: int, trainer: Trainer, best: BestEpoch) -> None:
+        names: dict[Tensor, str] = {
+            parameter: name for name, parameter in trainer.model.named_parameters()
+        }
+        steps, moments = trainer.optimisers.state()
+        figures, kept = best.state()
+        slots: dict[str, dict[str, Tensor]] = {"parameters": _parameters(trainer.model)}
+        for parameter, of_parameter in moments.items():
+            for moment, values in of_parameter.items():
+                slots.setdefault(moment, {})[names[parameter]] = values
+        if kept:
+            slots["best"] = kept
+        facts = {
+            "phase": phase,
+            "epoch": epoch,
+            "optimiser_steps": steps,
+            "best": figures,
+            "halves": list(self.halves),
+            "history": self.history,
+            "chosen_epochs": self.chosen_epochs,
+        }
+        self.checkpoints.save(len(self.history), {**slots, **self.halves}, facts)
+        self.last_checkpoint = time.monotonic()
+
+    def _go_on(self, phase: str, trainer: Trainer, best: BestEpoch) -> int:
+        """Takes over what a checkpoint has of this phase; the epochs that are done."""
+        if self.resumed is None or not self.goes_on_with(phase):
+            return 0
+        slots, facts = dict(self.resumed.slots), self.resumed.facts
+        _take_over(trainer.model, slots.pop("parameters"))
+        best.resume(facts["best"], slots.pop("best", {}))
+        moments: dict[Tensor, dict[str, Tensor]] = {}
+        for name, parameter in trainer.model.named_parameters():
+            of_parameter = {
+                slot: tensors[name]
+                for slot, tensors in slots.items()
+                if slot not in facts["halves"] and name in tensors
+            }
+            if of_parameter:
+                moments[parameter] = of_parameter
+        trainer.optimisers.restore(facts["optimiser_steps"], moments)
+        epoch = int(facts["epoch"])
+        trainer.steps_done = epoch * trainer.num_steps
+        self.resumed = None
+        return epoch
 
     def _is_due(self, epoch: int, epochs: int) -> bool:
         return epoch == epochs or epoch % self.task.evaluate_every == 0
@@ -151,6 +236,16 @@ class Worker:
         self.history.append(record)
         if self.communicator.worker_rank == 0:
             write_history(self.task.model_uri, self.history)
+
+
+def _parameters(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+@torch.no_grad()
+def _take_over(model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.copy_(parameters[name])
 
 
 def _probabilities(task: TrainingTask) -> Tensor:

@@ -290,6 +290,7 @@ def test_the_workers_of_every_model_are_started_alike(load):
         "threads_per_worker": 2,
         "start_timeout_s": 9,
         "network_interfaces": ["lo"],
+        "max_restarts": 2,
     }
 
 

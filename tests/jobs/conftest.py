@@ -38,6 +38,14 @@ def submit(
     script: str, *arguments: str, conf: str = "local", options: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Runs a script by spark-submit from the root of the checkout, as the README says."""
+    process = start(script, *arguments, conf=conf, options=options)
+    return wait(process)
+
+
+def start(
+    script: str, *arguments: str, conf: str = "local", options: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """As `submit`, but does not wait for the end."""
     bin_folder = Path(sys.executable).parent
     environment = os.environ | {
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
@@ -45,15 +53,24 @@ def submit(
         "SPARK_LOCAL_HOSTNAME": "localhost",
     }
     command = [str(bin_folder / "spark-submit"), "--properties-file", f"conf/spark/{conf}.conf"]
-    return subprocess.run(
+    return subprocess.Popen(
         [*command, *FIRST_COMPILER, *options, script, *arguments],
         cwd=ROOT,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=420,
-        check=False,
     )
+
+
+def wait(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """How a process that was started ended, and what it printed."""
+    try:
+        stdout, stderr = process.communicate(timeout=420)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def small_config(folder: Path, **changes: object) -> dict[str, object]:

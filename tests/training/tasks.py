@@ -73,6 +73,8 @@ def write_task(folder: Path, **named: Any) -> TrainingTask:
         "alpha": 0.5,
         "patience": None,
         "evaluate_every": 1,
+        "checkpoint_epochs": None,
+        "checkpoint_minutes": None,
         "mixture": {"uniform": 1.0},
         "max_retries": 10,
         "redraw": True,
