@@ -17,6 +17,7 @@ from ncf_spark.config import Config
 from ncf_spark.model.heads import Encoded
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.communicator import Communicator
+from ncf_spark.training.gradients import Gradients
 from ncf_spark.training.losses import LOSSES, counted, terms_per_positive
 from ncf_spark.training.optimisers import Optimisers, learning_rate_at
 from ncf_spark.training.sampler import Sampler
@@ -49,49 +50,6 @@ class LoopSettings:
             seed=config.run.seed,
             **config.training.model_dump(include=names),
         )
-
-
-class Gradients:
-    """Where gradients are added up: buffers that are kept from step to step.
-
-    Those of all shared parameters lie side by side in one buffer, `flat`: one all-reduce of one
-    buffer takes less time than one of each parameter.
-
-    Args:
-        dense_users: whether every user row has a place of its own; if not, the rows of a batch are
-            kept as a sparse tensor.
-    """
-
-    def __init__(self, model: Recommender, dense_users: bool) -> None:
-        self._users, self._items = model.user_vectors, model.item_vectors
-        self._dense_users = dense_users
-        parameters = model.shared_parameters()
-        sizes = [p.numel() for p in parameters]
-        self.flat = torch.zeros(sum(sizes), device=parameters[0].device)
-        for parameter, part in zip(parameters, self.flat.split(sizes), strict=True):
-            parameter.grad = part.view_as(parameter)
-        if dense_users:
-            self._users.grad = torch.zeros_like(self._users)
-
-    def clear(self) -> None:
-        """Sets all to 0."""
-        self.flat.zero_()
-        if self._dense_users and self._users.grad is not None:
-            self._users.grad.zero_()
-
-    def add_users(self, users: Tensor, vectors: Tensor) -> None:
-        """Adds the gradients of `vectors` (P, D) to the rows `users` (P,)."""
-        if self._dense_users:
-            _add_rows(self._users, users, vectors)
-        else:
-            assert vectors.grad is not None
-            self._users.grad = torch.sparse_coo_tensor(
-                users.unsqueeze(0), vectors.grad, self._users.shape, check_invariants=False
-            )
-
-    def add_items(self, items: Tensor, vectors: Tensor) -> None:
-        """Adds the gradients of `vectors` (P, N + 1, D) to the rows `items` (P, N + 1)."""
-        _add_rows(self._items, items, vectors)
 
 
 class Trainer:
@@ -170,21 +128,18 @@ class Trainer:
         """
         users = self.users.index_select(0, batch)
         negatives, unresolved = self.sampler.draw(users, batch)
-        items = torch.cat(
-            [self.items.index_select(0, batch).unsqueeze(1), negatives], dim=1
-        )  # (P, N + 1)
+        positives, weights = (t.index_select(0, batch) for t in (self.items, self.weights))
+        items = torch.cat([positives.unsqueeze(1), negatives], dim=1)  # (P, N + 1)
         model = self.model
         self.gradients.clear()
         user_rows = model.user_vectors.detach().index_select(0, users).requires_grad_()  # (P, D)
         item_rows, encoded, squares = self._item_side(items)
         logits = model.head.pairs(model.head.encode_users(user_rows), encoded) + model.bias
-        losses = self.loss(logits, counted(logits, unresolved)) * self.weights.index_select(
-            0, batch
-        )  # (P,)
-        loss = losses.sum()
+        losses = self.loss(logits, counted(logits, unresolved))  # (P,)
+        loss = (losses * weights).sum()
         objective = loss / (global_size * self.terms)
         if squares is not None:
-            objective = objective + self._penalty(user_rows, squares, batch) / global_size
+            objective = objective + self._penalty(user_rows, squares, weights) / global_size
         objective = objective + self._penalty_of_weights()
         objective.backward()
         self.gradients.add_users(users, user_rows)
@@ -226,14 +181,15 @@ class Trainer:
             decay=settings.decay,
         )
 
-    def _penalty(self, user_vectors: Tensor, item_squares: Tensor, batch: Tensor) -> Tensor:
+    def _penalty(self, user_vectors: Tensor, item_squares: Tensor, weights: Tensor) -> Tensor:
         """L2 on the batch's rows: each positive's user, and the mean over its items; added up.
 
         Args:
             item_squares: (P, N + 1) of each item the sum of its vector's squares.
+            weights: (P,) of the positives.
         """
         rows = _squares_of(user_vectors) + item_squares.mean(dim=1)
-        return self.settings.l2 * (rows * self.weights[batch]).sum()
+        return self.settings.l2 * (rows * weights).sum()
 
     def _penalty_of_weights(self) -> Tensor:
         """L2 on the kernels and on the output layer, this worker's share of it.
@@ -284,14 +240,6 @@ def positive_weights(users: Tensor, user_balance: float, communicator: Communica
     totals = torch.tensor([weights.sum().item(), float(len(users))], dtype=torch.float64)
     communicator.sum_(totals, "weights")
     return (weights * (totals[1] / totals[0]).item()).float()
-
-
-def _add_rows(parameter: nn.Parameter, rows: Tensor, vectors: Tensor) -> None:
-    # A row may occur more than once. In place: autograd would make a new tensor of the whole table
-    # in each step.
-    assert parameter.grad is not None
-    assert vectors.grad is not None
-    parameter.grad.index_put_((rows,), vectors.grad, accumulate=True)
 
 
 def _squares_of(vectors: Tensor) -> Tensor:

@@ -44,12 +44,14 @@ def train_worker(
         on every worker.
     """
     worker = Worker(task, communicator, device)
+    pretraining = {} if worker.goes_on_with(task.architecture.kind) else task.pretraining
+    halves = [worker.fit_half(kind, settings) for kind, settings in pretraining.items()]
     model = worker.build(task.architecture)
-    if task.pretraining and not worker.goes_on_with(task.architecture.kind):
-        gmf, mlp = (worker.fit_half(kind, half) for kind, half in task.pretraining.items())
+    if halves:
+        gmf, mlp = halves
         model.join(gmf, mlp, task.alpha)
         worker.halves.clear()
-        del gmf, mlp
+        del gmf, mlp, halves
     model = worker.fit(model, task.architecture.kind, task.loop, judge_first=bool(task.pretraining))
     _save(task.model_uri, model, worker.shards)
     return {"history": worker.history, "chosen_epochs": worker.chosen_epochs}
