@@ -6,7 +6,7 @@ from ncf_spark.job.baselines import write_baselines
 from ncf_spark.job.models import model_places, training_uris
 from ncf_spark.job.slots import check_memory, check_workers
 from ncf_spark.training.distributed import run_workers
-from ncf_spark.training.preflight import worker_bytes
+from ncf_spark.training.preflight import modes_of_workers, positives_of_workers, worker_bytes
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.worker import save_manifest
 
@@ -19,8 +19,9 @@ def run(job: Job) -> None:
     for name, (place, config) in model_places(job).items():
         places = {**uris, "model_uri": job.run.table_uri(place)}
         task = TrainingTask.of(config, places, num_users=num_users, num_items=num_items)
-        needed = worker_bytes(task, config.training.num_workers, job.num_rows("train"))
-        check_memory(job, name, needed)
+        positives = positives_of_workers(task, config.training.num_workers)
+        job.note(f"{name}: workers by their positives", modes_of_workers(task, positives))
+        check_memory(job, name, worker_bytes(task, len(positives), max(positives)))
         tasks[place] = task
     write_baselines(job)
     for place, task in tasks.items():

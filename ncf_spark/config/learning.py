@@ -145,6 +145,7 @@ class Training(Section):
     max_restarts: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda"]
     threads_per_worker: Count | None
+    resident_bytes: Count | None
     worker_memory_bytes: Count | None
     start_timeout_s: Count
     network_interfaces: list[Text]

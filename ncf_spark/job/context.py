@@ -81,11 +81,13 @@ class Job:
         rows: DataFrame,
         schema: StructType,
         partition_by: Sequence[str] = (),
+        row_group_bytes: int | None = None,
         if_empty: str | None = None,
     ) -> DataFrame:
         """Writes a table of this run and returns it as it was written.
 
         Args:
+            row_group_bytes: of each row group, encoded, about; None: as Spark is set.
             if_empty: why a table without rows is wrong, and the remedy; None: it may be empty.
 
         Raises:
@@ -93,7 +95,7 @@ class Job:
         """
         started = time.monotonic()
         uri = self.run.table_uri(table)
-        num_rows = tables.write_table(rows, uri, schema, table, partition_by)
+        num_rows = tables.write_table(rows, uri, schema, table, partition_by, row_group_bytes)
         self.record_table(table, num_rows, schema)
         log.info(
             "%s: %s, %s rows in %.1f s",

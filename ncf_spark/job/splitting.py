@@ -16,6 +16,10 @@ from ncf_spark.job.intake import read_provided_holdout
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
 
+# Of `train`: some 200,000 positives. Workers that stream them shuffle by row groups, so there must
+# be many; a file without this would be one. It does not make the files larger.
+_ROW_GROUP_BYTES = 2**20
+
 _REMEDIES = {
     "leave_one_out": "It takes users with at least two items; bring more events.",
     "temporal": "Set split.holdout_days to part of the input's days, or choose another split.",
@@ -69,7 +73,9 @@ def write_split(
     else:
         split_up = split_up.withColumn("is_validation", F.lit(False))
     train = split.build_train(split_up, num_shards=num_shards)
-    train = job.write("train", train, schemas.TRAIN, partition_by=["shard"])
+    train = job.write(
+        "train", train, schemas.TRAIN, partition_by=["shard"], row_group_bytes=_ROW_GROUP_BYTES
+    )
     drawn = partial(
         split.build_holdout,
         split_up,

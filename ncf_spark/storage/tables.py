@@ -31,9 +31,17 @@ def empty_table(spark: SparkSession, schema: StructType) -> DataFrame:
 
 
 def write_table(
-    rows: DataFrame, uri: str, schema: StructType, table: str, partition_by: Sequence[str] = ()
+    rows: DataFrame,
+    uri: str,
+    schema: StructType,
+    table: str,
+    partition_by: Sequence[str] = (),
+    row_group_bytes: int | None = None,
 ) -> int:
     """Writes a table whole, and counts it in the same pass.
+
+    Args:
+        row_group_bytes: of each row group, encoded, about; None: as Spark is set.
 
     Returns:
         The number of rows.
@@ -49,7 +57,10 @@ def write_table(
         F.count(F.lit(1)).alias("num_rows"),
         *[F.count(F.when(F.col(name).isNull(), 1)).alias(f"null {name}") for name in required],
     )
-    counted.write.mode("overwrite").partitionBy(*partition_by).parquet(uri)
+    writer = counted.write.mode("overwrite").partitionBy(*partition_by)
+    if row_group_bytes is not None:
+        writer = writer.option("parquet.block.size", row_group_bytes)
+    writer.parquet(uri)
     counts = observation.get
     nulls = [name for name in required if counts[f"null {name}"]]
     if nulls:

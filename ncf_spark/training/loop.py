@@ -1,6 +1,6 @@
 """One step and one epoch of training.
 
-Shapes: P positives of a step, N negatives of each, D width of a vector, M positives of a worker.
+Shapes: P positives of a step, N negatives of each, D width of a vector, U users of a worker.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ncf_spark.config import Config
 from ncf_spark.model.heads import Encoded
 from ncf_spark.model.recommender import Recommender
+from ncf_spark.training.batches import Batch, Positives
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.gradients import Gradients
 from ncf_spark.training.losses import LOSSES, counted, terms_per_positive
@@ -56,31 +57,30 @@ class Trainer:
     """A model with its optimiser, sampler and positives on one worker.
 
     Args:
-        users: (M,) table rows of the positives.
-        items: (M,) their items.
+        positives: of this worker.
     """
 
     def __init__(
         self,
         model: Recommender,
         sampler: Sampler,
-        users: Tensor,
-        items: Tensor,
+        positives: Positives,
         settings: LoopSettings,
         communicator: Communicator,
     ) -> None:
         self.model = model
         self.sampler = sampler
-        self.users = users
-        self.items = items
+        self.positives = positives
         self.settings = settings
         self.communicator = communicator
         self.gradients = Gradients(model, dense_users=settings.optimiser != "lazy_adam")
         self.optimisers = Optimisers(model, settings.optimiser)
         self.loss = LOSSES[settings.loss]
         self.terms = terms_per_positive(settings.loss, settings.num_negatives)
-        self.worker_positives = [n for [n] in communicator.gather([len(users)])]
-        self.weights = positive_weights(users, settings.user_balance, communicator)
+        self.worker_positives = [n for [n] in communicator.gather([positives.num_positives])]
+        self.user_weights = user_weights(
+            positives, model.user_vectors, settings.user_balance, communicator
+        )
         self.num_steps = -(-max(self.worker_positives) // settings.batch_size)
         self.steps_done = 0
 
@@ -96,7 +96,7 @@ class Trainer:
         """
         started = time.monotonic()
         self.model.train()
-        sum_of_losses = torch.zeros((), dtype=torch.float64, device=self.users.device)
+        sum_of_losses = torch.zeros((), dtype=torch.float64, device=self.user_weights.device)
         unresolved = 0
         for batch, global_size in self._batches(epoch):
             loss, given_up = self.train_step(batch, global_size)
@@ -115,21 +115,21 @@ class Trainer:
             "unresolved": int(totals[1]),
         }
 
-    def train_step(self, batch: Tensor, global_size: int) -> tuple[Tensor, int]:
+    def train_step(self, batch: Batch, global_size: int) -> tuple[Tensor, int]:
         """One step of the optimiser on the mean loss over all workers' samples.
 
         Args:
-            batch: (P,) positions of this worker's positives; it may be empty.
+            batch: this worker's positives; it may be empty.
             global_size: positives of all workers in this step.
 
         Returns:
             The sum of the losses of this worker's samples, (), and the number of its unresolved
             negatives.
         """
-        users = self.users.index_select(0, batch)
-        negatives, unresolved = self.sampler.draw(users, batch)
-        positives, weights = (t.index_select(0, batch) for t in (self.items, self.weights))
-        items = torch.cat([positives.unsqueeze(1), negatives], dim=1)  # (P, N + 1)
+        users = batch.users
+        negatives, unresolved = self.sampler.draw(users, batch.positions)
+        weights = self.user_weights.index_select(0, users)
+        items = torch.cat([batch.items.unsqueeze(1), negatives], dim=1)  # (P, N + 1)
         model = self.model
         self.gradients.clear()
         user_rows = model.user_vectors.detach().index_select(0, users).requires_grad_()  # (P, D)
@@ -206,38 +206,42 @@ class Trainer:
             penalty = penalty + settings.l2_output * _squares(outputs)
         return penalty / self.communicator.num_workers
 
-    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
-        """(positions of the positives, positives of all workers) for each step of an epoch.
+    def _batches(self, epoch: int) -> Iterator[tuple[Batch, int]]:
+        """(this worker's positives, positives of all workers) for each step of an epoch.
 
         Every worker takes as many steps as the one with the most positives needs; those with
         fewer spread theirs evenly, so that each positive is taken once and no step is missed.
         """
         seed = (self.settings.seed * 100_003 + epoch) * 1_009 + self.communicator.worker_rank
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.users), generator=generator).to(self.users.device)
-        for step in range(self.num_steps):
-            low, high = (self._cut(len(order), s) for s in (step, step + 1))
-            sizes = [self._cut(n, step + 1) - self._cut(n, step) for n in self.worker_positives]
-            yield order[low:high], sum(sizes)
+        own = self.positives.num_positives
+        sizes = (self._size(own, step) for step in range(self.num_steps))
+        for step, batch in enumerate(self.positives.batches(sizes, seed)):
+            yield batch, sum(self._size(n, step) for n in self.worker_positives)
 
-    def _cut(self, positives: int, step: int) -> int:
-        return positives * step // self.num_steps
+    def _size(self, positives: int, step: int) -> int:
+        """How many of a worker's positives a step takes."""
+        return positives * (step + 1) // self.num_steps - positives * step // self.num_steps
 
 
-def positive_weights(users: Tensor, user_balance: float, communicator: Communicator) -> Tensor:
-    """(M,) weight of each positive: the number of its user's positives to the -user_balance.
+def user_weights(
+    positives: Positives, user_vectors: Tensor, user_balance: float, communicator: Communicator
+) -> Tensor:
+    """(U,) weight of each user's positives: their number to the -user_balance.
 
-    Scaled to a mean of 1 over all workers. At 0 all positives are equal, and users count by how
-    many they have; at 1 all users are equal, as they are to the metrics.
+    Scaled to a mean of 1 over the positives of all workers. At 0 all positives are equal, and users
+    count by how many they have; at 1 all users are equal, as they are to the metrics.
 
     Args:
-        users: (M,) table rows of this worker's positives.
+        user_vectors: (U, …) this worker's.
     """
-    weights = torch.ones(len(users), device=users.device)
+    weights = torch.ones(len(user_vectors), device=user_vectors.device)
     if not user_balance:
         return weights
-    weights = users.bincount()[users].double() ** -user_balance
-    totals = torch.tensor([weights.sum().item(), float(len(users))], dtype=torch.float64)
+    counts = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
+    for users, _ in positives.rows():
+        counts.index_add_(0, users.to(counts.device), counts.new_ones(len(users)))
+    weights = torch.where(counts > 0, counts**-user_balance, 0)
+    totals = torch.stack([(counts * weights).sum(), counts.sum()]).cpu()
     communicator.sum_(totals, "weights")
     return (weights * (totals[1] / totals[0]).item()).float()
 

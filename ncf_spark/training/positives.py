@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ _MARKS_PER_POSITIVE = 8
 # An odd number near 2⁶⁴ / golden ratio, as a signed one: spreads keys over the marks (Knuth,
 # The Art of Computer Programming, vol. 3, section 6.4).
 _SPREAD = -7046029254386353131
+_MARKED_AT_ONCE = 2**20
 
 
 class PositiveSet:
@@ -19,19 +22,33 @@ class PositiveSet:
     The search in the sorted keys alone took five times as long.
 
     Args:
-        users: (M,) table rows.
-        items: (M,) their items.
+        rows: (users, items) of some positives after the other, table rows and items.
+        num_positives: M, of all of them.
         num_items: I.
+        device: of the pairs that will be asked for.
     """
 
-    def __init__(self, users: Tensor, items: Tensor, num_items: int) -> None:
+    def __init__(
+        self,
+        rows: Iterable[tuple[Tensor, Tensor]],
+        num_positives: int,
+        num_items: int,
+        device: torch.device,
+    ) -> None:
         self._num_items = num_items
-        self._keys = (users * num_items + items).sort().values
-        bits = mark_bits(len(users))
+        keys = torch.empty(num_positives, dtype=torch.int64)
+        filled = 0
+        for users, items in rows:
+            keys[filled : filled + len(users)] = users.long() * num_items + items
+            filled += len(users)
+        keys.numpy().sort()  # in place, where torch's own sort would hold three times as much
+        self._keys = keys.to(device)
+        bits = mark_bits(num_positives)
         self._shift = 64 - bits
         self._last = 2**bits - 1
-        self._marks = torch.zeros(2**bits, dtype=torch.bool, device=users.device)
-        self._marks[self._hashed(self._keys)] = True
+        self._marks = torch.zeros(2**bits, dtype=torch.bool, device=device)
+        for part in self._keys.split(_MARKED_AT_ONCE):
+            self._marks[self._hashed(part)] = True
 
     def among(self, users: Tensor, items: Tensor) -> Tensor:
         """Where positives stand among n pairs: positions in order, as many as there are.

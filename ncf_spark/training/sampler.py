@@ -17,12 +17,13 @@ from ncf_spark.training.positives import PositiveSet
 class Sampler(Protocol):
     """Where the negatives of a step come from."""
 
-    def draw(self, users: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(self, users: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
         """Negatives for each positive of a step.
 
         Args:
             users: (P,) table rows.
-            batch: (P,) positions of the positives among all of this worker's.
+            batch: (P,) positions of the positives among all of this worker's; None where these
+                are streamed.
 
         Returns:
             Items (P, N), and (n,) flat positions of those that must not be learnt from.
@@ -34,11 +35,9 @@ class NegativeSampler:
 
     Args:
         probabilities: (I,) of each item, ≥ 0; normalised here.
-        users: (M,) table rows of this worker's positives.
-        items: (M,) their items.
+        positives: of this worker; None: a positive may be drawn.
         num_negatives: N.
-        max_retries: redraws before a negative that is still a positive is given up; None: a
-            positive may be drawn.
+        max_retries: redraws before a negative that is still a positive is given up.
         generator: source of randomness, on the device of the tensors.
 
     Raises:
@@ -48,22 +47,21 @@ class NegativeSampler:
     def __init__(
         self,
         probabilities: Tensor,
-        users: Tensor,
-        items: Tensor,
+        positives: PositiveSet | None,
         num_negatives: int,
-        max_retries: int | None,
+        max_retries: int,
         generator: torch.Generator,
     ) -> None:
         try:
-            self._items = AliasTable(probabilities).to(users.device)
+            self._items = AliasTable(probabilities).to(generator.device)
         except ValueError as error:
             raise ValueError(f"{error} as a negative") from None
-        self._positives = PositiveSet(users, items, len(probabilities))
+        self._positives = positives
         self._num_negatives = num_negatives
         self._max_retries = max_retries
         self._generator = generator
 
-    def draw(self, users: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(self, users: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
         """Negatives for each user of a step.
 
         Args:
@@ -76,7 +74,7 @@ class NegativeSampler:
         """
         owners = users.unsqueeze(1).expand(-1, self._num_negatives).reshape(-1)
         items = self._items.draw(len(owners), self._generator)
-        if self._max_retries is None:
+        if self._positives is None:
             return items.view(-1, self._num_negatives), owners.new_empty(0)
         left = self._positives.among(owners, items)
         for _ in range(self._max_retries):
@@ -100,12 +98,13 @@ class FixedNegatives:
 
     def __init__(self, source: Sampler, users: Tensor) -> None:
         positions = torch.arange(len(users), device=users.device)
-        parts = [source.draw(users[part], part) for part in positions.split(2**16)]
+        parts = [source.draw(users[part].long(), part) for part in positions.split(2**16)]
         self._items = torch.cat([items for items, _ in parts])
         self._unresolved = torch.cat([_marked(*part) for part in parts])
 
-    def draw(self, users: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(self, users: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
         """The negatives of the positives at the positions `batch`."""
+        assert batch is not None, "the preflight refuses to stream these positives"
         unresolved = self._unresolved[batch].flatten().nonzero().squeeze(1)
         return self._items[batch], unresolved
 

@@ -20,6 +20,8 @@ class TrainingTask:
         mixture: weight of each distribution of negatives, by its column in `item_activity`.
         pretraining: how GMF and MLP are trained before they are joined; empty: they are not.
         alpha: GMF's share in the joined output layer.
+        max_retries: None: a positive may be drawn as a negative.
+        resident_bytes: None: the positives are held in memory, however many.
     """
 
     train_uri: str
@@ -39,6 +41,7 @@ class TrainingTask:
     mixture: Mapping[str, float]
     max_retries: int | None
     redraw: bool
+    resident_bytes: int | None
     ks: tuple[int, ...]
 
     @property
@@ -73,5 +76,6 @@ class TrainingTask:
             mixture=sampling.mixture,
             max_retries=sampling.max_retries if sampling.reject_positives else None,
             redraw=sampling.redraw,
+            resident_bytes=training.resident_bytes,
             ks=tuple(sorted({*config.evaluation.ks, 10})),
         )

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,10 +19,11 @@ from ncf_spark.model.recommender import (
     initialise_users,
 )
 from ncf_spark.storage import arrays
+from ncf_spark.training.batches import Resident, open_positives
 from ncf_spark.training.checkpoint import Checkpoints
 from ncf_spark.training.communicator import Communicator
-from ncf_spark.training.loader import read_positives
 from ncf_spark.training.loop import LoopSettings, Trainer
+from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.progress import write_history
 from ncf_spark.training.sampler import FixedNegatives, NegativeSampler, Sampler
 from ncf_spark.training.selection import BestEpoch
@@ -40,8 +40,8 @@ def train_worker(
     """Trains this worker's part and writes it below `task.model_uri`.
 
     Returns:
-        `history`, the record of each epoch of each phase, and `chosen_epochs` by phase; the same
-        on every worker.
+        `history`, the record of each epoch of each phase, and `chosen_epochs` by phase, the same
+        on every worker; and how it holds its `positives`.
     """
     worker = Worker(task, communicator, device)
     pretraining = {} if worker.goes_on_with(task.architecture.kind) else task.pretraining
@@ -54,7 +54,14 @@ def train_worker(
         del gmf, mlp, halves
     model = worker.fit(model, task.architecture.kind, task.loop, judge_first=bool(task.pretraining))
     _save(task.model_uri, model, worker.shards)
-    return {"history": worker.history, "chosen_epochs": worker.chosen_epochs}
+    return {
+        "history": worker.history,
+        "chosen_epochs": worker.chosen_epochs,
+        "positives": {
+            "mode": worker.positives.mode,
+            "num_positives": worker.positives.num_positives,
+        },
+    }
 
 
 class Worker:
@@ -69,9 +76,7 @@ class Worker:
         self.shards = UserShards(
             task.num_users, task.num_shards, communicator.worker_rank, communicator.num_workers
         )
-        users, items = read_positives(task.train_uri, [shard for shard, _ in self.shards.owned])
-        self.users = torch.from_numpy(self.shards.rows_of(users)).to(device)
-        self.items = torch.from_numpy(items.astype(np.int64)).to(device)
+        self.positives = open_positives(task.train_uri, self.shards, task.resident_bytes, device)
         self.validation = (
             None
             if task.validation_uri is None
@@ -105,13 +110,22 @@ class Worker:
     def _build_sampler(self, generator: torch.Generator) -> Sampler:
         sampler = NegativeSampler(
             _probabilities(self.task).to(self.device),
-            self.users,
-            self.items,
+            self._rejected(),
             self.task.loop.num_negatives,
-            self.task.max_retries,
+            self.task.max_retries or 0,
             generator,
         )
-        return sampler if self.task.redraw else FixedNegatives(sampler, self.users)
+        if self.task.redraw:
+            return sampler
+        assert isinstance(self.positives, Resident), "the preflight refuses to stream these"
+        return FixedNegatives(sampler, self.positives.users)
+
+    def _rejected(self) -> PositiveSet | None:
+        """What must not be drawn as a negative."""
+        if self.task.max_retries is None:
+            return None
+        num_items, own = self.task.architecture.num_items, self.positives
+        return PositiveSet(own.rows(), own.num_positives, num_items, self.device)
 
     def build(self, architecture: Architecture) -> Recommender:
         """A model with its first values, on this worker's device."""
@@ -148,7 +162,7 @@ class Worker:
         Raises:
             FloatingPointError: on all workers together, when the loss is not finite.
         """
-        trainer = Trainer(model, self.sampler, self.users, self.items, settings, self.communicator)
+        trainer = Trainer(model, self.sampler, self.positives, settings, self.communicator)
         best = BestEpoch(model, self.task.patience)
         done = self._go_on(phase, trainer, best)
         if self.validation is not None and judge_first and not done:
@@ -281,5 +295,6 @@ def save_manifest(task: TrainingTask, workers: list[dict[str, Any]]) -> None:
         "num_workers": len(workers),
         "task": asdict(task),
         **workers[0],
+        "positives": [worker["positives"] for worker in workers],
     }
     store.save_manifest(task.model_uri, task.architecture, facts)

@@ -40,12 +40,12 @@ def measure(data: str, batch: int) -> tuple[int, float]:
     trainer = build_trainer(dict(np.load(data)), settings, communicator)
     steps = SAMPLES // hvd.size() // batch
     batches = trainer._batches(1)
-    for positions, global_size in islice(batches, max(3, steps // 10)):
-        trainer.train_step(positions, global_size)
+    for positives, global_size in islice(batches, max(3, steps // 10)):
+        trainer.train_step(positives, global_size)
     started, samples = time.perf_counter(), 0
-    for positions, global_size in islice(batches, steps // 2):
-        trainer.train_step(positions, global_size)
-        samples += 5 * len(positions)
+    for positives, global_size in islice(batches, steps // 2):
+        trainer.train_step(positives, global_size)
+        samples += 5 * len(positives.users)
     return samples, time.perf_counter() - started
 
 

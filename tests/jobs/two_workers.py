@@ -22,6 +22,7 @@ def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, An
 
     from ncf_spark.model.recommender import Architecture
     from ncf_spark.storage import files
+    from ncf_spark.training.batches import Batch
     from ncf_spark.training.distributed import Horovod
     from ncf_spark.training.loop import LoopSettings, Trainer
     from ncf_spark.training.task import TrainingTask
@@ -43,14 +44,13 @@ def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, An
     communicator = Horovod()
     mine = Worker(task, communicator, torch.device("cpu"))
     shards, model = mine.shards, mine.build(task.architecture)
-    trainer = Trainer(model, mine.sampler, mine.users, mine.items, task.loop, communicator)
+    trainer = Trainer(model, mine.sampler, mine.positives, task.loop, communicator)
     owned = torch.cat([torch.from_numpy(shards.users_of(shard)) for shard, _ in shards.owned])
     taken: list[tuple[int, int]] = []
     step = trainer.train_step
 
-    def watched_step(batch: torch.Tensor, size: int) -> tuple[float, int]:
-        users, items = owned[mine.users[batch]], mine.items[batch]
-        taken.extend(zip(users.tolist(), items.tolist(), strict=True))
+    def watched_step(batch: Batch, size: int) -> tuple[float, int]:
+        taken.extend(zip(owned[batch.users].tolist(), batch.items.tolist(), strict=True))
         return step(batch, size)
 
     trainer.train_step = watched_step  # type: ignore[method-assign]

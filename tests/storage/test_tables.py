@@ -1,6 +1,7 @@
 import csv
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
@@ -39,6 +40,24 @@ def test_a_table_in_folders_keeps_its_columns_and_their_order(spark, tmp_path):
     assert sorted(name for name in files.list_names(uri) if "=" in name) == ["shard=0", "shard=1"]
     read = tables.read_table(spark, uri, TRAIN, "train")
     assert (read.columns, rows(read)) == (["user_index", "item_index", "shard"], train)
+
+
+def test_row_groups_are_of_the_size_that_is_asked_for(spark, tmp_path):
+    uri = files.to_uri(str(tmp_path / "train"))
+    train = (
+        spark.range(300_000)
+        .selectExpr(
+            "cast(id as int) as user_index", "cast(hash(id) as int) as item_index", "0 as shard"
+        )
+        .coalesce(1)
+    )
+    groups = {}
+    for size in (None, 2**19):
+        tables.write_table(train, uri, TRAIN, "train", ["shard"], row_group_bytes=size)
+        [part] = files.list_files(uri, ".parquet")
+        groups[size] = pq.ParquetFile(part.removeprefix("file://")).num_row_groups
+    assert groups[None] == 1
+    assert groups[2**19] >= 4
 
 
 @pytest.mark.parametrize("partition_by", [[], ["shard"]])

@@ -78,6 +78,7 @@ def write_task(folder: Path, **named: Any) -> TrainingTask:
         "mixture": {"uniform": 1.0},
         "max_retries": 10,
         "redraw": True,
+        "resident_bytes": None,
         "ks": (2, 10),
     }
     return TrainingTask(**{**values, **named})

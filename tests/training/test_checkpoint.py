@@ -6,11 +6,20 @@ from dataclasses import replace
 import pytest
 
 from ncf_spark.storage import files
+from ncf_spark.training.batches import BYTES_PER_POSITIVE
 from ncf_spark.training.checkpoint import place
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.task import TrainingTask
 from tests.model.architectures import build_architecture
-from tests.training.tasks import NUM_ITEMS, NUM_USERS, alone, on_workers, stored, without_seconds
+from tests.training.tasks import (
+    NUM_ITEMS,
+    NUM_USERS,
+    alone,
+    on_workers,
+    stored,
+    without_seconds,
+    write_activity,
+)
 from tests.training.trainers import build_settings
 
 
@@ -75,6 +84,28 @@ def test_it_ends_where_an_uninterrupted_training_does(task, fail_at, optimiser, 
     assert found["chosen_epochs"] == expected["chosen_epochs"]
     assert stored(task)["user"].tolist() == whole["user"].tolist()
     assert stored(task)["item"].tolist() == whole["item"].tolist()
+
+
+@pytest.mark.parametrize("at", [2, 3])
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_positives_that_are_streamed_come_as_they_would_have(
+    task, fail_at, tmp_path, at, num_workers
+):
+    # Every negative is item 6, so that nothing is left to chance but the order of the positives.
+    activity_uri = write_activity(tmp_path / "item_6", {"uniform": [0.0] * 6 + [1.0]})
+    task = replace(task, activity_uri=activity_uri, max_retries=None, checkpoint_epochs=1)
+    task = replace(task, resident_bytes=5 * BYTES_PER_POSITIVE)
+    elsewhere = replace(task, model_uri=task.model_uri + "-2")
+    expected = on_workers(elsewhere, num_workers)[0]
+    assert expected["positives"]["mode"] == "streaming"
+    fail_at(at, num_workers)
+    with pytest.raises(LostError):
+        on_workers(task, num_workers)
+    fail_at(None)
+    found = on_workers(task, num_workers)[0]
+    assert without_seconds(found["history"]) == without_seconds(expected["history"])
+    assert stored(task)["user"].tolist() == stored(elsewhere)["user"].tolist()
+    assert stored(task)["item"].tolist() == stored(elsewhere)["item"].tolist()
 
 
 @pytest.mark.parametrize("at", [2, 3, 4, 5, 6])

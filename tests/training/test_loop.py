@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ncf_spark.config import load_config
 from ncf_spark.model.recommender import Recommender
+from ncf_spark.training.batches import Resident
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.shards import UserShards
@@ -53,10 +54,10 @@ def batches_of(worker_positives: list[int], batch_size: int, epoch: int = 1) -> 
     model = Recommender(build_architecture("gmf", num_items=1), 1)
     settings, found = build_settings(batch_size=batch_size), []
     for rank, positives in enumerate(worker_positives):
-        nothing = torch.zeros(positives, dtype=torch.int64)
+        nothing = torch.zeros(positives, dtype=torch.int32)
         communicator = Announced(rank, worker_positives)
-        trainer = Trainer(model, None, nothing, nothing, settings, communicator)
-        found.append([(b.tolist(), size) for b, size in trainer._batches(epoch)])
+        trainer = Trainer(model, None, Resident(nothing, nothing), settings, communicator)
+        found.append([(b.positions.tolist(), size) for b, size in trainer._batches(epoch)])
     return found
 
 
@@ -191,8 +192,11 @@ def test_a_positive_weighs_less_the_more_its_user_has(user_balance, expected, nu
     def weights(communicator: Communicator) -> dict[int, float]:
         settings = build_settings(user_balance=user_balance)
         trainer = build_trainer(communicator, pairs=UNEQUAL, settings=settings)
-        users = [0] * 4 + [1] if num_workers == 1 else [communicator.worker_rank] * 4
-        return dict(zip(users, trainer.weights.tolist(), strict=False))
+        users = [0, 1] if num_workers == 1 else [communicator.worker_rank]
+        rows = UserShards(NUM_USERS, NUM_SHARDS, communicator.worker_rank, num_workers).rows_of(
+            np.array(users)
+        )
+        return dict(zip(users, trainer.user_weights[rows].tolist(), strict=True))
 
     found = {u: w for part in run_workers(num_workers, weights) for u, w in part.items()}
     assert found == {user: pytest.approx(weight) for user, weight in expected.items()}

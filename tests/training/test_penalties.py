@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ncf_spark.model.recommender import Recommender
+from ncf_spark.training.batches import Resident
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.loop import Trainer
 from tests.model.architectures import build_architecture
@@ -43,8 +44,9 @@ def gradients(
         model.head.first.weight.copy_(torch.tensor([[2.0, -1.0]]))
         model.head.first.bias.fill_(-100.0)
         model.head.output.fill_(4.0)
-    one, settings = torch.tensor([0]), build_settings(num_negatives=1, **penalties)
-    trainer = Trainer(model, Chosen(torch.tensor([[1]])), one, one, settings, communicator)
+    one, settings = torch.tensor([0]).int(), build_settings(num_negatives=1, **penalties)
+    sampler = Chosen(torch.tensor([[1]]))
+    trainer = Trainer(model, sampler, Resident(one, one), settings, communicator)
     step_on_all(trainer, global_size)
     # Logits of 0: the positive's -1/2 and the negative's 1/2 cancel in the bias.
     return {name: p.grad.flatten().tolist() for name, p in model.named_parameters()}

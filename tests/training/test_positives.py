@@ -12,8 +12,11 @@ pair_sets = st.sets(
 
 
 def positive_set(pairs: set[tuple[int, int]], num_items: int = NUM_ITEMS) -> PositiveSet:
-    users, items = torch.tensor(sorted(pairs), dtype=torch.int64).reshape(-1, 2).T
-    return PositiveSet(users, items, num_items)
+    users, items = torch.tensor(sorted(pairs), dtype=torch.int32).reshape(-1, 2).T
+    # In two parts, not in the order of the keys.
+    half = len(pairs) // 2
+    parts = [(users[half:], items[half:]), (users[:half], items[:half])]
+    return PositiveSet(parts, len(pairs), num_items, users.device)
 
 
 @given(pair_sets)

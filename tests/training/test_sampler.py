@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.sampler import FixedNegatives, NegativeSampler, Sampler
 
 NUM_ITEMS = 6
@@ -21,10 +22,12 @@ def sampler(
     seed: int = 1,
 ) -> NegativeSampler:
     pairs = list(pairs)
-    users, items = (torch.tensor([p[i] for p in pairs], dtype=torch.int64) for i in (0, 1))
+    users, items = (torch.tensor([p[i] for p in pairs], dtype=torch.int32) for i in (0, 1))
+    positives = PositiveSet([(users, items)], len(pairs), NUM_ITEMS, users.device)
     generator = torch.Generator().manual_seed(seed)
     weights = torch.tensor(probabilities, dtype=torch.float64)
-    return NegativeSampler(weights, users, items, num_negatives, max_retries, generator)
+    rejected = None if max_retries is None else positives
+    return NegativeSampler(weights, rejected, num_negatives, max_retries or 0, generator)
 
 
 def draw(source: Sampler, users: Tensor) -> tuple[Tensor, Tensor]:

@@ -151,7 +151,9 @@ def test_negatives_are_drawn_from_the_mixture_of_the_columns(task, tmp_path, mix
 def test_negatives_are_the_same_every_time_unless_they_are_redrawn(task, redraw, same):
     worker = Worker(replace(task, redraw=redraw), Alone(), CPU)
     batch = torch.arange(18)
-    (first, _), (again, _) = (worker.sampler.draw(worker.users, batch) for _ in range(2))
+    (first, _), (again, _) = (
+        worker.sampler.draw(worker.positives.users.long(), batch) for _ in range(2)
+    )
     assert first.shape == (18, 2)
     assert torch.equal(first, again) == same
 

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from ncf_spark.model.recommender import Recommender, initialise_shared, initialise_users
+from ncf_spark.training.batches import Resident
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.loop import LoopSettings, Trainer
+from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.sampler import NegativeSampler
 from ncf_spark.training.shards import UserShards
 from tests.model.architectures import build_architecture
@@ -70,8 +72,8 @@ def build_trainer(
     rank, num_workers = communicator.worker_rank, communicator.num_workers
     shards = UserShards(NUM_USERS, NUM_SHARDS, rank, num_workers)
     own = [(u, i) for u, i in pairs if u % NUM_SHARDS % num_workers == rank]
-    users = torch.from_numpy(shards.rows_of(np.array([u for u, _ in own], np.int64)))
-    items = torch.tensor([i for _, i in own], dtype=torch.int64)
+    users = torch.from_numpy(shards.rows_of(np.array([u for u, _ in own], np.int64))).int()
+    positives = Resident(users, torch.tensor([i for _, i in own], dtype=torch.int32))
     described = build_architecture(
         kind, NUM_ITEMS, **{"factors": 4, "tower": (8, 8, 4), **architecture}
     )
@@ -80,10 +82,11 @@ def build_trainer(
     initialise_users(model, described, shards.owned, NUM_USERS, settings.seed)
     if sampler is None:
         generator = torch.Generator().manual_seed(settings.seed * 31 + rank)
+        rejected = PositiveSet(positives.rows(), len(own), NUM_ITEMS, users.device)
         sampler = NegativeSampler(
-            torch.ones(NUM_ITEMS), users, items, settings.num_negatives, 10, generator
+            torch.ones(NUM_ITEMS), rejected, settings.num_negatives, 10, generator
         )
-    return Trainer(model, sampler, users, items, settings, communicator)
+    return Trainer(model, sampler, positives, settings, communicator)
 
 
 def trained(
@@ -97,9 +100,9 @@ def trained(
 
 def step_on_all(trainer: Trainer, global_size: int | None = None) -> int:
     """One step on all of a worker's positives; the number of unresolved negatives."""
-    batch = torch.arange(len(trainer.users))
-    _, unresolved = trainer.train_step(batch, len(batch) if global_size is None else global_size)
-    return unresolved
+    whole = torch.arange(trainer.positives.num_positives)
+    batch, size = trainer.positives.at(whole), len(whole) if global_size is None else global_size
+    return trainer.train_step(batch, size)[1]
 
 
 def assert_equal_shared(first: Trainer, second: Trainer) -> None:

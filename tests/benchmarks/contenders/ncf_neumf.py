@@ -20,8 +20,10 @@ from ncf_spark.model.recommender import (
     initialise_shared,
     initialise_users,
 )
+from ncf_spark.training.batches import Resident
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.loop import LoopSettings, Trainer
+from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.sampler import NegativeSampler
 from ncf_spark.training.shards import UserShards
 from tests.benchmarks.duel import ROOT
@@ -36,16 +38,17 @@ def build_trainer(
     num_workers = communicator.num_workers
     shards = UserShards(num_users, num_workers, communicator.worker_rank, num_workers)
     own = arrays["users"] % num_workers == communicator.worker_rank
-    users = torch.from_numpy(shards.rows_of(arrays["users"][own])).long()
-    items = torch.from_numpy(arrays["items"][own]).long()
+    users = torch.from_numpy(shards.rows_of(arrays["users"][own])).int()
+    positives = Resident(users, torch.from_numpy(arrays["items"][own]).int())
     architecture = Architecture.of(config.model, num_items)
     model = Recommender(architecture, shards.num_rows)
     initialise_shared(model, architecture, config.run.seed)
     initialise_users(model, architecture, shards.owned, num_users, config.run.seed)
     loop = LoopSettings.of(config)
     generator = torch.Generator().manual_seed(config.run.seed + communicator.worker_rank)
-    sampler = NegativeSampler(torch.ones(num_items), users, items, loop.num_negatives, 8, generator)
-    return Trainer(model, sampler, users, items, loop, communicator)
+    rejected = PositiveSet(positives.rows(), len(users), num_items, users.device)
+    sampler = NegativeSampler(torch.ones(num_items), rejected, loop.num_negatives, 8, generator)
+    return Trainer(model, sampler, positives, loop, communicator)
 
 
 @torch.no_grad()
