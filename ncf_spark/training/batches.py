@@ -20,6 +20,9 @@ from ncf_spark.training.shards import UserShards
 # A positive's user row, its item and its place in the order of the epoch, each int32.
 BYTES_PER_POSITIVE = 12
 
+# Of a streamed epoch, cut into batches afterwards.
+_ROWS_AT_ONCE = 2**16
+
 Rows = tuple[Tensor, Tensor]
 
 
@@ -132,19 +135,21 @@ class Streaming:
         Args:
             sizes: of each batch; they add up to M.
         """
-        buffers = self._buffers(seed)
-        buffer, order = _room_for(0), torch.empty(0, dtype=torch.int32)
+        blocks = self._blocks(seed)
+        users, items = torch.empty(2, 0, dtype=torch.int64, device=self._device)
         for size in sizes:
-            parts = [_room_for(0)]
-            while size:
-                if not len(order):
-                    buffer, order = next(buffers)
-                taken, order = order[:size], order[size:]
-                parts.append((buffer[0].index_select(0, taken), buffer[1].index_select(0, taken)))
-                size -= len(taken)
-            columns = zip(*parts, strict=True)
-            users, items = (torch.cat(column).to(self._device).long() for column in columns)
-            yield Batch(users, items, None)
+            while len(users) < size:
+                more_users, more_items = next(blocks)
+                users, items = torch.cat([users, more_users]), torch.cat([items, more_items])
+            yield Batch(users[:size], items[:size], None)
+            users, items = users[size:], items[size:]
+
+    def _blocks(self, seed: int) -> Iterator[Rows]:
+        """(users, items) of an epoch in its order, on the device: many at once take less time."""
+        for (users, items), order in self._buffers(seed):
+            for part in order.split(_ROWS_AT_ONCE):
+                rows = users.index_select(0, part), items.index_select(0, part)
+                yield rows[0].to(self._device).long(), rows[1].to(self._device).long()
 
     def _buffers(self, seed: int) -> Iterator[tuple[Rows, Tensor]]:
         """What the buffer holds whenever it is full or the last, and an order drawn over that.

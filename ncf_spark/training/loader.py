@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from petastorm import make_batch_reader
 
 from ncf_spark.storage import arrays, files
-
-T = TypeVar("T")
 
 # Row groups that wait for whoever takes them; one more is being read meanwhile.
 ROW_GROUPS_READ_AHEAD = 2
@@ -44,11 +41,12 @@ class PositiveFiles:
         """
         if not self._parts:
             return
+        # petastorm calls pyarrow by names that pyarrow 14 still has but warns of.
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\.")
         # One thread reads ahead: several would finish in another order every time. (petastorm's
         # "dummy" pool, which reads in the caller's thread, sleeps between row groups: it was eight
         # times slower.)
-        reader = _quietly(
-            make_batch_reader,
+        with make_batch_reader(
             self._parts,
             schema_fields=["user_index", "item_index"],
             reader_pool_type="thread",
@@ -57,14 +55,6 @@ class PositiveFiles:
             shuffle_row_groups=seed is not None,
             seed=None if seed is None else seed % 2**32,  # NumPy takes 32 bits
             hdfs_driver="libhdfs",
-        )
-        with reader:
-            while (rows := _quietly(next, reader, None)) is not None:
+        ) as reader:
+            for rows in reader:
                 yield rows.user_index, rows.item_index
-
-
-def _quietly(call: Callable[..., T], *args: Any, **named: Any) -> T:
-    """Without pyarrow's warnings: petastorm calls it by names that pyarrow 14 still has."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return call(*args, **named)

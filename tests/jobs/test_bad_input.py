@@ -7,15 +7,19 @@ from datetime import date
 from pathlib import Path
 
 import build_interactions
+import pyarrow.parquet as pq
 import pytest
+import score_item_activity
+import train
 from pyspark.sql import SparkSession
 
 from ncf_spark import schemas
 from ncf_spark.campaign.eligibility import build_consenting
 from ncf_spark.config import ConfigError, load_config
-from ncf_spark.job import Job, run_step
+from ncf_spark.job import Job, run_step, splitting
 from ncf_spark.job.intake import read_recipients
 from ncf_spark.schemas import DataError, SchemaError
+from ncf_spark.storage import files
 from ncf_spark.storage.runs import Warehouse
 from ncf_spark.storage.sources import describe_read_failure
 from tests.conftest import rows
@@ -53,6 +57,20 @@ def test_good_input_is_prepared(spark: SparkSession, tmp_path: Path):
     assert job.num_rows("validation") == 20
     assert job.num_rows("train") == 200
     assert not (tmp_path / "warehouse" / "runs" / job.run.name / "staging").exists()
+
+
+def test_train_is_written_in_row_groups(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lines = "".join(
+        f"u{u},i{i},2026-10-{1 + i % 28:02d} 10:00:00,view\n" for u in range(20) for i in range(60)
+    )
+    monkeypatch.setattr(splitting, "_ROW_GROUP_BYTES", 100)
+    job = prepare(spark, tmp_path, text="user,item,at,kind\n" + lines)
+    parts = files.list_files(job.run.table_uri("train"), ".parquet")
+    footers = [pq.ParquetFile(part.removeprefix("file://")).metadata for part in parts]
+    assert sum(footer.num_rows for footer in footers) == 20 * 58
+    assert [footer.num_row_groups > 1 for footer in footers] == [True, True]
 
 
 def test_without_validation_all_but_the_holdout_is_trained_on(spark: SparkSession, tmp_path: Path):
@@ -256,6 +274,21 @@ def test_a_step_refuses_settings_that_its_tables_were_not_written_with(
     job.name, job.config = "train", load_config(str(ROOT / "conf" / "base.yaml"), COLUMNS)
     with pytest.raises(ConfigError, match=r"num_shards is 64, but build_interactions .* had 2"):
         run_step(job, lambda job: None)
+
+
+def test_negatives_cannot_be_kept_where_positives_are_streamed(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # 200 positives in two shards, of which one worker has both.
+    job = prepare(spark, tmp_path, "sampling.redraw=false", "training.resident_bytes=2399")
+    job.name = "score_item_activity"
+    run_step(job, score_item_activity.run)
+    job.name = "train"
+    monkeypatch.setattr(train, "write_baselines", None)  # before anything is computed
+    with pytest.raises(
+        ConfigError, match=r"redraw is false, .*resident_bytes is 2,399, and a .*200"
+    ):
+        run_step(job, train.run)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import threading
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -77,6 +78,13 @@ def test_positives_are_counted_without_being_read(train_uri, shards, expected, m
 @pytest.mark.parametrize("seed", [None, 1])
 def test_a_shard_without_a_folder_gives_nothing(train_uri, shards, seed):
     assert read_pairs(train_uri, shards, seed) == []
+
+
+def test_libraries_that_will_not_change_do_not_fill_the_log(train_uri):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read_pairs(train_uri, [0, 1])
+    assert [w.message for w in caught if issubclass(w.category, FutureWarning)] == []
 
 
 def test_no_thread_goes_on_reading_once_nobody_takes_rows(train_uri):
