@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from ncf_spark.storage import files
+from ncf_spark.training.batches import BYTES_PER_POSITIVE
 from tests.jobs.conftest import Night, expect, submit
 
 pytestmark = pytest.mark.slow
@@ -18,13 +19,14 @@ NUM_SHARDS = 5
 
 @pytest.fixture(scope="module")
 def epochs(night: Night, tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]]]:
-    """What both workers tell of an epoch, with the night's users and with ten times these."""
+    """What both workers tell of an epoch: as the night's, with ten times its users, streaming."""
     output = tmp_path_factory.mktemp("epochs") / "workers.json"
     num_users = night.run.recorded_rows("user_index")
-    arguments = (night.run.uri, str(NUM_SHARDS), str(output), str(num_users), str(10 * num_users))
+    tasks = [{}, {"num_users": 10 * num_users}, {"resident_bytes": 500 * BYTES_PER_POSITIVE}]
+    arguments = (night.run.uri, str(NUM_SHARDS), str(output), *map(json.dumps, tasks))
     expect(submit("tests/jobs/two_workers.py", *arguments, conf="local-cluster"), 0)
     epochs: list[list[dict[str, Any]]] = json.loads(output.read_text())
-    assert [len(workers) for workers in epochs] == [2, 2]
+    assert [len(workers) for workers in epochs] == [2, 2, 2]
     return epochs
 
 
@@ -33,9 +35,12 @@ def workers(epochs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return epochs[0]
 
 
+@pytest.mark.parametrize(("epoch", "mode"), [(0, "resident"), (2, "streaming")])
 def test_each_positive_is_taken_exactly_once(
-    spark: SparkSession, night: Night, workers: list[dict[str, Any]]
+    spark: SparkSession, night: Night, epochs: list[list[dict[str, Any]]], epoch: int, mode: str
 ):
+    workers = epochs[epoch]
+    assert [worker["mode"] for worker in workers] == [mode, mode]
     train = spark.read.parquet(night.run.table_uri("train"))
     positives = sorted((row.user_index, row.item_index) for row in train.collect())
     taken = sorted(tuple(pair) for worker in workers for pair in worker["taken"])
@@ -76,11 +81,12 @@ def test_only_shared_gradients_and_figures_are_exchanged(
 
 
 def test_ten_times_the_users_are_exchanged_in_the_same_bytes(epochs: list[list[dict[str, Any]]]):
-    first, larger = epochs
+    first, larger, _ = epochs
     assert [w["bytes_summed"] for w in larger] == [w["bytes_summed"] for w in first]
 
 
 def test_the_night_itself_exchanged_no_user_rows(night: Night):
     manifest = files.read_json(f"{night.run.uri}/model/manifest.json")
     assert manifest["num_workers"] == 2
+    assert [positives["mode"] for positives in manifest["positives"]] == ["resident", "resident"]
     assert set(manifest["bytes_summed"]) == {"shared_gradients", "totals", "rank_counts"}

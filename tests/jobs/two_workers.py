@@ -1,7 +1,7 @@
 """Submitted by test_two_workers.py: one epoch on two Horovod workers, watched from inside.
 
-Arguments: the run's URI, its number of shards, the JSON file to write, and numbers of users to make
-room for: an epoch for each.
+Arguments: the run's URI, its number of shards, the JSON file to write, and in JSON for each epoch
+what is different in its task.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import horovod.spark
 from pyspark.sql import SparkSession
 
 
-def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, Any]:
+def watched_epoch(run_uri: str, num_shards: int, different: dict[str, Any]) -> dict[str, Any]:
     """Trains one epoch and tells which positives were taken and what was exchanged."""
     import horovod.torch as hvd
     import torch
@@ -35,10 +35,10 @@ def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, An
         **{
             **stored,
             "model_uri": "file:///nowhere",
-            "num_users": num_users,
             "num_shards": num_shards,
             "architecture": Architecture.from_json(stored["architecture"]),
             "loop": LoopSettings(**{**stored["loop"], "epochs": 1, "batch_size": 200}),
+            **different,
         }
     )
     communicator = Horovod()
@@ -59,6 +59,7 @@ def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, An
     shared = torch.cat([p.detach().flatten() for p in trainer.model.shared_parameters()])
     moved = (trainer.model.user_vectors.detach() != before).any(dim=1)
     return {
+        "mode": mine.positives.mode,
         "taken": taken,
         "num_steps": trainer.num_steps,
         "shared": shared.tolist(),
@@ -68,17 +69,17 @@ def watched_epoch(run_uri: str, num_shards: int, num_users: int) -> dict[str, An
 
 
 def main() -> None:
-    run_uri, num_shards, output, *user_counts = sys.argv[1:]
+    run_uri, num_shards, output, *tasks = sys.argv[1:]
     spark = SparkSession.builder.getOrCreate()
     epochs = [
         horovod.spark.run(
             watched_epoch,
-            args=(run_uri, int(num_shards), int(num_users)),
+            args=(run_uri, int(num_shards), json.loads(different)),
             num_proc=2,
             use_gloo=True,
             verbose=0,
         )
-        for num_users in user_counts
+        for different in tasks
     ]
     Path(output).write_text(json.dumps(epochs))
     spark.stop()

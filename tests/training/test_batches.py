@@ -1,6 +1,7 @@
 """Positives in memory and streamed: each once an epoch, whatever the sizes of buffer and step."""
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -132,6 +133,13 @@ def test_the_order_is_the_seeds(train_uri, buffer_rows):
     assert unmoved < 20
 
 
+def test_the_buffer_holds_other_row_groups_in_every_epoch(train_uri):
+    """Not only another order of the same rows."""
+    epochs = [opened(train_uri, 64).batches([50, 300], seed) for seed in range(5)]
+    users = {frozenset(user for user, _ in pairs_of([next(batches)])) for batches in epochs}
+    assert len(users) == 5
+
+
 @pytest.mark.parametrize("buffer_rows", [None, 64])
 def test_rows_are_shuffled_among_each_other(train_uri, buffer_rows):
     """In the order of the files ten in a row are of one user or two, in that of row groups too."""
@@ -191,13 +199,14 @@ def rows_read(monkeypatch) -> Counter:
 
 
 @pytest.mark.parametrize("buffer_rows", [100, 40, 10, 3])
-@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("batch_size", [7, 50])
 def test_no_more_rows_are_held_than_the_buffer_and_few_row_groups(
     train_uri, rows_read, buffer_rows, batch_size
 ):
     """One row group that did not fit, those that wait, the one that is being read, and a step."""
     held, taken = [], 0
     for batch in opened(train_uri, buffer_rows).batches(sizes_of(350, batch_size), seed=4):
+        time.sleep(0.01)  # who reads ahead may do so
         held.append(rows_read["rows"] - taken)
         taken += len(batch.users)
     assert rows_read["rows"] == taken == 350
