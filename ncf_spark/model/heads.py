@@ -16,10 +16,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ncf_spark.model.tower import Tower
+
 # What a head makes of vectors on one side: one tensor for each of its parts.
 Encoded = tuple[Tensor, ...]
 
-ACTIVATIONS = {"relu": torch.relu, "leaky_relu": nn.functional.leaky_relu}
+# Of the activations below 0.
+SLOPES = {"relu": 0.0, "leaky_relu": 0.01}
 
 
 def dot(users: Tensor, items: Tensor) -> Tensor:
@@ -41,7 +44,7 @@ class MF(nn.Module):
     def __init__(self, factors: int, cosine: bool = False, temperature: float = 1.0) -> None:
         super().__init__()
         self.factors = factors
-        self.width = factors + 1
+        self.width = self.widest = factors + 1
         self.cosine = cosine
         self.temperature = temperature
 
@@ -92,7 +95,7 @@ class GMF(nn.Module):
 
     def __init__(self, factors: int, learned: bool = True) -> None:
         super().__init__()
-        self.width = factors
+        self.width = self.widest = factors
         self.output = nn.Parameter(torch.empty(factors), requires_grad=learned)
 
     def encode_users(self, users: Tensor) -> Encoded:
@@ -157,8 +160,8 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(
             nn.Linear(inputs, outputs) for inputs, outputs in pairwise(tower[1:])
         )
-        self.dropouts = nn.ModuleList(nn.Dropout(share) for share in dropout)
-        self.activation = ACTIVATIONS[activation]
+        self.dropout = list(dropout)
+        self.slope = SLOPES[activation]
         self.output = nn.Parameter(torch.empty(tower[-1]))
 
     def encode_users(self, users: Tensor) -> Encoded:
@@ -175,17 +178,17 @@ class MLP(nn.Module):
 
     def pairs(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (P, H) and (P, N, H) → logits (P, N)."""
-        return self._tower(users[0].unsqueeze(1) + items[0])
+        return self._tower(users[0].unsqueeze(1), items[0])
 
     def block(self, users: Encoded, items: Encoded) -> Tensor:
         """Encoded (B, H) and (I, H) → logits (B, I)."""
-        return self._tower(users[0].unsqueeze(1) + items[0])
+        return self._tower(users[0].unsqueeze(1), items[0])
 
-    def _tower(self, first: Tensor) -> Tensor:
-        hidden = self.dropouts[0](self.activation(first))
-        for layer, dropout in zip(self.layers, self.dropouts[1:], strict=True):
-            hidden = dropout(self.activation(layer(hidden)))
-        return hidden @ self.output
+    def _tower(self, users: Tensor, items: Tensor) -> Tensor:
+        dropout = self.dropout if self.training else [0.0] * len(self.dropout)
+        layers = [p for layer in self.layers for p in (layer.weight, layer.bias)]
+        logits: Tensor = Tower.apply(users, items, self.slope, dropout, self.output, *layers)
+        return logits
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator, output_init: str) -> None:
@@ -208,6 +211,7 @@ class NeuMF(nn.Module):
     def __init__(self, gmf: GMF, mlp: MLP) -> None:
         super().__init__()
         self.width = gmf.width + mlp.width
+        self.widest = max(gmf.widest, mlp.widest)
         self.gmf = gmf
         self.mlp = mlp
 

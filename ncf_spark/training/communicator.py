@@ -16,6 +16,9 @@ class Communicator(Protocol):
     def sum_(self, tensor: Tensor, name: str) -> None:
         """Adds up a tensor over the workers, in place; every worker must call it."""
 
+    def join(self, tensor: Tensor, name: str) -> Tensor:
+        """The rows of all workers' tensors, by rank; every worker must call it."""
+
     def gather(self, values: list[int]) -> list[list[int]]:
         """The values of each worker, by rank; every worker must call it."""
 
@@ -28,6 +31,10 @@ class Alone:
 
     def sum_(self, tensor: Tensor, name: str) -> None:
         """The sum over one worker is what it has."""
+
+    def join(self, tensor: Tensor, name: str) -> Tensor:
+        """The rows of one worker are what it has."""
+        return tensor
 
     def gather(self, values: list[int]) -> list[list[int]]:
         """The values of the one worker."""

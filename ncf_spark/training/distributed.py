@@ -24,18 +24,27 @@ log = logging.getLogger("ncf_spark")
 
 
 class Horovod:
-    """The workers that Horovod started; `bytes_summed` counts what they exchange."""
+    """The workers that Horovod started; `bytes_exchanged` counts what they exchange."""
 
     def __init__(self) -> None:
         self.worker_rank = hvd.rank()
         self.num_workers = hvd.size()
-        self.bytes_summed: dict[str, int] = {}
+        self.bytes_exchanged: dict[str, int] = {}
 
     def sum_(self, tensor: Tensor, name: str) -> None:
         """Adds up a tensor over the workers, in place."""
         hvd.allreduce_(tensor, op=hvd.Sum, name=name)
+        self._count(tensor, name)
+
+    def join(self, tensor: Tensor, name: str) -> Tensor:
+        """The rows of all workers' tensors, by rank."""
+        self._count(tensor, name)
+        joined: Tensor = hvd.allgather(tensor, name=name)
+        return joined
+
+    def _count(self, tensor: Tensor, name: str) -> None:
         size = tensor.numel() * tensor.element_size()
-        self.bytes_summed[name] = self.bytes_summed.get(name, 0) + size
+        self.bytes_exchanged[name] = self.bytes_exchanged.get(name, 0) + size
 
     def gather(self, values: list[int]) -> list[list[int]]:
         """The values of each worker, by rank."""
@@ -61,7 +70,7 @@ def run_workers(
         max_restarts: how many times.
 
     Returns:
-        For each worker, by rank: `history`, `chosen_epochs` and `bytes_summed` by name.
+        For each worker, by rank: `history`, `chosen_epochs` and `bytes_exchanged` by name.
 
     Raises:
         ConfigError: when the loss is not finite; it names the setting to lower.
@@ -128,7 +137,7 @@ def _run_worker(task: TrainingTask, device: str, threads: int | None) -> dict[st
     workers = Horovod()
     try:
         trained = train_worker(task, workers, _device(device))
-        return {**trained, "bytes_summed": workers.bytes_summed}
+        return {**trained, "bytes_exchanged": workers.bytes_exchanged}
     except FloatingPointError as error:
         if hvd.rank() == 0:
             files.write_json(_divergence(task), {"error": str(error)})

@@ -1,6 +1,6 @@
-"""Where the gradients of a step are added up.
+"""Where the gradients of a step are added up, and how the workers exchange them.
 
-Shapes: P positives of a step, N negatives of each, D width of a vector.
+Shapes: P positives of a slice, N negatives of each, D width of a vector.
 """
 
 from __future__ import annotations
@@ -9,54 +9,72 @@ import torch
 from torch import Tensor, nn
 
 from ncf_spark.model.recommender import Recommender
+from ncf_spark.training.communicator import Communicator
 
 
 class Gradients:
-    """Where gradients are added up: buffers that are kept from step to step.
+    """The gradients of all parameters, in buffers that are kept from step to step.
 
-    Those of all shared parameters lie side by side in one buffer, `flat`: one all-reduce of one
+    Those of the shared parameters lie side by side in one buffer, `flat`: one all-reduce of one
     buffer takes less time than one of each parameter.
 
     Args:
-        dense_users: whether every user row has a place of its own; if not, the rows of a batch are
-            kept as a sparse tensor.
+        sparse_users: whether only the rows of the step's users are kept; if not, every row has a
+            place of its own.
+        sparse_items: the same of items, which then are exchanged by rows and not within `flat`.
     """
 
-    def __init__(self, model: Recommender, dense_users: bool) -> None:
+    def __init__(self, model: Recommender, *, sparse_users: bool, sparse_items: bool) -> None:
         self._users, self._items = model.user_vectors, model.item_vectors
-        self._dense_users = dense_users
-        parameters = model.shared_parameters()
-        sizes = [p.numel() for p in parameters]
-        self.flat = torch.zeros(sum(sizes), device=parameters[0].device)
-        for parameter, part in zip(parameters, self.flat.split(sizes), strict=True):
-            parameter.grad = part.view_as(parameter)
-        if dense_users:
+        self._rows: dict[nn.Parameter, list[tuple[Tensor, Tensor]]] = {}
+        shared = model.shared_parameters()
+        if sparse_items:
+            self._rows[self._items] = []
+            shared = [p for p in shared if p is not self._items]
+        if sparse_users:
+            self._rows[self._users] = []
+        else:
             self._users.grad = torch.zeros_like(self._users)
+        sizes = [p.numel() for p in shared]
+        self.flat = torch.zeros(sum(sizes), device=self._items.device)
+        for parameter, part in zip(shared, self.flat.split(sizes), strict=True):
+            parameter.grad = part.view_as(parameter)
 
     def clear(self) -> None:
         """Sets all to 0."""
         self.flat.zero_()
-        if self._dense_users and self._users.grad is not None:
+        for rows in self._rows.values():
+            rows.clear()
+        if self._users not in self._rows and self._users.grad is not None:
             self._users.grad.zero_()
 
     def add_users(self, users: Tensor, vectors: Tensor) -> None:
         """Adds the gradients of `vectors` (P, D) to the rows `users` (P,)."""
-        if self._dense_users:
-            _add_rows(self._users, users, vectors)
-        else:
-            assert vectors.grad is not None
-            self._users.grad = torch.sparse_coo_tensor(
-                users.unsqueeze(0), vectors.grad, self._users.shape, check_invariants=False
-            )
+        self._add(self._users, users, vectors)
 
     def add_items(self, items: Tensor, vectors: Tensor) -> None:
         """Adds the gradients of `vectors` (P, N + 1, D) to the rows `items` (P, N + 1)."""
-        _add_rows(self._items, items, vectors)
+        self._add(self._items, items.flatten(), vectors)
 
+    def _add(self, table: nn.Parameter, rows: Tensor, vectors: Tensor) -> None:
+        # A row may occur more than once. In place: autograd would make a new tensor of the whole
+        # table in each step.
+        assert vectors.grad is not None
+        gradients = vectors.grad.flatten(0, -2)
+        if table in self._rows:
+            self._rows[table].append((rows, gradients))
+        else:
+            assert table.grad is not None
+            table.grad.index_add_(0, rows, gradients)
 
-def _add_rows(parameter: nn.Parameter, rows: Tensor, vectors: Tensor) -> None:
-    # A row may occur more than once. In place: autograd would make a new tensor of the whole table
-    # in each step.
-    assert parameter.grad is not None
-    assert vectors.grad is not None
-    parameter.grad.index_put_((rows,), vectors.grad, accumulate=True)
+    def exchange(self, communicator: Communicator) -> None:
+        """Adds up what is shared over the workers; each has its users for itself."""
+        communicator.sum_(self.flat, "shared_gradients")
+        for table, parts in self._rows.items():
+            rows, gradients = (torch.cat(side) for side in zip(*parts, strict=True))
+            if table is self._items:
+                rows = communicator.join(rows, "item_rows")
+                gradients = communicator.join(gradients, "item_gradients")
+            table.grad = torch.sparse_coo_tensor(
+                rows.unsqueeze(0), gradients, table.shape, check_invariants=False
+            )

@@ -6,7 +6,7 @@ Shapes: P positives of a step, N negatives of each, D width of a vector, U users
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,14 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from ncf_spark.config import Config
-from ncf_spark.model.heads import Encoded
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.batches import Batch, Positives
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.gradients import Gradients
+from ncf_spark.training.item_side import EachItem, EveryItem
 from ncf_spark.training.losses import LOSSES, counted, terms_per_positive
 from ncf_spark.training.optimisers import Optimisers, learning_rate_at
 from ncf_spark.training.sampler import Sampler
+
+# Of the widest layer of a slice.
+_SLICE_BYTES = 2**21
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,10 @@ class Trainer:
         self.positives = positives
         self.settings = settings
         self.communicator = communicator
-        self.gradients = Gradients(model, dense_users=settings.optimiser != "lazy_adam")
+        lazy = settings.optimiser == "lazy_adam"
+        samples = settings.batch_size * (1 + settings.num_negatives) * communicator.num_workers
+        few = samples < len(model.item_vectors)
+        self.gradients = Gradients(model, sparse_users=lazy, sparse_items=lazy and few)
         self.optimisers = Optimisers(model, settings.optimiser)
         self.loss = LOSSES[settings.loss]
         self.terms = terms_per_positive(settings.loss, settings.num_negatives)
@@ -130,46 +136,37 @@ class Trainer:
         negatives, unresolved = self.sampler.draw(users, batch.positions)
         weights = self.user_weights.index_select(0, users)
         items = torch.cat([batch.items.unsqueeze(1), negatives], dim=1)  # (P, N + 1)
-        model = self.model
+        counts = counted(items, unresolved)
         self.gradients.clear()
-        user_rows = model.user_vectors.detach().index_select(0, users).requires_grad_()  # (P, D)
-        item_rows, encoded, squares = self._item_side(items)
-        logits = model.head.pairs(model.head.encode_users(user_rows), encoded) + model.bias
-        losses = self.loss(logits, counted(logits, unresolved))  # (P,)
-        loss = (losses * weights).sum()
-        objective = loss / (global_size * self.terms)
-        if squares is not None:
-            objective = objective + self._penalty(user_rows, squares, weights) / global_size
-        objective = objective + self._penalty_of_weights()
-        objective.backward()
-        self.gradients.add_users(users, user_rows)
-        if item_rows is not None:
-            self.gradients.add_items(items, item_rows)
-        self.communicator.sum_(self.gradients.flat, "shared_gradients")
+        model, with_squares = self.model, bool(self.settings.l2)
+        item_side = (
+            EachItem(model, self.gradients, with_squares)
+            if items.numel() < len(model.item_vectors)
+            else EveryItem(model, with_squares)
+        )
+        loss = torch.zeros((), device=users.device)
+        for part in self._slices(len(users)):
+            user_rows = model.user_vectors.detach().index_select(0, users[part]).requires_grad_()
+            encoded = item_side.encode(items[part])
+            logits = model.head.pairs(model.head.encode_users(user_rows), encoded) + model.bias
+            of_positives = self.loss(logits, None if counts is None else counts[part])  # (P,)
+            part_of_loss = (of_positives * weights[part]).sum()
+            objective = part_of_loss / (global_size * self.terms)
+            if self.settings.l2:
+                penalty = self._penalty(user_rows, encoded[-1], weights[part])
+                objective = objective + penalty / global_size
+            objective.backward()
+            self.gradients.add_users(users[part], user_rows)
+            item_side.collect(items[part])
+            loss += part_of_loss.detach()
+        item_side.finish()
+        self._add_penalty_of_weights()
+        self.gradients.exchange(self.communicator)
         self.optimisers.step(self._learning_rate())
         if model.non_negative:
             model.clamp_non_negative()
         self.steps_done += 1
-        return loss.detach(), len(unresolved)
-
-    def _item_side(self, items: Tensor) -> tuple[Tensor | None, Encoded, Tensor | None]:
-        """The items of a step, by whichever way encodes fewer vectors: each or all once.
-
-        Args:
-            items: (P, N + 1).
-
-        Returns:
-            The vectors (P, N + 1, D) as a leaf of their own, or None where all items were encoded
-            and their gradients add up by themselves; what the head makes of them, (P, N + 1, …);
-            and the sums of their squares (P, N + 1), if there is a penalty on them.
-        """
-        head, vectors = self.model.head, self.model.item_vectors
-        penalised = bool(self.settings.l2)
-        if items.numel() < len(vectors):
-            rows = nn.functional.embedding(items, vectors.detach()).requires_grad_()
-            return rows, head.encode_items(rows), _squares_of(rows) if penalised else None
-        encoded = tuple(part[items] for part in head.encode_items(vectors))
-        return None, encoded, _squares_of(vectors)[items] if penalised else None
+        return loss, len(unresolved)
 
     def _learning_rate(self) -> float:
         settings = self.settings
@@ -191,20 +188,28 @@ class Trainer:
         rows = _squares_of(user_vectors) + item_squares.mean(dim=1)
         return self.settings.l2 * (rows * weights).sum()
 
-    def _penalty_of_weights(self) -> Tensor:
+    def _add_penalty_of_weights(self) -> None:
         """L2 on the kernels and on the output layer, this worker's share of it.
 
         Every worker has the same weights, and all gradients are added up.
         """
         settings, head = self.settings, self.model.head
-        penalty = self.model.bias.new_zeros(())
-        if settings.l2_kernels:
-            kernels = [m.weight for m in head.modules() if isinstance(m, nn.Linear)]
-            penalty = penalty + settings.l2_kernels * _squares(kernels)
-        if settings.l2_output:
-            outputs = [p for n, p in head.named_parameters() if n.endswith("output")]
-            penalty = penalty + settings.l2_output * _squares(outputs)
-        return penalty / self.communicator.num_workers
+        kernels = [m.weight for m in head.modules() if isinstance(m, nn.Linear)]
+        outputs = [
+            p for n, p in head.named_parameters() if n.endswith("output") and p.requires_grad
+        ]
+        for share, weights in (settings.l2_kernels, kernels), (settings.l2_output, outputs):
+            if share and weights:  # MF and GMF have no kernels, and MF has no output layer
+                penalty = share * torch.stack([p.square().sum() for p in weights]).sum()
+                (penalty / self.communicator.num_workers).backward()
+
+    def _slices(self, positives: int) -> list[slice]:
+        """Parts of a step whose widest layer fits the cache of a core; on a GPU, the whole step."""
+        width = 1 + self.settings.num_negatives
+        size = max(1, _SLICE_BYTES // (4 * self.model.head.widest * width))
+        if self.model.item_vectors.is_cuda:
+            size = max(1, positives)  # one, if empty
+        return [slice(low, low + size) for low in range(0, max(1, positives), size)]
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, int]]:
         """(this worker's positives, positives of all workers) for each step of an epoch.
@@ -248,8 +253,3 @@ def user_weights(
 
 def _squares_of(vectors: Tensor) -> Tensor:
     return vectors.square().sum(dim=-1)
-
-
-def _squares(parameters: Iterable[Tensor]) -> Tensor | int:
-    # MF and GMF have no kernels, and MF has no output layer.
-    return sum(p.square().sum() for p in parameters)

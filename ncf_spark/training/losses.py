@@ -49,16 +49,17 @@ def terms_per_positive(loss: str, num_negatives: int) -> int:
     return 1 if loss == "softmax" else 1 + num_negatives
 
 
-def counted(logits: Tensor, unresolved: Tensor) -> Tensor | None:
+def counted(items: Tensor, unresolved: Tensor) -> Tensor | None:
     """Weights (P, N + 1) that are 0 where a negative is unresolved; None where all count.
 
     Args:
+        items: (P, N + 1).
         unresolved: (n,) flat positions within the (P, N) negatives.
     """
     if not len(unresolved):
         return None
-    weights = torch.ones_like(logits)
-    negatives = logits.shape[1] - 1
+    weights = torch.ones_like(items, dtype=torch.float32)
+    negatives = items.shape[1] - 1
     weights[unresolved // negatives, 1 + unresolved % negatives] = 0.0
     return weights
 

@@ -13,6 +13,9 @@ from torch import Tensor
 from ncf_spark.training.alias import AliasTable
 from ncf_spark.training.positives import PositiveSet
 
+# Drawn at a time for a negative that must be redrawn: calls cost more than draws.
+_CANDIDATES = 3
+
 
 class Sampler(Protocol):
     """Where the negatives of a step come from."""
@@ -77,12 +80,18 @@ class NegativeSampler:
         if self._positives is None:
             return items.view(-1, self._num_negatives), owners.new_empty(0)
         left = self._positives.among(owners, items)
-        for _ in range(self._max_retries):
-            if not len(left):
-                break
-            drawn = self._items.draw(len(left), self._generator)
-            items[left] = drawn
-            left = left[self._positives.among(owners[left], drawn)]
+        retries = 0
+        while len(left) and retries < self._max_retries:
+            count = min(_CANDIDATES, self._max_retries - retries)
+            own = owners.index_select(0, left).unsqueeze(1).expand(-1, count).reshape(-1)
+            drawn = self._items.draw(len(own), self._generator)
+            taken = torch.zeros_like(drawn, dtype=torch.bool)
+            taken[self._positives.among(own, drawn)] = True
+            drawn, taken = drawn.view(-1, count), taken.view(-1, count)
+            best = taken.byte().argmin(dim=1, keepdim=True)  # the first that is free
+            items[left] = drawn.gather(1, best).squeeze(1)
+            left = left[taken.all(dim=1)]
+            retries += count
         return items.view(-1, self._num_negatives), left
 
 

@@ -74,7 +74,7 @@ def test_only_shared_gradients_and_figures_are_exchanged(
     dense = (64 * 32 + 32) + (32 * 16 + 16) + (16 * 8 + 8) + 8 + 8 + 1
     steps = workers[0]["num_steps"]
     for worker in workers:
-        assert worker["bytes_summed"] == {
+        assert worker["bytes_exchanged"] == {
             "shared_gradients": steps * 4 * (40 * num_items + dense),
             "totals": 2 * 8,
         }
@@ -82,11 +82,11 @@ def test_only_shared_gradients_and_figures_are_exchanged(
 
 def test_ten_times_the_users_are_exchanged_in_the_same_bytes(epochs: list[list[dict[str, Any]]]):
     first, larger, _ = epochs
-    assert [w["bytes_summed"] for w in larger] == [w["bytes_summed"] for w in first]
+    assert [w["bytes_exchanged"] for w in larger] == [w["bytes_exchanged"] for w in first]
 
 
 def test_the_night_itself_exchanged_no_user_rows(night: Night):
     manifest = files.read_json(f"{night.run.uri}/model/manifest.json")
     assert manifest["num_workers"] == 2
     assert [positives["mode"] for positives in manifest["positives"]] == ["resident", "resident"]
-    assert set(manifest["bytes_summed"]) == {"shared_gradients", "totals", "rank_counts"}
+    assert set(manifest["bytes_exchanged"]) == {"shared_gradients", "totals", "rank_counts"}

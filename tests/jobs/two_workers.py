@@ -64,7 +64,7 @@ def watched_epoch(run_uri: str, num_shards: int, different: dict[str, Any]) -> d
         "num_steps": trainer.num_steps,
         "shared": shared.tolist(),
         "moved_users": owned[moved].tolist(),
-        "bytes_summed": communicator.bytes_summed,
+        "bytes_exchanged": communicator.bytes_exchanged,
     }
 
 

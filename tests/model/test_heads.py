@@ -218,7 +218,7 @@ def test_each_layer_leaves_its_own_share_of_outputs_out_in_training_only(dropout
 
 
 def test_a_dropout_for_each_layer_of_the_tower_is_needed():
-    with pytest.raises(ValueError, match=r"zip\(\) argument 2 is longer"):
+    with pytest.raises(ValueError, match=r"zip\(\) argument 3 is longer"):
         logits(MLP((2, 3, 3), (0.1, 0.2, 0.3)), [1.0], [[1.0]])
 
 

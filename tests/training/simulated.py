@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -27,7 +28,7 @@ class Group:
 
 
 class InMemory:
-    """One worker's Communicator; `sizes` holds the name and length of every tensor it added up."""
+    """One worker's Communicator; `sizes` holds the name and length of every tensor it gave."""
 
     def __init__(self, group: Group, worker_rank: int) -> None:
         self.worker_rank = worker_rank
@@ -39,6 +40,10 @@ class InMemory:
         given = self._group.exchange(self.worker_rank, name, tensor.clone())
         tensor.copy_(sum(given[1:], start=given[0]))
         self.sizes.append((name, tensor.numel()))
+
+    def join(self, tensor: Tensor, name: str) -> Tensor:
+        self.sizes.append((name, tensor.numel()))
+        return torch.cat(self._group.exchange(self.worker_rank, name, tensor))
 
     def gather(self, values: list[int]) -> list[list[int]]:
         return self._group.exchange(self.worker_rank, "gather", values)

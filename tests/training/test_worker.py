@@ -32,7 +32,7 @@ from tests.training.tasks import (
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
 def test_workers_together_write_one_whole_model(task, num_workers):
     workers = on_workers(task, num_workers)
-    save_manifest(task, [{**worker, "bytes_summed": {}} for worker in workers])
+    save_manifest(task, [{**worker, "bytes_exchanged": {}} for worker in workers])
     indexes, vectors = arrays.read_vectors(f"{task.model_uri}/user_vectors", "user_index")
     assert indexes.tolist() == list(range(NUM_USERS))
     assert vectors.shape == (NUM_USERS, 4)
