@@ -334,7 +334,7 @@ def held_out_rank(trainer: Trainer, user: int) -> int:
     ],
 )
 def test_a_plain_pattern_is_learnt(kind, options, architecture):
-    settings = build_settings(**{"epochs": 15, **options})
+    settings = build_settings(**{"epochs": 25, **options})
     trainer, records = trained(settings=settings, kind=kind, **architecture)
     # An item is a negative for the users of the other kind and the two that a user has not met.
     assert records[-1]["loss"] < 0.7 * records[0]["loss"]
