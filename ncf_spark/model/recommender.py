@@ -95,12 +95,15 @@ class Recommender(nn.Module):
         """What all workers have in common: everything but the users' vectors."""
         return [p for name, p in self.named_parameters() if name != "user_vectors"]
 
+    @torch.no_grad()
     def pairs(self, user_vectors: Tensor, item_vectors: Tensor) -> Tensor:
         """(P, D) and (P, N, D) → logits (P, N)."""
         head = self.head
         users, items = head.encode_users(user_vectors), head.encode_items(item_vectors)
-        return head.pairs(users, items) + self.bias
+        logits, _ = head.pairs_and_pull(users, items)
+        return logits + self.bias
 
+    @torch.no_grad()
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Row numbers (P,) and (P, N) → logits (P, N)."""
         return self.pairs(self.user_vectors[users], self.item_vectors[items])

@@ -1,79 +1,69 @@
-"""The tower over pairs as one node of autograd, in memory that is used again.
+"""The hidden layers of the MLP over pairs, forwards and backwards, in memory that is used again.
 
 Built of torch's own layers, autograd keeps two tensors for each layer, fills a new one for each
 gradient, and reads each of them from memory: that took half as long again.
+
+Shapes: S pairs, H width of the first hidden layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch import Tensor, nn
+
+from ncf_spark.model.parts import add_gradient, add_product
+
+# Gradients of logits (S,) → those of the first hidden layer before its activation, (S, H).
+PullTower = Callable[[Tensor], Tensor]
 
 
-class Tower(torch.autograd.Function):
-    """Hidden layers over sums of an encoded user and an encoded item, then the output layer.
+def run_tower(
+    first: Tensor,
+    layers: Sequence[nn.Linear],
+    output: nn.Parameter,
+    *,
+    slope: float,
+    dropout: Sequence[float],
+) -> tuple[Tensor, PullTower]:
+    """Logits (S,), and the way back, which may be taken once.
 
-    Shapes: S pairs in any number of dimensions, H width of the first layer.
+    Args:
+        first: (S, H) the first hidden layer before its activation; overwritten. The layers compute
+            in its type.
+        layers: the further ones.
+        output: (width of the last layer,).
+        slope: of the activation below 0; 0 is ReLU.
+        dropout: share of each layer's outputs that is left out, one a layer; 0 when judging.
+
+    Returns:
+        The way back adds the gradients of the weights to their `grad`.
     """
+    hidden = [first]
+    masks = [_leave_out(_activate(first, slope), dropout[0])]
+    weights = [layer.weight.to(first.dtype) for layer in layers]
+    for layer, weight, share in zip(layers, weights, dropout[1:], strict=True):
+        biases = layer.bias.to(first.dtype)
+        hidden.append(_activate(torch.addmm(biases, hidden[-1], weight.T), slope))
+        masks.append(_leave_out(hidden[-1], share))
+    outputs = output.to(first.dtype)
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        users: Tensor,
-        items: Tensor,
-        slope: float,
-        dropout: Sequence[float],
-        output: Tensor,
-        *layers: Tensor,
-    ) -> Tensor:
-        """Logits (S,).
-
-        Args:
-            users: broadcast with items to (S, H): what the first layer makes of them.
-            items: the same.
-            slope: of the activation below 0; 0 is ReLU.
-            dropout: share of each layer's outputs that is left out, one a layer; 0 when judging.
-            output: (width of the last layer,).
-            layers: weight (outputs, inputs) and bias (outputs,) of each further layer.
-        """
-        first = users + items
-        hidden = [first.flatten(0, -2)]
-        masks = [_leave_out(_activate(hidden[0], slope), dropout[0])]
-        for weight, bias, share in zip(layers[::2], layers[1::2], dropout[1:], strict=True):
-            hidden.append(_activate(torch.addmm(bias, hidden[-1], weight.T), slope))
-            masks.append(_leave_out(hidden[-1], share))
-        ctx.save_for_backward(output, *layers, *hidden)
-        ctx.masks, ctx.slope = masks, slope
-        ctx.shapes = users.shape, items.shape, first.shape
-        return (hidden[-1] @ output).view(first.shape[:-1])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of users, items, output and layers."""
-        output, *saved = ctx.saved_tensors
-        depth = len(ctx.masks)
-        layers, hidden = saved[: 2 * (depth - 1)], saved[2 * (depth - 1) :]
-        of_logits = gradients[0].flatten()
-        of_output = hidden[-1].T @ of_logits
-        of_hidden = of_logits.unsqueeze(1) * output
-        of_layers: list[Tensor] = []
-        for place in range(depth - 1, -1, -1):
-            if ctx.masks[place] is not None:
-                of_hidden.mul_(ctx.masks[place])
-            _deactivate(of_hidden, hidden[place], ctx.slope)
+    def pull(of_logits: Tensor) -> Tensor:
+        of_logits = of_logits.to(first.dtype)
+        add_gradient(output, hidden[-1].T @ of_logits)
+        of_hidden = of_logits.unsqueeze(1) * outputs
+        for place in range(len(layers), -1, -1):
+            if (mask := masks[place]) is not None:
+                of_hidden.mul_(mask)
+            _deactivate(of_hidden, hidden[place], slope)
             if place:
-                weight = layers[2 * (place - 1)]
-                of_layers = [of_hidden.T @ hidden[place - 1], of_hidden.sum(0), *of_layers]
-                of_hidden = of_hidden @ weight
-        users, items, first = ctx.shapes
-        of_hidden = of_hidden.view(first)
-        sides = of_hidden.sum_to_size(users), of_hidden.sum_to_size(items)
-        return (*sides, None, None, of_output, *of_layers)
+                add_product(layers[place - 1].weight, of_hidden.T, hidden[place - 1])
+                add_gradient(layers[place - 1].bias, of_hidden.sum(0))
+                of_hidden = of_hidden @ weights[place - 1]
+        return of_hidden
+
+    return hidden[-1] @ outputs, pull
 
 
 def _activate(hidden: Tensor, slope: float) -> Tensor:

@@ -22,6 +22,10 @@ from ncf_spark.training.worker import train_worker
 
 log = logging.getLogger("ncf_spark")
 
+# How often Horovod's background thread looks for tensors to exchange, in milliseconds. It takes a
+# share of a core from the workers of a machine whose cores are all at work.
+_CYCLE_TIME_MS = 5
+
 
 class Horovod:
     """The workers that Horovod started; `bytes_exchanged` counts what they exchange."""
@@ -130,11 +134,21 @@ class LineLogger:
         """Nothing is held back but an unfinished line."""
 
 
-def _run_worker(task: TrainingTask, device: str, threads: int | None) -> dict[str, Any]:
+def join_workers(threads: int | None) -> Horovod:
+    """This process as one of the workers that Horovod started.
+
+    Args:
+        threads: of torch; None: the machine's cores divided among its workers.
+    """
+    os.environ.setdefault("HOROVOD_CYCLE_TIME", str(_CYCLE_TIME_MS))
     hvd.init()
     # More threads than cores made a step 20 times slower.
     torch.set_num_threads(threads or max(1, _num_cores() // hvd.local_size()))
-    workers = Horovod()
+    return Horovod()
+
+
+def _run_worker(task: TrainingTask, device: str, threads: int | None) -> dict[str, Any]:
+    workers = join_workers(threads)
     try:
         trained = train_worker(task, workers, _device(device))
         return {**trained, "bytes_exchanged": workers.bytes_exchanged}

@@ -1,6 +1,6 @@
 """Where the gradients of a step are added up, and how the workers exchange them.
 
-Shapes: P positives of a slice, N negatives of each, D width of a vector.
+Shapes: P positives and S samples of a slice, D width of a vector, I items.
 """
 
 from __future__ import annotations
@@ -48,19 +48,21 @@ class Gradients:
         if self._users not in self._rows and self._users.grad is not None:
             self._users.grad.zero_()
 
-    def add_users(self, users: Tensor, vectors: Tensor) -> None:
-        """Adds the gradients of `vectors` (P, D) to the rows `users` (P,)."""
-        self._add(self._users, users, vectors)
+    def add_users(self, users: Tensor, gradients: Tensor) -> None:
+        """Adds gradients (P, D) to the rows `users` (P,)."""
+        self._add(self._users, users, gradients)
 
-    def add_items(self, items: Tensor, vectors: Tensor) -> None:
-        """Adds the gradients of `vectors` (P, N + 1, D) to the rows `items` (P, N + 1)."""
-        self._add(self._items, items.flatten(), vectors)
+    def add_items(self, items: Tensor, gradients: Tensor) -> None:
+        """Adds gradients (S, D) to the rows `items` (S,)."""
+        self._add(self._items, items, gradients)
 
-    def _add(self, table: nn.Parameter, rows: Tensor, vectors: Tensor) -> None:
-        # A row may occur more than once. In place: autograd would make a new tensor of the whole
-        # table in each step.
-        assert vectors.grad is not None
-        gradients = vectors.grad.flatten(0, -2)
+    def add_every_item(self, gradients: Tensor) -> None:
+        """Adds gradients (I, D) of all items."""
+        assert self._items.grad is not None
+        self._items.grad.add_(gradients)
+
+    def _add(self, table: nn.Parameter, rows: Tensor, gradients: Tensor) -> None:
+        # A row may occur more than once.
         if table in self._rows:
             self._rows[table].append((rows, gradients))
         else:

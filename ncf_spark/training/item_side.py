@@ -17,56 +17,89 @@ class EachItem:
     """Encodes the items of a slice: where a step has fewer samples than there are items.
 
     Args:
-        with_squares: whether the sum of a vector's squares is one more part of what is encoded.
+        l2: what the squares of a vector cost, for each sample of weight 1.
     """
 
-    def __init__(self, model: Recommender, gradients: Gradients, with_squares: bool) -> None:
-        self._model, self._gradients, self._with_squares = model, gradients, with_squares
+    def __init__(self, model: Recommender, gradients: Gradients, l2: float) -> None:
+        self._model, self._gradients, self._l2 = model, gradients, l2
         self._rows = model.item_vectors.new_empty(0)
 
     def encode(self, items: Tensor) -> Encoded:
         """Items (P, N + 1) → parts (P, N + 1, …)."""
-        self._rows = _rows_of(self._model.item_vectors, items)
-        return _encode(self._model, self._rows, self._with_squares)
+        rows = self._model.item_vectors.index_select(0, items.flatten())
+        self._rows = rows.view(*items.shape, rows.shape[1])
+        return self._model.head.encode_items(self._rows)
 
-    def collect(self, items: Tensor) -> None:
-        """Adds up the gradients of what was encoded last."""
-        self._gradients.add_items(items, self._rows)
+    def collect(self, items: Tensor, of_encoded: Encoded, weights: Tensor) -> None:
+        """Adds up the gradients of what was encoded last.
+
+        Args:
+            items: (P, N + 1).
+            weights: (P,) of the positives.
+        """
+        of_rows = self._model.head.pull_items(self._rows, of_encoded)
+        if self._l2:
+            of_rows = of_rows + self._rows * (2 * self._l2 * weights).view(-1, 1, 1)
+        self._gradients.add_items(items.flatten(), of_rows.flatten(0, 1))
 
     def finish(self) -> None:
         """Nothing is left to do."""
 
 
 class EveryItem:
-    """Encodes all items once a step, and takes what a slice needs from there."""
+    """Encodes all items once a step, and takes what a slice needs from there.
 
-    def __init__(self, model: Recommender, with_squares: bool) -> None:
-        self._encoded = _encode(model, model.item_vectors, with_squares)
-        self._totals = [torch.zeros_like(part) for part in self._encoded]
-        self._parts: Encoded = ()
+    The parts of what is encoded stand side by side in one table, so that a slice takes and adds up
+    rows once and not once a part.
+
+    Args:
+        l2: what the squares of a vector cost, for each sample of weight 1.
+    """
+
+    def __init__(self, model: Recommender, gradients: Gradients, l2: float) -> None:
+        self._model, self._gradients, self._l2 = model, gradients, l2
+        encoded = model.head.encode_items(model.item_vectors)
+        self._tails = [part.shape[1:] for part in encoded]
+        self._table = _side_by_side(encoded)  # (I, width)
+        # One more column for the weights, which L2 needs the sums of.
+        width = self._table.shape[1] + bool(l2)
+        self._of_table = self._table.new_zeros(len(self._table), width)
 
     def encode(self, items: Tensor) -> Encoded:
         """Items (P, N + 1) → parts (P, N + 1, …)."""
-        self._parts = tuple(_rows_of(part, items) for part in self._encoded)
-        return self._parts
+        rows = self._table.index_select(0, items.flatten())
+        return self._parts(rows, items.shape)
 
-    def collect(self, items: Tensor) -> None:
-        """Adds up the gradients of what was encoded last."""
-        for total, part in zip(self._totals, self._parts, strict=True):
-            assert part.grad is not None
-            total.index_add_(0, items.flatten(), part.grad.flatten(0, 1))
+    def collect(self, items: Tensor, of_encoded: Encoded, weights: Tensor) -> None:
+        """Adds up the gradients of what was encoded last.
+
+        Args:
+            items: (P, N + 1).
+            weights: (P,) of the positives.
+        """
+        parts = [part.flatten(0, 1) for part in of_encoded]
+        if self._l2:
+            parts.append(weights.repeat_interleave(items.shape[1]))
+        self._of_table.index_add_(0, items.flatten(), _side_by_side(parts))
 
     def finish(self) -> None:
         """Takes the sums back to the vectors and the weights."""
-        torch.autograd.backward(self._encoded, self._totals)
+        vectors, of_table = self._model.item_vectors, self._of_table
+        width = self._table.shape[1]
+        of_encoded = self._parts(of_table[:, :width], torch.Size([len(of_table)]))
+        of_vectors = self._model.head.pull_items(vectors, of_encoded)
+        if self._l2:
+            of_vectors = of_vectors.addcmul(vectors, of_table[:, width:], value=2 * self._l2)
+        self._gradients.add_every_item(of_vectors)
+
+    def _parts(self, rows: Tensor, shape: torch.Size) -> Encoded:
+        """(n, width) → parts (*shape, …)."""
+        widths = [tail.numel() for tail in self._tails]
+        parts = zip(rows.split(widths, dim=1), self._tails, strict=True)
+        return tuple(part.view(*shape, *tail) for part, tail in parts)
 
 
-def _rows_of(table: Tensor, items: Tensor) -> Tensor:
-    """(I, …) and (P, N + 1) → (P, N + 1, …), a leaf. Indexing took six times as long on a CPU."""
-    rows = table.detach().index_select(0, items.flatten())
-    return rows.view(*items.shape, *table.shape[1:]).requires_grad_()
-
-
-def _encode(model: Recommender, vectors: Tensor, with_squares: bool) -> Encoded:
-    encoded = model.head.encode_items(vectors)
-    return (*encoded, vectors.square().sum(dim=-1)) if with_squares else encoded
+def _side_by_side(parts: Encoded | list[Tensor]) -> Tensor:
+    """Parts (n, …) → (n, width)."""
+    columns = (part.unsqueeze(1) if part.dim() == 1 else part for part in parts)
+    return torch.cat([part.flatten(1) for part in columns], dim=1)

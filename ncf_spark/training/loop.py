@@ -14,17 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from ncf_spark.config import Config
+from ncf_spark.model.parts import add_gradient
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.batches import Batch, Positives
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.gradients import Gradients
 from ncf_spark.training.item_side import EachItem, EveryItem
-from ncf_spark.training.losses import LOSSES, counted, terms_per_positive
+from ncf_spark.training.losses import LOSSES, terms_per_positive
 from ncf_spark.training.optimisers import Optimisers, learning_rate_at
 from ncf_spark.training.sampler import Sampler
+from ncf_spark.training.samples import Samples, draw_samples
 
 # Of the widest layer of a slice.
 _SLICE_BYTES = 2**21
+# Positives whose negatives are drawn together, at the least.
+_DRAWN_AT_ONCE = 2**12
 
 
 @dataclass(frozen=True)
@@ -103,12 +107,12 @@ class Trainer:
         started = time.monotonic()
         self.model.train()
         sum_of_losses = torch.zeros((), dtype=torch.float64, device=self.user_weights.device)
-        unresolved = 0
-        for batch, global_size in self._batches(epoch):
-            loss, given_up = self.train_step(batch, global_size)
-            sum_of_losses += loss
-            unresolved += given_up
-        totals = torch.tensor([sum_of_losses.item(), unresolved], dtype=torch.float64)
+        left_out = torch.zeros_like(sum_of_losses)
+        for samples, global_size in self.steps(epoch):
+            sum_of_losses += self.train_step(samples, global_size)
+            if samples.counted is not None:
+                left_out += (samples.counted == 0).sum()
+        totals = torch.stack([sum_of_losses, left_out]).cpu()
         self.communicator.sum_(totals, "totals")
         if not totals.isfinite().all():  # the same on every worker, so all stop together
             raise FloatingPointError(f"the loss is not finite after epoch {epoch}")
@@ -121,52 +125,59 @@ class Trainer:
             "unresolved": int(totals[1]),
         }
 
-    def train_step(self, batch: Batch, global_size: int) -> tuple[Tensor, int]:
+    @torch.no_grad()
+    def train_step(self, samples: Samples, global_size: int) -> Tensor:
         """One step of the optimiser on the mean loss over all workers' samples.
 
         Args:
-            batch: this worker's positives; it may be empty.
+            samples: this worker's; there may be none.
             global_size: positives of all workers in this step.
 
         Returns:
-            The sum of the losses of this worker's samples, (), and the number of its unresolved
-            negatives.
+            The sum of the losses of this worker's samples, ().
         """
-        users = batch.users
-        negatives, unresolved = self.sampler.draw(users, batch.positions)
-        weights = self.user_weights.index_select(0, users)
-        items = torch.cat([batch.items.unsqueeze(1), negatives], dim=1)  # (P, N + 1)
-        counts = counted(items, unresolved)
         self.gradients.clear()
-        model, with_squares = self.model, bool(self.settings.l2)
-        item_side = (
-            EachItem(model, self.gradients, with_squares)
-            if items.numel() < len(model.item_vectors)
-            else EveryItem(model, with_squares)
-        )
-        loss = torch.zeros((), device=users.device)
-        for part in self._slices(len(users)):
-            user_rows = model.user_vectors.detach().index_select(0, users[part]).requires_grad_()
-            encoded = item_side.encode(items[part])
-            logits = model.head.pairs(model.head.encode_users(user_rows), encoded) + model.bias
-            of_positives = self.loss(logits, None if counts is None else counts[part])  # (P,)
-            part_of_loss = (of_positives * weights[part]).sum()
-            objective = part_of_loss / (global_size * self.terms)
-            if self.settings.l2:
-                penalty = self._penalty(user_rows, encoded[-1], weights[part])
-                objective = objective + penalty / global_size
-            objective.backward()
-            self.gradients.add_users(users[part], user_rows)
-            item_side.collect(items[part])
-            loss += part_of_loss.detach()
+        item_side = self._item_side(samples, global_size)
+        loss = torch.zeros((), device=samples.users.device)
+        for low, high in self._slices(len(samples.users)):
+            loss += self._learn(samples.part(low, high), item_side, global_size)
         item_side.finish()
         self._add_penalty_of_weights()
         self.gradients.exchange(self.communicator)
         self.optimisers.step(self._learning_rate())
-        if model.non_negative:
-            model.clamp_non_negative()
+        if self.model.non_negative:
+            self.model.clamp_non_negative()
         self.steps_done += 1
-        return loss, len(unresolved)
+        return loss
+
+    def _item_side(self, samples: Samples, global_size: int) -> EachItem | EveryItem:
+        few = samples.items.numel() < len(self.model.item_vectors)
+        l2 = self.settings.l2 / (global_size * samples.items.shape[1])
+        return (EachItem if few else EveryItem)(self.model, self.gradients, l2)
+
+    def _learn(
+        self, samples: Samples, item_side: EachItem | EveryItem, global_size: int
+    ) -> Tensor:
+        """Adds up the gradients of a slice; the sum of its losses, ().
+
+        L2 is on the batch's rows: each positive's user, and the mean over its items.
+        """
+        model, head = self.model, self.model.head
+        users, items, weights, counted = samples
+        user_rows = model.user_vectors.index_select(0, users)  # (P, D)
+        encoded_users, encoded_items = head.encode_users(user_rows), item_side.encode(items)
+        logits, pull = head.pairs_and_pull(encoded_users, encoded_items)  # (P, N + 1)
+        losses, of_logits = self.loss(logits.add_(model.bias), counted)
+        of_logits *= (weights / (global_size * self.terms)).unsqueeze(1)
+        add_gradient(model.bias, of_logits.sum())
+        of_users, of_items = pull(of_logits)
+        of_rows = head.pull_users(user_rows, of_users)
+        if self.settings.l2:
+            shares = weights * (2 * self.settings.l2 / global_size)
+            of_rows = of_rows.addcmul(user_rows, shares.unsqueeze(1))
+        self.gradients.add_users(users, of_rows)
+        item_side.collect(items, of_items, weights)
+        return losses @ weights
 
     def _learning_rate(self) -> float:
         settings = self.settings
@@ -177,16 +188,6 @@ class Trainer:
             warmup_steps=settings.warmup_epochs * self.num_steps,
             decay=settings.decay,
         )
-
-    def _penalty(self, user_vectors: Tensor, item_squares: Tensor, weights: Tensor) -> Tensor:
-        """L2 on the batch's rows: each positive's user, and the mean over its items; added up.
-
-        Args:
-            item_squares: (P, N + 1) of each item the sum of its vector's squares.
-            weights: (P,) of the positives.
-        """
-        rows = _squares_of(user_vectors) + item_squares.mean(dim=1)
-        return self.settings.l2 * (rows * weights).sum()
 
     def _add_penalty_of_weights(self) -> None:
         """L2 on the kernels and on the output layer, this worker's share of it.
@@ -199,29 +200,44 @@ class Trainer:
             p for n, p in head.named_parameters() if n.endswith("output") and p.requires_grad
         ]
         for share, weights in (settings.l2_kernels, kernels), (settings.l2_output, outputs):
-            if share and weights:  # MF and GMF have no kernels, and MF has no output layer
-                penalty = share * torch.stack([p.square().sum() for p in weights]).sum()
-                (penalty / self.communicator.num_workers).backward()
+            if share:
+                for weight in weights:
+                    add_gradient(weight, weight * (2 * share / self.communicator.num_workers))
 
-    def _slices(self, positives: int) -> list[slice]:
+    def _slices(self, positives: int) -> Iterator[tuple[int, int]]:
         """Parts of a step whose widest layer fits the cache of a core; on a GPU, the whole step."""
         width = 1 + self.settings.num_negatives
         size = max(1, _SLICE_BYTES // (4 * self.model.head.widest * width))
         if self.model.item_vectors.is_cuda:
-            size = max(1, positives)  # one, if empty
-        return [slice(low, low + size) for low in range(0, max(1, positives), size)]
+            size = max(1, positives)
+        return ((low, min(low + size, positives)) for low in range(0, max(1, positives), size))
 
-    def _batches(self, epoch: int) -> Iterator[tuple[Batch, int]]:
-        """(this worker's positives, positives of all workers) for each step of an epoch.
+    def steps(self, epoch: int) -> Iterator[tuple[Samples, int]]:
+        """(this worker's samples, positives of all workers) for each step of an epoch."""
+        for batch, sizes, global_sizes in self._batches(epoch):
+            samples = draw_samples(batch, self.sampler, self.user_weights)
+            yield from zip(samples.split(sizes), global_sizes, strict=True)
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Batch, list[int], list[int]]]:
+        """The positives of some steps after the other, and of each step this worker's and all.
 
         Every worker takes as many steps as the one with the most positives needs; those with
         fewer spread theirs evenly, so that each positive is taken once and no step is missed.
+        Small steps come together, since calls cost more than draws.
         """
         seed = (self.settings.seed * 100_003 + epoch) * 1_009 + self.communicator.worker_rank
+        together = max(1, _DRAWN_AT_ONCE // self.settings.batch_size)
+        groups = [
+            range(low, min(low + together, self.num_steps))
+            for low in range(0, self.num_steps, together)
+        ]
         own = self.positives.num_positives
-        sizes = (self._size(own, step) for step in range(self.num_steps))
-        for step, batch in enumerate(self.positives.batches(sizes, seed)):
-            yield batch, sum(self._size(n, step) for n in self.worker_positives)
+        taken = (sum(self._size(own, step) for step in steps) for steps in groups)
+        batches = self.positives.batches(taken, seed)
+        for batch, steps in zip(batches, groups, strict=True):
+            sizes = [self._size(own, step) for step in steps]
+            everyones = [sum(self._size(n, step) for n in self.worker_positives) for step in steps]
+            yield batch, sizes, everyones
 
     def _size(self, positives: int, step: int) -> int:
         """How many of a worker's positives a step takes."""
@@ -249,7 +265,3 @@ def user_weights(
     totals = torch.stack([(counts * weights).sum(), counts.sum()]).cpu()
     communicator.sum_(totals, "weights")
     return (weights * (totals[1] / totals[0]).item()).float()
-
-
-def _squares_of(vectors: Tensor) -> Tensor:
-    return vectors.square().sum(dim=-1)

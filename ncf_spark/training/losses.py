@@ -9,27 +9,34 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, logsigmoid
+from torch.nn.functional import log_softmax, softplus
 
-# (logits (P, N + 1), counted (P, N + 1) or None where all count) → (P,).
-Loss = Callable[[Tensor, Tensor | None], Tensor]
+# (logits (P, N + 1), counted (P, N + 1) or None where all count) → the loss of each positive with
+# its negatives (P,), and its gradients by the logits (P, N + 1). `counted` is 1, or 0 for what must
+# not be learnt from.
+Loss = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
-def bce(logits: Tensor, counted: Tensor | None) -> Tensor:
+def bce(logits: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy of label 1 for the positive and 0 for the rest (He et al., eq. 7)."""
-    signs = logits.new_full((logits.shape[1],), -1.0)
-    signs[0] = 1.0
-    terms = -logsigmoid(logits * signs)  # σ(-x) = 1 - σ(x)
-    return (terms if counted is None else terms * counted).sum(dim=1)
+    # -log(1 - σ(x)) = softplus(x), and -log σ(x) = softplus(x) - x.
+    terms, gradients = softplus(logits), logits.sigmoid()
+    gradients[:, 0] -= 1.0
+    if counted is not None:
+        terms, gradients = terms * counted, gradients * counted
+    return terms.sum(dim=1) - logits[:, 0], gradients
 
 
-def squared(logits: Tensor, counted: Tensor | None) -> Tensor:
+def squared(logits: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
     """Squared error against the same labels (He et al., eq. 5)."""
-    errors = (logits - _labels(logits)).square()
-    return (errors if counted is None else errors * counted).sum(dim=1)
+    errors = logits.clone()
+    errors[:, 0] -= 1.0
+    if counted is not None:
+        errors = errors * counted
+    return errors.square().sum(dim=1), 2.0 * errors
 
 
-def softmax(logits: Tensor, counted: Tensor | None) -> Tensor:
+def softmax(logits: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
     """Sampled soft-max: -log of the positive's share of exp(logit) among its own negatives.
 
     Without a correction for the sampling, so with uniform negatives it estimates the full
@@ -37,8 +44,10 @@ def softmax(logits: Tensor, counted: Tensor | None) -> Tensor:
     """
     if counted is not None:
         logits = logits.masked_fill(counted == 0, -torch.inf)
-    first = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
-    return cross_entropy(logits, first, reduction="none")
+    logs = log_softmax(logits, dim=1)
+    gradients = logs.exp()
+    gradients[:, 0] -= 1.0
+    return -logs[:, 0], gradients
 
 
 LOSSES: dict[str, Loss] = {"bce": bce, "squared": squared, "softmax": softmax}
@@ -47,24 +56,3 @@ LOSSES: dict[str, Loss] = {"bce": bce, "squared": squared, "softmax": softmax}
 def terms_per_positive(loss: str, num_negatives: int) -> int:
     """Terms that a positive brings to a loss's mean: soft-max has one, the others one a sample."""
     return 1 if loss == "softmax" else 1 + num_negatives
-
-
-def counted(items: Tensor, unresolved: Tensor) -> Tensor | None:
-    """Weights (P, N + 1) that are 0 where a negative is unresolved; None where all count.
-
-    Args:
-        items: (P, N + 1).
-        unresolved: (n,) flat positions within the (P, N) negatives.
-    """
-    if not len(unresolved):
-        return None
-    weights = torch.ones_like(items, dtype=torch.float32)
-    negatives = items.shape[1] - 1
-    weights[unresolved // negatives, 1 + unresolved % negatives] = 0.0
-    return weights
-
-
-def _labels(logits: Tensor) -> Tensor:
-    labels = torch.zeros_like(logits)
-    labels[:, 0] = 1.0
-    return labels

@@ -9,14 +9,12 @@ from ncf_spark.model.deferred import describe, parameter_bytes
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.batches import BYTES_PER_POSITIVE, is_resident
 from ncf_spark.training.loader import PositiveFiles
-from ncf_spark.training.positives import mark_bits
+from ncf_spark.training.positives import rejection_bytes
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.task import TrainingTask
 
 # A parameter, its gradient, Adam's two moments, and the copy of the best epoch.
 _COPIES_OF_PARAMETERS = 5
-# By which a negative is known to be a positive: int64. The marks are counted apart.
-_BYTES_PER_KEY = 8
 # A negative that is kept (sampling.redraw: false): int64 and a mark.
 _BYTES_PER_KEPT_NEGATIVE = 9
 
@@ -43,7 +41,7 @@ def worker_bytes(task: TrainingTask, num_workers: int, num_positives: int) -> di
     if not is_resident(num_positives, task.resident_bytes):
         held = task.resident_bytes or 0
     if task.max_retries is not None:
-        held += _BYTES_PER_KEY * num_positives + 2 ** mark_bits(num_positives)
+        held += rejection_bytes(num_positives, rows, task.architecture.num_items)
     kept = 0 if task.redraw else task.loop.num_negatives
     return {
         "parameters, gradients and optimiser": copies * parameter_bytes(model),

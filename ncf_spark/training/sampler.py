@@ -1,6 +1,6 @@
-"""Negatives: drawn on the device, never the user's own positives, anew in every step (D3).
+"""Negatives: drawn on the device, never the user's own positives, anew in every epoch (D3).
 
-Shapes: P positives of a step, N negatives for each, I items, M positives of this worker.
+Shapes: P positives drawn for, N negatives of each, I items, M positives of this worker.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _CANDIDATES = 3
 
 
 class Sampler(Protocol):
-    """Where the negatives of a step come from."""
+    """Where negatives come from."""
 
-    def draw(self, users: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Negatives for each positive of a step.
+    def draw(self, users: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Negatives for each of some positives.
 
         Args:
             users: (P,) table rows.
-            batch: (P,) positions of the positives among all of this worker's; None where these
-                are streamed.
+            positions: (P,) of the positives among all of this worker's; None where these are
+                streamed.
 
         Returns:
-            Items (P, N), and (n,) flat positions of those that must not be learnt from.
+            Items (P, N), and (P, N) which of them must not be learnt from; None: there are none.
         """
 
 
@@ -64,35 +64,59 @@ class NegativeSampler:
         self._max_retries = max_retries
         self._generator = generator
 
-    def draw(self, users: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Negatives for each user of a step.
+    def draw(self, users: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Negatives for each user; the positions are not needed: they are drawn anew every time.
 
         Args:
             users: (P,) table rows.
-            batch: not needed: the negatives of a positive are drawn anew every time.
+            positions: of the positives.
 
         Returns:
-            Items (P, N), and (n,) flat positions of those that are still positives after all
-            retries: they must not be learnt from.
+            Items (P, N), and (P, N) which of them are still positives after all retries: they must
+            not be learnt from. None: none is.
         """
         owners = users.unsqueeze(1).expand(-1, self._num_negatives).reshape(-1)
         items = self._items.draw(len(owners), self._generator)
         if self._positives is None:
-            return items.view(-1, self._num_negatives), owners.new_empty(0)
-        left = self._positives.among(owners, items)
-        retries = 0
+            return items.view(-1, self._num_negatives), None
+        taken = self._positives.contains(owners, items)
+        redraw = self._redraw_in_place if items.is_cuda else self._redraw_taken
+        unresolved = redraw(owners, items, taken, self._positives)
+        shape = len(users), self._num_negatives
+        return items.view(shape), None if unresolved is None else unresolved.view(shape)
+
+    def _redraw_taken(
+        self, owners: Tensor, items: Tensor, taken: Tensor, positives: PositiveSet
+    ) -> Tensor | None:
+        """Replaces the items that are taken, by as few draws as it can.
+
+        Returns:
+            (n,) which are still taken; None: none is.
+        """
+        left, retries = taken.nonzero().squeeze(1), 0
         while len(left) and retries < self._max_retries:
             count = min(_CANDIDATES, self._max_retries - retries)
             own = owners.index_select(0, left).unsqueeze(1).expand(-1, count).reshape(-1)
             drawn = self._items.draw(len(own), self._generator)
-            taken = torch.zeros_like(drawn, dtype=torch.bool)
-            taken[self._positives.among(own, drawn)] = True
-            drawn, taken = drawn.view(-1, count), taken.view(-1, count)
-            best = taken.byte().argmin(dim=1, keepdim=True)  # the first that is free
-            items[left] = drawn.gather(1, best).squeeze(1)
-            left = left[taken.all(dim=1)]
+            is_taken = positives.contains(own, drawn).view(-1, count)
+            best = is_taken.byte().argmin(dim=1, keepdim=True)  # the first that is free
+            items[left] = drawn.view(-1, count).gather(1, best).squeeze(1)
+            left = left[is_taken.all(dim=1)]
             retries += count
-        return items.view(-1, self._num_negatives), left
+        return torch.zeros_like(taken).index_fill_(0, left, True) if len(left) else None
+
+    def _redraw_in_place(
+        self, owners: Tensor, items: Tensor, taken: Tensor, positives: PositiveSet
+    ) -> Tensor:
+        """The same with as many draws as there may be: nothing depends on how many are taken.
+
+        So a GPU is told all of it without waiting for what it found.
+        """
+        for _ in range(self._max_retries):
+            drawn = self._items.draw(len(items), self._generator)
+            items.copy_(torch.where(taken, drawn, items))
+            taken = taken & positives.contains(owners, drawn)
+        return taken
 
 
 class FixedNegatives:
@@ -109,16 +133,11 @@ class FixedNegatives:
         positions = torch.arange(len(users), device=users.device)
         parts = [source.draw(users[part].long(), part) for part in positions.split(2**16)]
         self._items = torch.cat([items for items, _ in parts])
-        self._unresolved = torch.cat([_marked(*part) for part in parts])
+        self._unresolved = torch.cat(
+            [torch.zeros_like(items, dtype=torch.bool) if u is None else u for items, u in parts]
+        )
 
-    def draw(self, users: Tensor, batch: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The negatives of the positives at the positions `batch`."""
-        assert batch is not None, "the preflight refuses to stream these positives"
-        unresolved = self._unresolved[batch].flatten().nonzero().squeeze(1)
-        return self._items[batch], unresolved
-
-
-def _marked(items: Tensor, unresolved: Tensor) -> Tensor:
-    marks = torch.zeros_like(items, dtype=torch.bool)
-    marks.view(-1)[unresolved] = True
-    return marks
+    def draw(self, users: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The negatives of the positives at the positions (P,)."""
+        assert positions is not None, "the preflight refuses to stream these positives"
+        return self._items[positions], self._unresolved[positions]

@@ -125,7 +125,9 @@ class Worker:
         if self.task.max_retries is None:
             return None
         num_items, own = self.task.architecture.num_items, self.positives
-        return PositiveSet(own.rows(), own.num_positives, num_items, self.device)
+        return PositiveSet(
+            own.rows(), own.num_positives, self.shards.num_rows, num_items, self.device
+        )
 
     def build(self, architecture: Architecture) -> Recommender:
         """A model with its first values, on this worker's device."""

@@ -2,57 +2,53 @@
 
 python -m tests.benchmarks.worker_scaling   # NCF_DATA names the folder of the data
 
-The model and the work of training_speed.py. A batch is a worker's; in turns, the worker alone
-exchanges nothing.
+The model and the work of training_speed.py. A batch is a worker's. In turns: one worker, which
+exchanges nothing; two workers; and two processes that train the whole data each and exchange
+nothing, which is what the machine's two cores can do at most.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-import time
-from itertools import islice
 from pathlib import Path
 
 import horovod
-import horovod.torch as hvd
 import numpy as np
-import torch
 
 from ncf_spark.training.communicator import Alone
-from ncf_spark.training.distributed import Horovod
+from ncf_spark.training.distributed import join_workers
 from tests.benchmarks.contenders.ncf_neumf import build_trainer
 from tests.benchmarks.duel import record
 from tests.benchmarks.training_speed import SETTINGS, data_folder, write_arrays
 
 # Samples of a worker's step, positives and negatives together.
 BATCHES = (2_048, 16_384, 65_536)
-SAMPLES = 2_500_000
-ROUNDS = 3
+ROUNDS = 5
+# (processes, whether they are workers that exchange gradients).
+WAYS = {"one": (1, False), "two": (2, True), "apart": (2, False)}
 
 
-def measure(data: str, batch: int) -> tuple[int, float]:
-    """On a worker: samples of its steps, and the seconds that they took; the first are left out."""
-    hvd.init()
-    torch.set_num_threads(1)
-    communicator = Horovod() if hvd.size() > 1 else Alone()
+def measure(data: str, batch: int, exchange: bool) -> tuple[int, float]:
+    """On a worker: the samples of its second epoch, and the seconds that it took."""
+    workers = join_workers(threads=1)
+    communicator = workers if exchange else Alone()
     settings = [*SETTINGS, f"training.batch_size={batch // 5}"]
     trainer = build_trainer(dict(np.load(data)), settings, communicator)
-    steps = SAMPLES // hvd.size() // batch
-    batches = trainer._batches(1)
-    for positives, global_size in islice(batches, max(3, steps // 10)):
-        trainer.train_step(positives, global_size)
-    started, samples = time.perf_counter(), 0
-    for positives, global_size in islice(batches, steps // 2):
-        trainer.train_step(positives, global_size)
-        samples += 5 * len(positives.users)
-    return samples, time.perf_counter() - started
+    trainer.train_epoch(1)
+    seconds = trainer.train_epoch(2)["seconds"]
+    return 5 * trainer.positives.num_positives, seconds
 
 
-def speed(data: str, batch: int, num_workers: int) -> float:
-    """Samples a second of all workers together, by the slowest one's clock."""
-    hosts = f"localhost:{num_workers}"
-    done = horovod.run(measure, (data, batch), np=num_workers, hosts=hosts, use_gloo=True)
+def speed(data: str, batch: int, processes: int, exchange: bool) -> float:
+    """Samples a second of all processes together, by the slowest one's clock."""
+    done = horovod.run(
+        measure,
+        (data, batch, exchange),
+        np=processes,
+        hosts=f"localhost:{processes}",
+        use_gloo=True,
+    )
     return sum(samples for samples, _ in done) / max(seconds for _, seconds in done)
 
 
@@ -61,11 +57,19 @@ def main() -> None:
         data = str(Path(folder) / "ml1m.npz")
         write_arrays(data_folder(), Path(data))
         for batch in BATCHES:
-            rounds = [[speed(data, batch, workers) for workers in (2, 1)] for _ in range(ROUNDS)]
-            two, one = (statistics.median(side) for side in zip(*rounds, strict=True))
-            title = f"two workers, samples/s at {batch:,} a worker's step, one worker"
-            bar = "≥ 1.7" if batch == 65_536 else "none"
-            record(title, ours=two, peer=one, ratio=two / one, bar=bar)
+            rounds = [{w: speed(data, batch, *way) for w, way in WAYS.items()} for _ in range(ROUNDS)]
+            found = {way: statistics.median(r[way] for r in rounds) for way in WAYS}
+            for way, title, bar in (
+                ("two", "two workers", "≥ 1.7" if batch == 65_536 else "none"),
+                ("apart", "two processes without exchange", "none"),
+            ):
+                record(
+                    f"{title}, samples/s at {batch:,} a step of each, one worker",
+                    ours=found[way],
+                    peer=found["one"],
+                    ratio=statistics.median(r[way] / r["one"] for r in rounds),
+                    bar=bar,
+                )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def watched_epoch(run_uri: str, num_shards: int, different: dict[str, Any]) -> d
 
     from ncf_spark.model.recommender import Architecture
     from ncf_spark.storage import files
-    from ncf_spark.training.batches import Batch
+    from ncf_spark.training.samples import Samples
     from ncf_spark.training.distributed import Horovod
     from ncf_spark.training.loop import LoopSettings, Trainer
     from ncf_spark.training.task import TrainingTask
@@ -49,9 +49,10 @@ def watched_epoch(run_uri: str, num_shards: int, different: dict[str, Any]) -> d
     taken: list[tuple[int, int]] = []
     step = trainer.train_step
 
-    def watched_step(batch: Batch, size: int) -> tuple[float, int]:
-        taken.extend(zip(owned[batch.users].tolist(), batch.items.tolist(), strict=True))
-        return step(batch, size)
+    def watched_step(samples: Samples, size: int) -> torch.Tensor:
+        positives = samples.items[:, 0].tolist()
+        taken.extend(zip(owned[samples.users].tolist(), positives, strict=True))
+        return step(samples, size)
 
     trainer.train_step = watched_step  # type: ignore[method-assign]
     before = trainer.model.user_vectors.detach().clone()

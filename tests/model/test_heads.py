@@ -31,7 +31,7 @@ def small_mlp(activation: str = "relu") -> MLP:
 def logits(head, users: list, items: list) -> list:
     """Of one user vector with each of the item vectors, by `pairs`."""
     encoded = head.encode_users(torch.tensor([users])), head.encode_items(torch.tensor([items]))
-    return head.pairs(*encoded)[0].tolist()
+    return head.pairs_and_pull(*encoded)[0][0].tolist()
 
 
 # --- MF -----------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_the_split_first_layer_gives_what_the_papers_concatenation_gives(kind):
     head, users, items = random_head(kind)
     expected = [[paper_logit(head, u, i) for i in items.double().numpy()] for u in users.numpy()]
     every_item = items.expand(len(users), *items.shape)
-    found = head.pairs(head.encode_users(users), head.encode_items(every_item))
+    found, _ = head.pairs_and_pull(head.encode_users(users), head.encode_items(every_item))
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -173,7 +173,8 @@ def test_a_block_scores_every_user_with_every_item_as_pairs_do(kind, named):
     assert block.shape == (6, 7)
     for b, user in enumerate(users):
         for i, item in enumerate(items):
-            pair = head.pairs(head.encode_users(user[None]), head.encode_items(item[None, None]))
+            user_side, item_side = head.encode_users(user[None]), head.encode_items(item[None, None])
+            pair, _ = head.pairs_and_pull(user_side, item_side)
             torch.testing.assert_close(block[b, i], pair[0, 0], rtol=1e-5, atol=1e-5)
 
 

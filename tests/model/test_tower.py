@@ -2,52 +2,113 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ncf_spark.model.tower import Tower
+from ncf_spark.model.tower import run_tower
 
 PLAIN = {0.0: torch.relu, 0.01: nn.functional.leaky_relu}
+NO_DROPOUT = [0.0, 0.0, 0.0]
 
 
-def inputs() -> list[Tensor]:
-    """Users (3, 1, 4), items (3, 2, 4), output (2,), then weights and biases of two layers."""
-    generator = torch.Generator().manual_seed(3)
-    shapes = [(3, 1, 4), (3, 2, 4), (2,), (3, 4), (3,), (2, 3), (2,)]
-    return [
-        torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
-        for shape in shapes
-    ]
+class Weights(nn.Module):
+    """Two further layers and the output over a first one of four units, in double."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 3), nn.Linear(3, 2)])
+        self.output = nn.Parameter(torch.empty(2))
+        self.double()
+        generator = torch.Generator().manual_seed(3)
+        for parameter in self.parameters():
+            values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.data.copy_(values)
+            parameter.grad = torch.zeros_like(parameter)
+
+    def run(self, first: Tensor, slope: float, dropout: list[float]):
+        return run_tower(first, list(self.layers), self.output, slope=slope, dropout=dropout)
 
 
-def tower(slope: float, dropout: list[float], given: list[Tensor]) -> Tensor:
-    users, items, output, *layers = given
-    logits: Tensor = Tower.apply(users, items, slope, dropout, output, *layers)
-    return logits
+def first_layer() -> Tensor:
+    return torch.randn(6, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+
+
+OF_LOGITS = torch.arange(6.0, dtype=torch.float64) - 2
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.01])
 def test_logits_and_gradients_are_those_of_torchs_layers(slope):
-    ours, plain = inputs(), inputs()
-    users, items, output, *layers = plain
-    hidden = PLAIN[slope](users + items)
-    for weight, bias in zip(layers[::2], layers[1::2], strict=True):
-        hidden = PLAIN[slope](nn.functional.linear(hidden, weight, bias))
-    expected, found = hidden @ output, tower(slope, [0, 0, 0], ours)
-    torch.testing.assert_close(found, expected)
-    scale = torch.arange(6.0, dtype=torch.float64).view(3, 2) - 2
-    (found * scale).sum().backward()
-    (expected * scale).sum().backward()
-    for one, other in zip(ours, plain, strict=True):
+    ours, plain = Weights(), Weights()
+    first = first_layer().requires_grad_()
+    hidden = PLAIN[slope](first)
+    for layer in plain.layers:
+        hidden = PLAIN[slope](layer(hidden))
+    expected = hidden @ plain.output
+    expected.backward(OF_LOGITS)
+    with torch.no_grad():
+        logits, pull = ours.run(first_layer(), slope, NO_DROPOUT)
+        of_first = pull(OF_LOGITS)
+    torch.testing.assert_close(logits, expected.detach())
+    torch.testing.assert_close(of_first, first.grad)
+    for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad)
+        assert one.grad.abs().max() > 0
 
 
+@torch.no_grad()
+def test_gradients_are_added_to_what_is_there():
+    weights = Weights()
+    _, pull = weights.run(first_layer(), 0.0, NO_DROPOUT)
+    pull(OF_LOGITS)
+    once = [p.grad.clone() for p in weights.parameters()]
+    _, pull = weights.run(first_layer(), 0.0, NO_DROPOUT)
+    pull(OF_LOGITS)
+    for parameter, gradient in zip(weights.parameters(), once, strict=True):
+        torch.testing.assert_close(parameter.grad, 2 * gradient)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("slope", [0.0, 0.01])
-def test_what_dropout_leaves_out_has_no_gradient_and_the_rest_has(slope):
-    def left_out(*given: Tensor) -> Tensor:
+def test_with_dropout_the_gradients_are_the_slopes_of_what_was_left(slope):
+    dropout = [0.3, 0.5, 0.2]
+
+    def run(first: Tensor, weights: Weights):
         torch.manual_seed(5)  # the same is left out each time
-        return tower(slope, [0.3, 0.5, 0.2], list(given))
+        return weights.run(first, slope, dropout)
 
-    assert torch.autograd.gradcheck(left_out, inputs())
-    assert not torch.allclose(left_out(*inputs()), tower(slope, [0, 0, 0], inputs()))
+    weights = Weights()
+    _, pull = run(first_layer(), weights)
+    of_first = pull(OF_LOGITS)
+    step = 1e-6
+    for tensor, found in [(first_layer(), of_first), *((p, p.grad) for p in weights.parameters())]:
+        for place in range(tensor.numel()):
+            sums = []
+            for sign in (1, -1):
+                moved = tensor.clone()
+                moved.view(-1)[place] += sign * step
+                other = Weights()
+                is_first = tensor.shape == (6, 4)
+                if not is_first:
+                    for mine, its in zip(other.parameters(), weights.parameters(), strict=True):
+                        mine.copy_(moved if its is tensor else its)
+                logits, _ = run(moved if is_first else first_layer(), other)
+                sums.append(logits @ OF_LOGITS)
+            slope_found = (sums[0] - sums[1]) / (2 * step)
+            torch.testing.assert_close(found.view(-1)[place], slope_found, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(
+        run(first_layer(), weights)[0], weights.run(first_layer(), slope, NO_DROPOUT)[0]
+    )
 
 
+@torch.no_grad()
 def test_all_left_out_leaves_nothing():
-    assert tower(0.0, [0, 0, 1], inputs()).tolist() == [[0.0, 0.0]] * 3
+    assert Weights().run(first_layer(), 0.0, [0.0, 0.0, 1.0])[0].tolist() == [0.0] * 6
+
+
+@torch.no_grad()
+def test_computed_in_bfloat16_the_gradients_stay_in_the_weights_own_type():
+    exact, rough = Weights(), Weights()
+    for weights, dtype in ((exact, torch.float64), (rough, torch.bfloat16)):
+        logits, pull = weights.run(first_layer().to(dtype), 0.0, NO_DROPOUT)
+        assert logits.dtype == dtype
+        pull(OF_LOGITS)
+    for one, other in zip(rough.parameters(), exact.parameters(), strict=True):
+        assert one.grad.dtype == torch.float64
+        torch.testing.assert_close(one.grad, other.grad, rtol=0.05, atol=0.3)

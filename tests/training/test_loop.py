@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ncf_spark.config import load_config
 from ncf_spark.model.recommender import Recommender
+from ncf_spark.training import loop
 from ncf_spark.training.batches import Resident
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.gradients import Gradients
@@ -27,6 +28,7 @@ from tests.training.trainers import (
     assert_equal_shared,
     build_settings,
     build_trainer,
+    step_on,
     step_on_all,
     trained,
 )
@@ -50,15 +52,20 @@ class Announced:
         return [[n] for n in self._worker_positives]
 
 
+class NoNegatives:
+    def draw(self, users: Tensor, positions: Tensor | None) -> tuple[Tensor, None]:
+        return torch.empty((len(users), 0), dtype=torch.int64), None
+
+
 def batches_of(worker_positives: list[int], batch_size: int, epoch: int = 1) -> list[list]:
-    """The batches of each worker, by rank."""
+    """The items of each step's positives and the step's size, by worker; they are numbered."""
     model = Recommender(build_architecture("gmf", num_items=1), 1)
     settings, found = build_settings(batch_size=batch_size), []
     for rank, positives in enumerate(worker_positives):
-        nothing = torch.zeros(positives, dtype=torch.int32)
+        users, items = torch.zeros(positives, dtype=torch.int32), torch.arange(positives).int()
         communicator = Announced(rank, worker_positives)
-        trainer = Trainer(model, None, Resident(nothing, nothing), settings, communicator)
-        found.append([(b.positions.tolist(), size) for b, size in trainer._batches(epoch)])
+        trainer = Trainer(model, NoNegatives(), Resident(users, items), settings, communicator)
+        found.append([(s.items[:, 0].tolist(), size) for s, size in trainer.steps(epoch)])
     return found
 
 
@@ -78,6 +85,13 @@ def test_the_size_of_a_step_is_known_to_all_workers(positives, batch_size):
         taken = sum(len(batch) for batch, _ in step)
         assert {size for _, size in step} == {taken}
         assert taken > 0
+
+
+@pytest.mark.parametrize("together", [1, 4, 10, 1000])
+def test_steps_do_not_depend_on_how_many_draw_their_negatives_together(together, monkeypatch):
+    expected = batches_of([40, 33], batch_size=4)
+    monkeypatch.setattr(loop, "_DRAWN_AT_ONCE", together)
+    assert batches_of([40, 33], batch_size=4) == expected
 
 
 def test_a_worker_with_fewer_positives_than_steps_waits_in_some_of_them():
@@ -373,8 +387,8 @@ def test_factors_stay_at_0_or_above_after_every_step(kind, optimiser, num_worker
         trainer = build_trainer(communicator, settings=settings, kind=kind, non_negative=True)
         at_zero = False
         for epoch in range(1, 5):
-            for batch, global_size in trainer._batches(epoch):
-                trainer.train_step(batch, global_size)
+            for samples, global_size in trainer.steps(epoch):
+                trainer.train_step(samples, global_size)
                 assert all((values >= 0).all() for values in never_negative(trainer))
                 at_zero |= any((values == 0).any() for values in never_negative(trainer))
         biases = [v[:, 4:] for v in (trainer.model.item_vectors, trainer.model.user_vectors)]
@@ -416,7 +430,7 @@ def test_items_exchanged_by_rows_are_trained_as_those_of_the_whole_table():
         if not sparse:
             trainer.gradients = Gradients(trainer.model, sparse_users=True, sparse_items=False)
         for _ in range(3):
-            trainer.train_step(trainer.positives.at(torch.tensor([0])), 2)
+            step_on(trainer, torch.tensor([0]), 2)
         return [name for name, _ in worker.sizes], trainer.model.item_vectors.detach()
 
     (names, by_rows), (_, other) = run_workers(2, lambda worker: trained_items(worker, True))

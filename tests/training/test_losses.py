@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ncf_spark.training.losses import LOSSES, counted, terms_per_positive
+from ncf_spark.training.losses import LOSSES, terms_per_positive
+from ncf_spark.training.samples import counted
 
 LN_2, LN_3 = 0.693147, 1.098612
 
@@ -15,12 +16,13 @@ SOME_OUT = [0, 3]
 
 
 def loss_of(loss: str, unresolved: list[int], logits: list = LOGITS) -> tuple[float, Tensor]:
-    """The loss and its gradient."""
-    given = torch.tensor(logits, requires_grad=True)
-    losses = LOSSES[loss](given, counted(given, torch.tensor(unresolved, dtype=torch.int64)))
+    """The loss and its gradients by the logits."""
+    given = torch.tensor(logits)
+    marks = torch.zeros(len(logits), len(logits[0]) - 1, dtype=torch.bool)
+    marks.view(-1)[unresolved] = True
+    losses, gradients = LOSSES[loss](given, counted(marks) if unresolved else None)
     assert losses.shape == (len(logits),)
-    losses.sum().backward()
-    return losses.sum().item(), given.grad
+    return losses.sum().item(), gradients
 
 
 @pytest.mark.parametrize(
@@ -81,12 +83,19 @@ def test_a_positive_whose_negatives_are_all_unresolved(loss, expected, gradient)
 
 
 @pytest.mark.parametrize("loss", ["bce", "squared", "softmax"])
+def test_the_gradients_are_those_of_autograd(loss):
+    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    logits.requires_grad_()
+    losses, gradients = LOSSES[loss](logits, None)
+    losses.sum().backward()
+    torch.testing.assert_close(logits.grad, gradients.detach())
+
+
+@pytest.mark.parametrize("loss", ["bce", "squared", "softmax"])
 def test_a_step_without_positives_loses_nothing(loss):
-    logits = torch.zeros(0, 3, requires_grad=True)
-    value = LOSSES[loss](logits, None).sum()
-    value.backward()
-    assert value.item() == 0.0
-    assert logits.grad.shape == (0, 3)
+    losses, gradients = LOSSES[loss](torch.zeros(0, 3), None)
+    assert losses.sum().item() == 0.0
+    assert gradients.shape == (0, 3)
 
 
 def test_large_logits_stay_finite():
@@ -97,13 +106,8 @@ def test_large_logits_stay_finite():
         assert gradients.isfinite().all()
 
 
-def test_all_samples_count_where_nothing_is_unresolved():
-    assert counted(torch.zeros(2, 3), torch.empty(0, dtype=torch.int64)) is None
-
-
 def test_what_counts_is_every_positive_and_each_resolved_negative():
-    # Position 4 of 2 · 3 negatives is the second negative of the second positive.
-    found = counted(torch.zeros(2, 4), torch.tensor([0, 4]))
+    found = counted(torch.tensor([[True, False, False], [False, True, False]]))
     assert found.tolist() == [[1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]]
 
 

@@ -24,6 +24,7 @@ from tests.training.trainers import (
     assert_equal_shared,
     build_settings,
     build_trainer,
+    step_on,
     step_on_all,
 )
 
@@ -206,9 +207,9 @@ def test_a_user_and_items_of_an_earlier_step_stay_where_they_are(optimiser, stay
         sampler=Chosen(negatives),
     )
     vectors = trainer.model.user_vectors, trainer.model.item_vectors
-    trainer.train_step(trainer.positives.at(torch.tensor([0])), 1)
+    step_on(trainer, torch.tensor([0]), 1)
     users, items = (v.detach().clone() for v in vectors)
-    trainer.train_step(trainer.positives.at(torch.tensor([1])), 1)
+    step_on(trainer, torch.tensor([1]), 1)
     assert torch.equal(vectors[0][0], users[0]) == stays
     assert torch.equal(vectors[1][[2, 10]], items[[2, 10]]) == stays
     assert not torch.equal(vectors[0][1], users[1])
@@ -244,7 +245,7 @@ def after_three_steps(communicator: Communicator, optimiser: str) -> tuple[Any, 
     whole = torch.arange(trainer.positives.num_positives)
     of_first_shard = whole[users[trainer.positives.users] % NUM_SHARDS == 0]
     for batch, global_size in ((whole, 24), (whole, 24), (of_first_shard, 6)):
-        trainer.train_step(trainer.positives.at(batch), global_size)
+        step_on(trainer, batch, global_size)
     vectors = trainer.model.user_vectors.detach()
     return trainer, dict(zip(users.tolist(), vectors, strict=True))
 

@@ -28,8 +28,8 @@ def test_the_largest_worker_is_told_what_it_will_hold(small):
         # (output 2 + bias 1 + items 6 + users 6) · 4 bytes · 5 copies: the parameters, their
         # gradients, Adam's two moments and the best epoch
         PARAMETERS: 300,
-        # 6 positives · (3 numbers of 4 bytes and a key of 8), and 64 marks of a byte
-        POSITIVES: 120 + 64,
+        # 6 positives of 3 numbers of 4 bytes, and a mark for each of 3 · 3 pairs, 8 a byte
+        POSITIVES: 72 + 2,
     }
 
 
@@ -39,8 +39,14 @@ def test_the_largest_worker_is_told_what_it_will_hold(small):
 def test_positives_that_do_not_fit_take_what_they_may(small, resident_bytes, held):
     small = replace(small, resident_bytes=resident_bytes)
     needed = worker_bytes(small, num_workers=2, num_positives=6)
-    # The keys and marks stay whole.
-    assert needed[POSITIVES] == held + 48 + 64
+    # The marks stay whole.
+    assert needed[POSITIVES] == held + 2
+
+
+def test_where_there_are_more_pairs_than_marks_keys_are_held_too(small):
+    sparse = replace(small, num_users=2_000)
+    # 1,000 · 3 pairs are more than 2⁹ marks of 6 positives; then there are 7 keys of 8 bytes.
+    assert worker_bytes(sparse, num_workers=2, num_positives=6)[POSITIVES] == 72 + 64 + 56
 
 
 def test_positives_that_are_not_rejected_need_no_keys(small):
@@ -56,8 +62,8 @@ def test_the_biases_of_mf_take_room(small):
 
 def test_negatives_that_are_kept_take_room(small):
     small = replace(small, redraw=False)
-    # 6 positives · (20 bytes + 4 negatives · (8 + 1)), and 64 marks
-    assert worker_bytes(small, num_workers=2, num_positives=6)[POSITIVES] == 336 + 64
+    # 6 positives · (12 bytes + 4 negatives · (8 + 1)), and the marks
+    assert worker_bytes(small, num_workers=2, num_positives=6)[POSITIVES] == 288 + 2
 
 
 def test_pretraining_holds_both_halves_beside_the_model_they_are_joined_to(small):
@@ -71,8 +77,7 @@ def test_pretraining_holds_both_halves_beside_the_model_they_are_joined_to(small
 
 def test_a_model_of_nobody_has_no_positives(small):
     small = replace(small, num_users=0)
-    # The smallest table has two marks.
-    assert worker_bytes(small, num_workers=2, num_positives=0)[POSITIVES] == 2
+    assert worker_bytes(small, num_workers=2, num_positives=0)[POSITIVES] == 0
 
 
 # --- where the positives will be ----------------------------------------------------------------

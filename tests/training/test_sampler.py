@@ -23,16 +23,25 @@ def sampler(
 ) -> NegativeSampler:
     pairs = list(pairs)
     users, items = (torch.tensor([p[i] for p in pairs], dtype=torch.int32) for i in (0, 1))
-    positives = PositiveSet([(users, items)], len(pairs), NUM_ITEMS, users.device)
+    positives = PositiveSet([(users, items)], len(pairs), 4, NUM_ITEMS, users.device)
     generator = torch.Generator().manual_seed(seed)
     weights = torch.tensor(probabilities, dtype=torch.float64)
     rejected = None if max_retries is None else positives
     return NegativeSampler(weights, rejected, num_negatives, max_retries or 0, generator)
 
 
-def draw(source: Sampler, users: Tensor) -> tuple[Tensor, Tensor]:
-    """Negatives of positives that stand in the order of `users`."""
-    return source.draw(users, torch.arange(len(users)))
+def draw(source: Sampler, users: Tensor) -> tuple[Tensor, list[int]]:
+    """Negatives of positives that stand in the order of `users`, and which are unresolved."""
+    return draw_at(source, users, torch.arange(len(users)))
+
+
+def draw_at(source: Sampler, users: Tensor, positions: Tensor) -> tuple[Tensor, list[int]]:
+    """The same of positives at some positions; the unresolved by their flat positions."""
+    items, unresolved = source.draw(users, positions)
+    if unresolved is None:
+        return items, []
+    assert unresolved.shape == items.shape
+    return items, unresolved.flatten().nonzero().squeeze(1).tolist()
 
 
 def frequencies(items: Tensor) -> list[float]:
@@ -47,7 +56,7 @@ pair_sets = st.sets(st.tuples(st.integers(0, 3), st.integers(0, NUM_ITEMS - 1)))
 def test_no_negative_is_a_positive_unless_it_is_reported(pairs, max_retries, seed):
     users = torch.tensor([0, 1, 2, 3, 3])
     found = draw(sampler(EQUAL, pairs, num_negatives=4, max_retries=max_retries, seed=seed), users)
-    items, unresolved = found[0].flatten().tolist(), found[1].tolist()
+    items, unresolved = found[0].flatten().tolist(), found[1]
     drawn = list(zip(users.repeat_interleave(4).tolist(), items, strict=True))
     assert set(items) <= set(range(NUM_ITEMS))
     assert unresolved == [position for position, pair in enumerate(drawn) if pair in pairs]
@@ -58,7 +67,7 @@ def test_items_are_drawn_by_their_probabilities():
     items, unresolved = draw(sampler(weights, num_negatives=5), torch.zeros(20_000).long())
     # Of 100,000 draws, 5 standard deviations are at most 0.008.
     assert frequencies(items) == pytest.approx([0.1, 0.0, 0.4, 0.2, 0.3, 0.0], abs=0.008)
-    assert not len(unresolved)
+    assert unresolved == []
 
 
 def test_a_rejected_item_leaves_the_others_in_proportion():
@@ -77,13 +86,13 @@ def test_a_user_who_has_everything_is_reported():
     has_all = [(1, item) for item in range(NUM_ITEMS)]
     items, unresolved = draw(sampler(EQUAL, has_all, num_negatives=2), torch.tensor([0, 1, 0]))
     assert items.shape == (3, 2)
-    assert sorted(unresolved.tolist()) == [2, 3]
+    assert unresolved == [2, 3]
 
 
 def test_an_empty_step_draws_nothing():
     items, unresolved = draw(sampler(EQUAL, [(0, 1)], num_negatives=3), torch.empty(0).long())
     assert items.shape == (0, 3)
-    assert unresolved.tolist() == []
+    assert unresolved == []
 
 
 def test_the_same_seed_draws_the_same_and_another_step_draws_anew():
@@ -100,14 +109,14 @@ def test_without_retries_to_make_a_positive_may_be_drawn_and_is_learnt_from():
     users = torch.zeros(20_000).long()
     items, unresolved = draw(sampler(EQUAL, has_half, num_negatives=5, max_retries=None), users)
     assert frequencies(items) == pytest.approx([1 / 6] * 6, abs=0.008)
-    assert (unresolved.shape, unresolved.dtype) == ((0,), torch.int64)
+    assert unresolved == []
 
 
 def test_no_retries_is_not_zero_retries():
     users = torch.zeros(200).long()
     items, unresolved = draw(sampler(EQUAL, [(0, 1)], max_retries=0), users)
-    assert unresolved.tolist() == (items[:, 0] == 1).nonzero()[:, 0].tolist()
-    assert len(unresolved)
+    assert unresolved == (items[:, 0] == 1).nonzero()[:, 0].tolist()
+    assert unresolved
 
 
 def test_no_item_to_draw_is_an_error():
@@ -124,9 +133,9 @@ def test_a_positive_meets_the_same_negatives_whatever_the_batch():
     users = torch.arange(4).repeat(25)
     fixed = FixedNegatives(sampler(EQUAL, num_negatives=3), users)
     whole = torch.arange(100)
-    drawn, unresolved = fixed.draw(users, whole)
+    drawn, unresolved = draw_at(fixed, users, whole)
     assert drawn.shape == (100, 3)
-    assert not len(unresolved)
+    assert unresolved == []
     generator = torch.Generator().manual_seed(2)
     for _ in range(3):  # epochs
         for batch in torch.randperm(100, generator=generator).split(7):
@@ -152,8 +161,8 @@ def test_a_kept_negative_that_is_a_positive_stays_marked_in_every_batch():
     fixed = FixedNegatives(sampler(EQUAL, has_all, num_negatives=2), users)
     # Flat positions within the batch's own (P, 2): its rows of user 1.
     for batch, marked in ([0, 1, 2, 3], [2, 3, 6, 7]), ([3, 0], [0, 1]), ([2], []), ([1], [0, 1]):
-        _, unresolved = fixed.draw(users[batch], torch.tensor(batch))
-        assert unresolved.tolist() == marked
+        _, unresolved = draw_at(fixed, users[batch], torch.tensor(batch))
+        assert unresolved == marked
 
 
 def test_more_positives_than_are_drawn_at_once_are_kept_in_order():
@@ -161,13 +170,13 @@ def test_more_positives_than_are_drawn_at_once_are_kept_in_order():
     pairs = [(user, item) for user in (0, 1) for item in range(NUM_ITEMS) if item != 4 + user]
     users = torch.arange(2**16 + 10) % 2
     fixed = FixedNegatives(sampler(EQUAL, pairs, max_retries=200), users)
-    items, unresolved = fixed.draw(users, torch.arange(len(users)))
-    assert not len(unresolved)
+    items, unresolved = draw(fixed, users)
+    assert unresolved == []
     assert torch.equal(items[:, 0], 4 + users)
 
 
 def test_a_worker_without_positives_keeps_nothing():
     nobody = torch.empty(0).long()
-    items, unresolved = FixedNegatives(sampler(EQUAL, num_negatives=3), nobody).draw(nobody, nobody)
+    items, unresolved = draw(FixedNegatives(sampler(EQUAL, num_negatives=3), nobody), nobody)
     assert items.shape == (0, 3)
-    assert unresolved.tolist() == []
+    assert unresolved == []

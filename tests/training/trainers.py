@@ -12,6 +12,7 @@ from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.sampler import NegativeSampler
+from ncf_spark.training.samples import draw_samples
 from ncf_spark.training.shards import UserShards
 from tests.model.architectures import build_architecture
 
@@ -52,10 +53,15 @@ class Chosen:
 
     def __init__(self, negatives: Tensor, unresolved: list[int] | None = None) -> None:
         self._negatives = negatives
-        self._unresolved = torch.tensor(unresolved or [], dtype=torch.int64)
+        self._unresolved = unresolved
 
-    def draw(self, users: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
-        return self._negatives[users], self._unresolved
+    def draw(self, users: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        negatives = self._negatives[users]
+        if not self._unresolved:
+            return negatives, None
+        marks = torch.zeros_like(negatives, dtype=torch.bool)
+        marks.view(-1)[self._unresolved] = True
+        return negatives, marks
 
 
 def build_trainer(
@@ -82,7 +88,9 @@ def build_trainer(
     initialise_users(model, described, shards.owned, NUM_USERS, settings.seed)
     if sampler is None:
         generator = torch.Generator().manual_seed(settings.seed * 31 + rank)
-        rejected = PositiveSet(positives.rows(), len(own), NUM_ITEMS, users.device)
+        rejected = PositiveSet(
+            positives.rows(), len(own), shards.num_rows, NUM_ITEMS, users.device
+        )
         sampler = NegativeSampler(
             torch.ones(NUM_ITEMS), rejected, settings.num_negatives, 10, generator
         )
@@ -101,8 +109,15 @@ def trained(
 def step_on_all(trainer: Trainer, global_size: int | None = None) -> int:
     """One step on all of a worker's positives; the number of unresolved negatives."""
     whole = torch.arange(trainer.positives.num_positives)
-    batch, size = trainer.positives.at(whole), len(whole) if global_size is None else global_size
-    return trainer.train_step(batch, size)[1]
+    return step_on(trainer, whole, len(whole) if global_size is None else global_size)
+
+
+def step_on(trainer: Trainer, positions: Tensor, global_size: int) -> int:
+    """The same on the positives at some positions."""
+    batch = trainer.positives.at(positions)
+    samples = draw_samples(batch, trainer.sampler, trainer.user_weights)
+    trainer.train_step(samples, global_size)
+    return 0 if samples.counted is None else int((samples.counted == 0).sum())
 
 
 def assert_equal_shared(first: Trainer, second: Trainer) -> None:

@@ -1,0 +1,62 @@
+"""What a step learns from: positives with the negatives that were drawn for them.
+
+Shapes: P positives, N negatives of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ncf_spark.training.batches import Batch
+from ncf_spark.training.sampler import Sampler
+
+
+class Samples(NamedTuple):
+    """The samples of one step or of several.
+
+    Args:
+        users: (P,) table rows.
+        items: (P, N + 1), the positive in the first column.
+        weights: (P,) of the positives.
+        counted: (P, N + 1) 1, or 0 for what must not be learnt from; None: all count.
+    """
+
+    users: Tensor
+    items: Tensor
+    weights: Tensor
+    counted: Tensor | None
+
+    def part(self, low: int, high: int) -> Samples:
+        """Those of some of the positives."""
+        return Samples(*(None if part is None else part[low:high] for part in self))
+
+    def split(self, sizes: Sequence[int]) -> Iterator[Samples]:
+        """Those of the first so many positives, of the next, and so on."""
+        low = 0
+        for size in sizes:
+            yield self.part(low, low + size)
+            low += size
+
+
+def draw_samples(batch: Batch, sampler: Sampler, user_weights: Tensor) -> Samples:
+    """A batch with its negatives.
+
+    Args:
+        user_weights: of each user's positives, by table row.
+    """
+    negatives, unresolved = sampler.draw(batch.users, batch.positions)
+    return Samples(
+        users=batch.users,
+        items=torch.cat([batch.items.unsqueeze(1), negatives], dim=1),
+        weights=user_weights.index_select(0, batch.users),
+        counted=None if unresolved is None else counted(unresolved),
+    )
+
+
+def counted(unresolved: Tensor) -> Tensor:
+    """(P, N + 1) 1 for each positive and each negative but for the unresolved (P, N)."""
+    return torch.nn.functional.pad((~unresolved).float(), (1, 0), value=1.0)
