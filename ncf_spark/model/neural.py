@@ -97,7 +97,7 @@ class MLP(nn.Module):
         """(P, N, H) → logits (P, N), and the way back to (P · N, H)."""
         logits, pull = run_tower(
             first.flatten(0, 1).to(self.dtype),
-            list(self.layers),
+            [layer for layer in self.layers if isinstance(layer, nn.Linear)],
             self.output,
             slope=self.slope,
             dropout=self.dropout if self.training else [0.0] * len(self.dropout),
@@ -165,8 +165,9 @@ class NeuMF(nn.Module):
         of_mlp, pull_mlp = self.mlp.pairs_and_pull(users[1:], items[1:])
 
         def pull(of_logits: Tensor) -> tuple[Encoded, Encoded]:
-            (users_gmf, items_gmf), (users_mlp, items_mlp) = pull_gmf(of_logits), pull_mlp(of_logits)
-            return users_gmf + users_mlp, items_gmf + items_mlp
+            users_of_gmf, items_of_gmf = pull_gmf(of_logits)
+            users_of_mlp, items_of_mlp = pull_mlp(of_logits)
+            return users_of_gmf + users_of_mlp, items_of_gmf + items_of_mlp
 
         return of_gmf.add_(of_mlp), pull
 

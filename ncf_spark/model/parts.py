@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import Tensor
 
 # What a head makes of vectors on one side: one tensor for each of its parts.
 Encoded = tuple[Tensor, ...]
@@ -14,13 +14,13 @@ Encoded = tuple[Tensor, ...]
 PullPairs = Callable[[Tensor], tuple[Encoded, Encoded]]
 
 
-def add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
     """Adds to the gradient of a parameter."""
     assert parameter.grad is not None
     parameter.grad.add_(gradient)
 
 
-def add_product(parameter: nn.Parameter, left: Tensor, right: Tensor) -> None:
+def add_product(parameter: Tensor, left: Tensor, right: Tensor) -> None:
     """Adds left @ right to the gradient of a parameter."""
     assert parameter.grad is not None
     if parameter.grad.dtype == left.dtype:

@@ -155,9 +155,7 @@ class Trainer:
         l2 = self.settings.l2 / (global_size * samples.items.shape[1])
         return (EachItem if few else EveryItem)(self.model, self.gradients, l2)
 
-    def _learn(
-        self, samples: Samples, item_side: EachItem | EveryItem, global_size: int
-    ) -> Tensor:
+    def _learn(self, samples: Samples, item_side: EachItem | EveryItem, global_size: int) -> Tensor:
         """Adds up the gradients of a slice; the sum of its losses, ().
 
         L2 is on the batch's rows: each positive's user, and the mean over its items.

@@ -46,7 +46,7 @@ class PositiveSet:
         bits = mark_bits(num_positives)
         self._shift, self._last = 64 - bits, 2**bits - 1
         self._keys: Tensor | None = None
-        keys = (users.long() * num_items + items for users, items in rows)
+        keys: Iterable[Tensor] = (users.long() * num_items + items for users, items in rows)
         if not has_place_for_every_pair(num_positives, num_users, num_items):
             self._keys = _sorted_keys(keys, num_positives).to(device)
             keys = (self._keys[1:],)  # without _NO_KEY

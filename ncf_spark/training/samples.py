@@ -32,7 +32,9 @@ class Samples(NamedTuple):
 
     def part(self, low: int, high: int) -> Samples:
         """Those of some of the positives."""
-        return Samples(*(None if part is None else part[low:high] for part in self))
+        own = slice(low, high)
+        of_counted = None if self.counted is None else self.counted[own]
+        return Samples(self.users[own], self.items[own], self.weights[own], of_counted)
 
     def split(self, sizes: Sequence[int]) -> Iterator[Samples]:
         """Those of the first so many positives, of the next, and so on."""

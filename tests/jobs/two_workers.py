@@ -22,9 +22,9 @@ def watched_epoch(run_uri: str, num_shards: int, different: dict[str, Any]) -> d
 
     from ncf_spark.model.recommender import Architecture
     from ncf_spark.storage import files
-    from ncf_spark.training.samples import Samples
     from ncf_spark.training.distributed import Horovod
     from ncf_spark.training.loop import LoopSettings, Trainer
+    from ncf_spark.training.samples import Samples
     from ncf_spark.training.task import TrainingTask
     from ncf_spark.training.worker import Worker
 

@@ -173,8 +173,8 @@ def test_a_block_scores_every_user_with_every_item_as_pairs_do(kind, named):
     assert block.shape == (6, 7)
     for b, user in enumerate(users):
         for i, item in enumerate(items):
-            user_side, item_side = head.encode_users(user[None]), head.encode_items(item[None, None])
-            pair, _ = head.pairs_and_pull(user_side, item_side)
+            sides = head.encode_users(user[None]), head.encode_items(item[None, None])
+            pair, _ = head.pairs_and_pull(*sides)
             torch.testing.assert_close(block[b, i], pair[0, 0], rtol=1e-5, atol=1e-5)
 
 

@@ -34,7 +34,9 @@ def positive_set(
 def test_it_contains_exactly_the_positives(pairs, num_users):
     every = list(product(range(NUM_USERS), range(NUM_ITEMS)))
     found = positive_set(pairs, num_users).contains(*torch.tensor(every).T).tolist()
-    assert [pair for pair, contained in zip(every, found, strict=True) if contained] == sorted(pairs)
+    assert [pair for pair, contained in zip(every, found, strict=True) if contained] == sorted(
+        pairs
+    )
 
 
 def test_large_numbers_of_users_and_items():

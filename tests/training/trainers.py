@@ -88,9 +88,7 @@ def build_trainer(
     initialise_users(model, described, shards.owned, NUM_USERS, settings.seed)
     if sampler is None:
         generator = torch.Generator().manual_seed(settings.seed * 31 + rank)
-        rejected = PositiveSet(
-            positives.rows(), len(own), shards.num_rows, NUM_ITEMS, users.device
-        )
+        rejected = PositiveSet(positives.rows(), len(own), shards.num_rows, NUM_ITEMS, users.device)
         sampler = NegativeSampler(
             torch.ones(NUM_ITEMS), rejected, settings.num_negatives, 10, generator
         )

@@ -46,9 +46,7 @@ def build_trainer(
     initialise_users(model, architecture, shards.owned, num_users, config.run.seed)
     loop = LoopSettings.of(config)
     generator = torch.Generator().manual_seed(config.run.seed + communicator.worker_rank)
-    rejected = PositiveSet(
-        positives.rows(), len(users), shards.num_rows, num_items, users.device
-    )
+    rejected = PositiveSet(positives.rows(), len(users), shards.num_rows, num_items, users.device)
     sampler = NegativeSampler(torch.ones(num_items), rejected, loop.num_negatives, 8, generator)
     return Trainer(model, sampler, positives, loop, communicator)
 
