@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor
@@ -15,6 +16,12 @@ class Communicator(Protocol):
 
     def sum_(self, tensor: Tensor, name: str) -> None:
         """Adds up a tensor over the workers, in place; every worker must call it."""
+
+    def start_sum(self, tensor: Tensor, name: str) -> Callable[[], None]:
+        """The same, begun: what it returns waits for the sum.
+
+        Until then the tensor must not be touched, and no other exchange begun.
+        """
 
     def join(self, tensor: Tensor, name: str) -> Tensor:
         """The rows of all workers' tensors, by rank; every worker must call it."""
@@ -31,6 +38,10 @@ class Alone:
 
     def sum_(self, tensor: Tensor, name: str) -> None:
         """The sum over one worker is what it has."""
+
+    def start_sum(self, tensor: Tensor, name: str) -> Callable[[], None]:
+        """There is nothing to wait for."""
+        return lambda: None
 
     def join(self, tensor: Tensor, name: str) -> Tensor:
         """The rows of one worker are what it has."""

@@ -40,6 +40,12 @@ class Horovod:
         hvd.allreduce_(tensor, op=hvd.Sum, name=name)
         self._count(tensor, name)
 
+    def start_sum(self, tensor: Tensor, name: str) -> Callable[[], None]:
+        """Begins to add up a tensor over the workers, in place; what it returns waits for it."""
+        handle = hvd.allreduce_async_(tensor, op=hvd.Sum, name=name)
+        self._count(tensor, name)
+        return lambda: hvd.synchronize(handle)
+
     def join(self, tensor: Tensor, name: str) -> Tensor:
         """The rows of all workers' tensors, by rank."""
         self._count(tensor, name)

@@ -5,6 +5,8 @@ Shapes: P positives and S samples of a slice, D width of a vector, I items.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -69,14 +71,33 @@ class Gradients:
             assert table.grad is not None
             table.grad.index_add_(0, rows, gradients)
 
-    def exchange(self, communicator: Communicator) -> None:
-        """Adds up what is shared over the workers; each has its users for itself."""
-        communicator.sum_(self.flat, "shared_gradients")
-        for table, parts in self._rows.items():
-            rows, gradients = (torch.cat(side) for side in zip(*parts, strict=True))
-            if table is self._items:
+    def start_exchange(self, communicator: Communicator) -> Callable[[], None]:
+        """Begins to add up what is shared over the workers; each has its users for itself.
+
+        Returns:
+            What waits for it; the users' gradients are ready before.
+        """
+        wait = communicator.start_sum(self.flat, "shared_gradients")
+        if self._users in self._rows:
+            self._users.grad = _sparse(self._users, *self._rows_of(self._users))
+
+        def finish() -> None:
+            wait()
+            if self._items in self._rows:
+                rows, gradients = self._rows_of(self._items)
                 rows = communicator.join(rows, "item_rows")
                 gradients = communicator.join(gradients, "item_gradients")
-            table.grad = torch.sparse_coo_tensor(
-                rows.unsqueeze(0), gradients, table.shape, check_invariants=False
-            )
+                self._items.grad = _sparse(self._items, rows, gradients)
+
+        return finish
+
+    def _rows_of(self, table: nn.Parameter) -> tuple[Tensor, Tensor]:
+        """Rows (n,) and their gradients (n, D), as they were added."""
+        rows, gradients = zip(*self._rows[table], strict=True)
+        return torch.cat(rows), torch.cat(gradients)
+
+
+def _sparse(table: Tensor, rows: Tensor, gradients: Tensor) -> Tensor:
+    return torch.sparse_coo_tensor(
+        rows.unsqueeze(0), gradients, table.shape, check_invariants=False
+    )

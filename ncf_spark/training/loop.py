@@ -6,7 +6,7 @@ Shapes: P positives of a step, N negatives of each, D width of a vector, U users
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -23,7 +23,7 @@ from ncf_spark.training.item_side import EachItem, EveryItem
 from ncf_spark.training.losses import LOSSES, terms_per_positive
 from ncf_spark.training.optimisers import Optimisers, learning_rate_at
 from ncf_spark.training.sampler import Sampler
-from ncf_spark.training.samples import Samples, draw_samples
+from ncf_spark.training.samples import Ahead, Samples, draw_samples
 
 # Of the widest layer of a slice.
 _SLICE_BYTES = 2**21
@@ -108,8 +108,9 @@ class Trainer:
         self.model.train()
         sum_of_losses = torch.zeros((), dtype=torch.float64, device=self.user_weights.device)
         left_out = torch.zeros_like(sum_of_losses)
-        for samples, global_size in self.steps(epoch):
-            sum_of_losses += self.train_step(samples, global_size)
+        steps = Ahead(self.steps(epoch))
+        for samples, global_size in steps:
+            sum_of_losses += self.train_step(samples, global_size, meanwhile=steps.fetch)
             if samples.counted is not None:
                 left_out += (samples.counted == 0).sum()
         totals = torch.stack([sum_of_losses, left_out]).cpu()
@@ -126,12 +127,15 @@ class Trainer:
         }
 
     @torch.no_grad()
-    def train_step(self, samples: Samples, global_size: int) -> Tensor:
+    def train_step(
+        self, samples: Samples, global_size: int, meanwhile: Callable[[], None] = lambda: None
+    ) -> Tensor:
         """One step of the optimiser on the mean loss over all workers' samples.
 
         Args:
             samples: this worker's; there may be none.
             global_size: positives of all workers in this step.
+            meanwhile: is called while gradients are exchanged.
 
         Returns:
             The sum of the losses of this worker's samples, ().
@@ -143,8 +147,11 @@ class Trainer:
             loss += self._learn(samples.part(low, high), item_side, global_size)
         item_side.finish()
         self._add_penalty_of_weights()
-        self.gradients.exchange(self.communicator)
-        self.optimisers.step(self._learning_rate())
+        finish_exchange = self.gradients.start_exchange(self.communicator)
+        self.optimisers.step_users(self._learning_rate())
+        meanwhile()
+        finish_exchange()
+        self.optimisers.step_shared(self._learning_rate())
         if self.model.non_negative:
             self.model.clamp_non_negative()
         self.steps_done += 1

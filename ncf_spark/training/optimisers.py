@@ -14,7 +14,9 @@ from ncf_spark.model.recommender import Recommender
 
 
 class Optimisers:
-    """One optimiser for everything, or two where the rows of a batch are treated apart.
+    """The optimisers of a worker's users and of what the workers have in common.
+
+    These are apart since the users' gradients are known before those of the others are exchanged.
 
     Args:
         kind: adam; lazy_adam, which leaves the vectors and moments of users and items outside the
@@ -23,22 +25,27 @@ class Optimisers:
     """
 
     def __init__(self, model: Recommender, kind: str) -> None:
-        self._all: list[Optimizer] = []
+        users, items, shared = [model.user_vectors], [model.item_vectors], model.shared_parameters()
         if kind == "sgd":
-            self._all = [SGD(model.parameters(), lr=0.0)]
+            self._of_users: list[Optimizer] = [SGD(users, lr=0.0)]
+            self._of_shared: list[Optimizer] = [SGD(shared, lr=0.0)]
         elif kind == "adam":
-            self._all = [_adam(model.parameters())]
+            self._of_users, self._of_shared = [_adam(users)], [_adam(shared)]
         else:
-            tables = [model.user_vectors, model.item_vectors]
-            others = [p for p in model.parameters() if all(p is not table for table in tables)]
-            self._all = [LazyAdam(tables), _adam(others)]
+            others = [p for p in shared if p is not model.item_vectors]
+            self._of_users, self._of_shared = [LazyAdam(users)], [LazyAdam(items), _adam(others)]
 
-    def step(self, learning_rate: float) -> None:
-        """Moves the parameters by their gradients, which stay as they are."""
-        for optimiser in self._all:
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate
-            optimiser.step()
+    def step_users(self, learning_rate: float) -> None:
+        """Moves the users' vectors by their gradients, which stay as they are."""
+        _step(self._of_users, learning_rate)
+
+    def step_shared(self, learning_rate: float) -> None:
+        """The same of what the workers have in common."""
+        _step(self._of_shared, learning_rate)
+
+    @property
+    def _all(self) -> list[Optimizer]:
+        return [*self._of_users, *self._of_shared]
 
     def state(self) -> tuple[int, dict[Tensor, dict[str, Tensor]]]:
         """Steps taken, and each parameter's moments by name; none for SGD."""
@@ -97,6 +104,13 @@ class LazyAdam(Optimizer):
         targets = (table, moved), (state["exp_avg"], average), (state["exp_avg_sq"], square)
         for target, values in targets:
             target.index_copy_(0, rows, values)
+
+
+def _step(optimisers: Iterable[Optimizer], learning_rate: float) -> None:
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate
+        optimiser.step()
 
 
 def _adam(parameters: Iterable[nn.Parameter]) -> Adam:

@@ -6,7 +6,8 @@ Shapes: P positives, N negatives of each.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -42,6 +43,29 @@ class Samples(NamedTuple):
         for size in sizes:
             yield self.part(low, low + size)
             low += size
+
+
+T = TypeVar("T")
+
+
+class Ahead(Iterator[T]):
+    """Another iterator, whose next value may be fetched before it is asked for."""
+
+    def __init__(self, values: Iterator[T]) -> None:
+        self._values = values
+        self._fetched: list[T] = []
+
+    def fetch(self) -> None:
+        """Has the next value ready, if there is one."""
+        if not self._fetched:
+            self._fetched.extend(islice(self._values, 1))
+
+    def __next__(self) -> T:
+        """The next value."""
+        self.fetch()
+        if not self._fetched:
+            raise StopIteration
+        return self._fetched.pop()
 
 
 def draw_samples(batch: Batch, sampler: Sampler, user_weights: Tensor) -> Samples:
