@@ -145,6 +145,7 @@ class Training(Section):
     max_restarts: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda"]
     threads_per_worker: Count | None
+    pin_workers: bool
     resident_bytes: Count | None
     worker_memory_bytes: Count | None
     start_timeout_s: Count
@@ -154,7 +155,8 @@ class Training(Section):
     def of_workers(self) -> dict[str, Any]:
         """How the workers are started: the same for every model of a run."""
         names = (
-            *("num_workers", "device", "threads_per_worker", "start_timeout_s", "max_restarts"),
+            *("num_workers", "device", "threads_per_worker", "pin_workers", "start_timeout_s"),
+            "max_restarts",
         )
         return self.model_dump(include={*names, "network_interfaces"})
 

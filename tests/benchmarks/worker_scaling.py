@@ -36,7 +36,7 @@ def measure(data: str, batch: int, exchange: bool) -> tuple[int, float]:
     # which Horovod reads as 0: it would look for tensors without a pause.
     for name in ("HOROVOD_CYCLE_TIME", "HOROVOD_CACHE_CAPACITY"):
         del os.environ[name]
-    workers = join_workers(threads=1)
+    workers = join_workers(threads=1, pin=True)
     communicator = workers if exchange else Alone()
     settings = [*SETTINGS, f"training.batch_size={batch // 5}"]
     trainer = build_trainer(dict(np.load(data)), settings, communicator)

@@ -98,6 +98,7 @@ def test_a_name_that_is_no_folder_is_refused(load, name):
         "training.num_shards",
         "training.device",
         "training.threads_per_worker",
+        "training.pin_workers",
         "training.worker_memory_bytes",
         "training.start_timeout_s",
         "training.network_interfaces",

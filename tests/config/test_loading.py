@@ -288,6 +288,7 @@ def test_the_workers_of_every_model_are_started_alike(load):
         "num_workers": 3,
         "device": "cpu",
         "threads_per_worker": 2,
+        "pin_workers": True,
         "start_timeout_s": 9,
         "network_interfaces": ["lo"],
         "max_restarts": 2,

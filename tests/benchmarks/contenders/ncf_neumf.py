@@ -24,6 +24,7 @@ from ncf_spark.training.batches import Resident
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.positives import PositiveSet
+from ncf_spark.training.process import keep_freed_memory
 from ncf_spark.training.sampler import NegativeSampler
 from ncf_spark.training.shards import UserShards
 from tests.benchmarks.duel import ROOT
@@ -66,6 +67,7 @@ def main(data: str, settings: Sequence[str]) -> None:
     """Answers the requests on standard input."""
     arrays = dict(np.load(data))
     torch.set_num_threads(1)
+    keep_freed_memory()
     trainer = build_trainer(arrays, settings, Alone())
     epoch = 0
     for request in sys.stdin:
