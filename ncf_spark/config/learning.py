@@ -139,6 +139,8 @@ class Training(Section):
     l2_kernels: NonNegative
     l2_output: NonNegative
     user_balance: Share
+    precision: Literal["float32", "tf32", "bfloat16"]
+    exchange: Literal["float32", "float16"]
     pretraining: Pretraining
     evaluate_every: Count
     checkpoint_every: CheckpointEvery

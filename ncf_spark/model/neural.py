@@ -39,8 +39,8 @@ class MLP(nn.Module):
         self.dropout = list(dropout)
         self.slope = SLOPES[activation]
         self.output = nn.Parameter(torch.empty(tower[-1]))
-        # What the tower computes in.
-        self.dtype = torch.float32
+        # What the tower computes in when training; scores are always computed in float32.
+        self.training_dtype = torch.float32
 
     @property
     def _of_users(self) -> Tensor:
@@ -84,7 +84,7 @@ class MLP(nn.Module):
         logits, pull_tower = self._tower(users[0].unsqueeze(1) + items[0])
 
         def pull(of_logits: Tensor) -> tuple[Encoded, Encoded]:
-            of_first = pull_tower(of_logits.flatten()).view(items[0].shape)
+            of_first = pull_tower(of_logits.flatten()).float().view(items[0].shape)
             return (of_first.sum(dim=1),), (of_first,)
 
         return logits, pull
@@ -95,8 +95,9 @@ class MLP(nn.Module):
 
     def _tower(self, first: Tensor) -> tuple[Tensor, PullTower]:
         """(P, N, H) → logits (P, N), and the way back to (P · N, H)."""
+        dtype = self.training_dtype if self.training else torch.float32
         logits, pull = run_tower(
-            first.flatten(0, 1).to(self.dtype),
+            first.flatten(0, 1).to(dtype),
             [layer for layer in self.layers if isinstance(layer, nn.Linear)],
             self.output,
             slope=self.slope,

@@ -108,6 +108,19 @@ class Recommender(nn.Module):
         """Row numbers (P,) and (P, N) → logits (P, N)."""
         return self.pairs(self.user_vectors[users], self.item_vectors[items])
 
+    def train_in(self, precision: str) -> None:
+        """Sets what the tower computes in while training; scores are computed in float32.
+
+        Args:
+            precision: float32; tf32, in which a GPU multiplies matrices of float32 by 10 bits of
+                their fractions (the same as float32 on a CPU); or bfloat16.
+        """
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        for module in self.modules():
+            if isinstance(module, MLP):
+                rough = precision == "bfloat16"
+                module.training_dtype = torch.bfloat16 if rough else torch.float32
+
     def clamp_non_negative(self) -> None:
         """Raises negative factors and output weights to 0 (mf and gmf)."""
         if not isinstance(self.head, MF | GMF):

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.communicator import Communicator
 
+# By which gradients are multiplied in float16, which holds 6e-8 to 65,504: those of a mean over
+# many samples are small.
+_HALF_SCALE = 2.0**10
+
 
 class Gradients:
     """The gradients of all parameters, in buffers that are kept from step to step.
@@ -24,9 +28,13 @@ class Gradients:
         sparse_users: whether only the rows of the step's users are kept; if not, every row has a
             place of its own.
         sparse_items: the same of items, which then are exchanged by rows and not within `flat`.
+        in_half: whether they are exchanged in float16.
     """
 
-    def __init__(self, model: Recommender, *, sparse_users: bool, sparse_items: bool) -> None:
+    def __init__(
+        self, model: Recommender, *, sparse_users: bool, sparse_items: bool, in_half: bool = False
+    ) -> None:
+        self._in_half = in_half
         self._users, self._items = model.user_vectors, model.item_vectors
         self._rows: dict[nn.Parameter, list[tuple[Tensor, Tensor]]] = {}
         shared = model.shared_parameters()
@@ -77,16 +85,23 @@ class Gradients:
         Returns:
             What waits for it; the users' gradients are ready before.
         """
-        wait = communicator.start_sum(self.flat, "shared_gradients")
+        sent = _in_half(self.flat) if self._in_half else self.flat
+        wait = communicator.start_sum(sent, "shared_gradients")
         if self._users in self._rows:
             self._users.grad = _sparse(self._users, *self._rows_of(self._users))
 
         def finish() -> None:
             wait()
+            if self._in_half:
+                self.flat.copy_(sent).div_(_HALF_SCALE)
             if self._items in self._rows:
                 rows, gradients = self._rows_of(self._items)
                 rows = communicator.join(rows, "item_rows")
-                gradients = communicator.join(gradients, "item_gradients")
+                if self._in_half:
+                    joined = communicator.join(_in_half(gradients), "item_gradients")
+                    gradients = joined.float().div_(_HALF_SCALE)
+                else:
+                    gradients = communicator.join(gradients, "item_gradients")
                 self._items.grad = _sparse(self._items, rows, gradients)
 
         return finish
@@ -95,6 +110,10 @@ class Gradients:
         """Rows (n,) and their gradients (n, D), as they were added."""
         rows, gradients = zip(*self._rows[table], strict=True)
         return torch.cat(rows), torch.cat(gradients)
+
+
+def _in_half(gradients: Tensor) -> Tensor:
+    return (gradients * _HALF_SCALE).half()
 
 
 def _sparse(table: Tensor, rows: Tensor, gradients: Tensor) -> Tensor:

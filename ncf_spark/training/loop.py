@@ -47,6 +47,8 @@ class LoopSettings:
     l2_kernels: float
     l2_output: float
     user_balance: float
+    precision: str
+    exchange: str
     seed: int
 
     @classmethod
@@ -83,7 +85,13 @@ class Trainer:
         lazy = settings.optimiser == "lazy_adam"
         samples = settings.batch_size * (1 + settings.num_negatives) * communicator.num_workers
         few = samples < len(model.item_vectors)
-        self.gradients = Gradients(model, sparse_users=lazy, sparse_items=lazy and few)
+        self.gradients = Gradients(
+            model,
+            sparse_users=lazy,
+            sparse_items=lazy and few,
+            in_half=settings.exchange == "float16" and communicator.num_workers > 1,
+        )
+        model.train_in(settings.precision)
         self.optimisers = Optimisers(model, settings.optimiser)
         self.loss = LOSSES[settings.loss]
         self.terms = terms_per_positive(settings.loss, settings.num_negatives)

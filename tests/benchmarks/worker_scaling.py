@@ -9,7 +9,6 @@ nothing, which is what the machine's two cores can do at most.
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ import horovod
 import numpy as np
 
 from ncf_spark.training.communicator import Alone
-from ncf_spark.training.distributed import join_workers
+from tests.benchmarks.contenders.horovod_workers import join_benchmark
 from tests.benchmarks.contenders.ncf_neumf import build_trainer
 from tests.benchmarks.duel import record
 from tests.benchmarks.training_speed import SETTINGS, data_folder, write_arrays
@@ -32,11 +31,7 @@ WAYS = {"one": (1, False), "two": (2, True), "apart": (2, False)}
 
 def measure(data: str, batch: int, exchange: bool) -> tuple[int, float]:
     """On a worker: the samples of its second epoch, and the seconds that it took."""
-    # horovod.run, unlike horovod.spark.run, hands on options that were not given as "(None,)",
-    # which Horovod reads as 0: it would look for tensors without a pause.
-    for name in ("HOROVOD_CYCLE_TIME", "HOROVOD_CACHE_CAPACITY"):
-        del os.environ[name]
-    workers = join_workers(threads=1, pin=True)
+    workers = join_benchmark()
     communicator = workers if exchange else Alone()
     settings = [*SETTINGS, f"training.batch_size={batch // 5}"]
     trainer = build_trainer(dict(np.load(data)), settings, communicator)

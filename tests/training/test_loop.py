@@ -169,7 +169,7 @@ def test_the_settings_of_the_loop_come_from_three_sections():
         "sampling.num_negatives=6",
         "training={epochs: 2, batch_size: 32, loss: softmax, optimiser: sgd, learning_rate: 0.5}",
         "training={warmup_epochs: 0.5, decay: cosine, l2: 0.1, l2_kernels: 0.2, l2_output: 0.3}",
-        "training.user_balance=0.5",
+        "training={user_balance: 0.5, precision: bfloat16, exchange: float16}",
     ]
     assert LoopSettings.of(load_config("conf/base.yaml", given)) == LoopSettings(
         epochs=2,
@@ -184,6 +184,8 @@ def test_the_settings_of_the_loop_come_from_three_sections():
         l2_kernels=0.2,
         l2_output=0.3,
         user_balance=0.5,
+        precision="bfloat16",
+        exchange="float16",
         seed=9,
     )
 
@@ -344,6 +346,8 @@ def held_out_rank(trainer: Trainer, user: int) -> int:
         ("neumf", {"optimiser": "lazy_adam"}, {}),
         ("neumf", {"loss": "softmax"}, {}),
         ("gmf", {"loss": "squared"}, {}),
+        ("neumf", {"precision": "bfloat16"}, {}),
+        ("neumf", {"precision": "tf32"}, {}),
         ("neumf", {"warmup_epochs": 1.5, "decay": "cosine"}, {"activation": "leaky_relu"}),
     ],
 )
@@ -439,3 +443,51 @@ def test_items_exchanged_by_rows_are_trained_as_those_of_the_whole_table():
     assert set(whole_names) == {"shared_gradients"}
     assert torch.equal(by_rows, other)
     torch.testing.assert_close(by_rows, whole)
+
+
+# --- half precision -----------------------------------------------------------------------------
+
+
+def test_scores_are_computed_in_float32_whatever_the_tower_trains_in():
+    trainer, _ = trained(settings=build_settings(precision="bfloat16"))
+    users, items = torch.arange(NUM_USERS), torch.arange(NUM_ITEMS).expand(NUM_USERS, -1)
+    found = {}
+    for precision in ("bfloat16", "float32"):
+        trainer.model.train_in(precision)
+        for training in (True, False):
+            trainer.model.train(training)
+            found[precision, training] = trainer.model(users, items)
+    assert torch.equal(found["bfloat16", False], found["float32", False])
+    assert not torch.equal(found["bfloat16", True], found["float32", True])
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_gradients_exchanged_in_float16_lead_nearly_where_those_in_float32_do(few):
+    """With few samples a step the items are exchanged by rows."""
+    pairs = [(0, 0), (1, 1)] if few else PATTERN
+    options = {"optimiser": "lazy_adam", "batch_size": 1, "num_negatives": 1} if few else {}
+
+    def ended(worker: InMemory, exchange: str) -> tuple[Trainer, set[torch.dtype]]:
+        sent = set()
+        start_sum, join = worker.start_sum, worker.join
+        worker.start_sum = lambda t, name: sent.add(t.dtype) or start_sum(t, name)
+        worker.join = lambda t, name: sent.add(t.dtype) or join(t, name)
+        settings = build_settings(**{"epochs": 6, "exchange": exchange, **options})
+        return trained(worker, pairs=pairs, settings=settings)[0], sent
+
+    (half, sent), (other, _) = run_workers(2, lambda worker: ended(worker, "float16"))
+    (whole, _), _ = run_workers(2, lambda worker: ended(worker, "float32"))
+    assert sent == {torch.float16} | ({torch.int64} if few else set())
+    assert_equal_shared(half, other)
+    assert not torch.equal(half.model.item_vectors, whole.model.item_vectors)
+    for one, exact in zip(
+        half.model.shared_parameters(), whole.model.shared_parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, exact, rtol=0.05, atol=0.02)
+
+
+def test_a_worker_alone_rounds_no_gradients():
+    halved, plain = (
+        trained(settings=build_settings(exchange=e))[0] for e in ("float16", "float32")
+    )
+    assert_equal_shared(halved, plain)

@@ -43,6 +43,8 @@ def build_settings(**named: Any) -> LoopSettings:
         "l2_kernels": 0.0,
         "l2_output": 0.0,
         "user_balance": 0.0,
+        "precision": "float32",
+        "exchange": "float32",
         "seed": 7,
     }
     return LoopSettings(**{**values, **named})
