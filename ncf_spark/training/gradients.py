@@ -5,7 +5,7 @@ Shapes: P positives and S samples of a slice, D width of a vector, I items.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,8 @@ _HALF_SCALE = 2.0**10
 class Gradients:
     """The gradients of all parameters, in buffers that are kept from step to step.
 
-    Those of the shared parameters lie side by side in one buffer, `flat`: one all-reduce of one
-    buffer takes less time than one of each parameter.
+    The shared parameters are laid side by side in one, `joined`, the items last: one all-reduce and
+    one call of the optimiser take less time than those of each parameter.
 
     Args:
         sparse_users: whether only the rows of the step's users are kept; if not, every row has a
@@ -37,18 +37,22 @@ class Gradients:
         self._in_half = in_half
         self._users, self._items = model.user_vectors, model.item_vectors
         self._rows: dict[nn.Parameter, list[tuple[Tensor, Tensor]]] = {}
-        shared = model.shared_parameters()
+        self.shared = [p for p in model.shared_parameters() if p is not self._items]
         if sparse_items:
             self._rows[self._items] = []
-            shared = [p for p in shared if p is not self._items]
+        else:
+            self.shared.append(self._items)
+        self.joined = side_by_side(self.shared)
         if sparse_users:
             self._rows[self._users] = []
         else:
             self._users.grad = torch.zeros_like(self._users)
-        sizes = [p.numel() for p in shared]
-        self.flat = torch.zeros(sum(sizes), device=self._items.device)
-        for parameter, part in zip(shared, self.flat.split(sizes), strict=True):
-            parameter.grad = part.view_as(parameter)
+
+    @property
+    def flat(self) -> Tensor:
+        """The gradients of `joined`."""
+        assert self.joined.grad is not None
+        return self.joined.grad
 
     def clear(self) -> None:
         """Sets all to 0."""
@@ -110,6 +114,20 @@ class Gradients:
         """Rows (n,) and their gradients (n, D), as they were added."""
         rows, gradients = zip(*self._rows[table], strict=True)
         return torch.cat(rows), torch.cat(gradients)
+
+
+def side_by_side(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
+    """One parameter of the memory of several, which stay what they are: parts of it.
+
+    Its gradient is zero, and theirs are the parts of that.
+    """
+    joined = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    joined.grad = torch.zeros_like(joined)
+    sizes = [p.numel() for p in parameters]
+    parts = zip(parameters, joined.data.split(sizes), joined.grad.split(sizes), strict=True)
+    for parameter, values, gradients in parts:
+        parameter.data, parameter.grad = values.view_as(parameter), gradients.view_as(parameter)
+    return joined
 
 
 def _in_half(gradients: Tensor) -> Tensor:

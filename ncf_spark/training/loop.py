@@ -92,7 +92,7 @@ class Trainer:
             in_half=settings.exchange == "float16" and communicator.num_workers > 1,
         )
         model.train_in(settings.precision)
-        self.optimisers = Optimisers(model, settings.optimiser)
+        self.optimisers = Optimisers(model, self.gradients, settings.optimiser)
         self.loss = LOSSES[settings.loss]
         self.terms = terms_per_positive(settings.loss, settings.num_negatives)
         self.worker_positives = [n for [n] in communicator.gather([positives.num_positives])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from ncf_spark.model.recommender import Recommender
+from ncf_spark.training.gradients import Gradients
 
 
 class Optimisers:
@@ -24,16 +25,20 @@ class Optimisers:
             of its momentum); or sgd, without momentum.
     """
 
-    def __init__(self, model: Recommender, kind: str) -> None:
-        users, items, shared = [model.user_vectors], [model.item_vectors], model.shared_parameters()
+    def __init__(self, model: Recommender, gradients: Gradients, kind: str) -> None:
+        users, items, joined = [model.user_vectors], [model.item_vectors], gradients.joined
+        # The parameters whose moments stand side by side in those of one parameter.
+        self._parts: dict[Tensor, Sequence[Tensor]] = {joined: gradients.shared}
         if kind == "sgd":
             self._of_users: list[Optimizer] = [SGD(users, lr=0.0)]
-            self._of_shared: list[Optimizer] = [SGD(shared, lr=0.0)]
+            self._of_shared: list[Optimizer] = [SGD([joined], lr=0.0)]
         elif kind == "adam":
-            self._of_users, self._of_shared = [_adam(users)], [_adam(shared)]
+            self._of_users, self._of_shared = [_adam(users)], [_adam([joined])]
         else:
-            others = [p for p in shared if p is not model.item_vectors]
-            self._of_users, self._of_shared = [LazyAdam(users)], [LazyAdam(items), _adam(others)]
+            others = [p for p in gradients.shared if p is not model.item_vectors]
+            first = _first(joined, sum(p.numel() for p in others))
+            self._parts = {first: others}
+            self._of_users, self._of_shared = [LazyAdam(users)], [LazyAdam(items), _adam([first])]
 
     def step_users(self, learning_rate: float) -> None:
         """Moves the users' vectors by their gradients, which stay as they are."""
@@ -48,22 +53,45 @@ class Optimisers:
         return [*self._of_users, *self._of_shared]
 
     def state(self) -> tuple[int, dict[Tensor, dict[str, Tensor]]]:
-        """Steps taken, and each parameter's moments by name; none for SGD."""
+        """Steps taken, and the moments of each parameter of the model by name; none for SGD."""
         found = [(p, s) for o in self._all for p, s in o.state.items() if "step" in s]
         steps = int(found[0][1]["step"]) if found else 0
-        return steps, {p: {n: v for n, v in s.items() if n != "step"} for p, s in found}
+        moments: dict[Tensor, dict[str, Tensor]] = {}
+        for parameter, of_parameter in found:
+            parts = self._parts.get(parameter, [parameter])
+            for name in of_parameter.keys() - {"step"}:
+                values = of_parameter[name].flatten().split([p.numel() for p in parts])
+                for part, value in zip(parts, values, strict=True):
+                    moments.setdefault(part, {})[name] = value.view_as(part)
+        return steps, moments
 
     def restore(self, steps: int, moments: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
         """Takes over what `state` gave, for the same kind of optimiser."""
         for optimiser in self._all:
             for group in optimiser.param_groups:
                 for parameter in group["params"]:
-                    if parameter in moments:
+                    parts = self._parts.get(parameter, [parameter])
+                    if parts[0] in moments:
                         step = torch.tensor(float(steps), device=parameter.device)
                         optimiser.state[parameter] = {
                             "step": steps if isinstance(optimiser, LazyAdam) else step,
-                            **moments[parameter],
+                            **_side_by_side([moments[part] for part in parts], parameter),
                         }
+
+
+def _first(joined: nn.Parameter, count: int) -> nn.Parameter:
+    """A parameter of the memory of the first `count` numbers of another, and of its gradient."""
+    assert joined.grad is not None
+    first = nn.Parameter(joined.data[:count])
+    first.grad = joined.grad[:count]
+    return first
+
+
+def _side_by_side(parts: list[Mapping[str, Tensor]], like: Tensor) -> dict[str, Tensor]:
+    """The moments of several parameters as those of one."""
+    return {
+        name: torch.cat([part[name].flatten() for part in parts]).view_as(like) for name in parts[0]
+    }
 
 
 class LazyAdam(Optimizer):

@@ -22,6 +22,7 @@ import numpy as np
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.gradients import Gradients
 from ncf_spark.training.loop import Trainer
+from ncf_spark.training.optimisers import Optimisers
 from ncf_spark.training.process import keep_freed_memory, take_share
 from tests.benchmarks.contenders.horovod_workers import join_benchmark
 from tests.benchmarks.contenders.ncf_neumf import build_trainer
@@ -100,7 +101,9 @@ def by_rows_and_whole(num_items: int, batch: int) -> tuple[list[float], list[flo
         by_rows: generated_trainer(20_000, num_items, batch, workers) for by_rows in (True, False)
     }
     for by_rows, trainer in trainers.items():
-        trainer.gradients = Gradients(trainer.model, sparse_users=True, sparse_items=by_rows)
+        gradients = Gradients(trainer.model, sparse_users=True, sparse_items=by_rows)
+        trainer.gradients = gradients
+        trainer.optimisers = Optimisers(trainer.model, gradients, "lazy_adam")
     found = in_turns(trainers)
     return found[True], found[False]
 

@@ -15,6 +15,7 @@ from ncf_spark.training.batches import Resident
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.gradients import Gradients
 from ncf_spark.training.loop import LoopSettings, Trainer
+from ncf_spark.training.optimisers import Optimisers
 from ncf_spark.training.shards import UserShards
 from tests.model.architectures import KINDS, build_architecture
 from tests.training.simulated import InMemory, run_workers
@@ -432,7 +433,9 @@ def test_items_exchanged_by_rows_are_trained_as_those_of_the_whole_table():
             sampler=Chosen(torch.full((24, 1), 5 + worker.worker_rank)),
         )
         if not sparse:
-            trainer.gradients = Gradients(trainer.model, sparse_users=True, sparse_items=False)
+            model = trainer.model
+            trainer.gradients = Gradients(model, sparse_users=True, sparse_items=False)
+            trainer.optimisers = Optimisers(model, trainer.gradients, "lazy_adam")
         for _ in range(3):
             step_on(trainer, torch.tensor([0]), 2)
         return [name for name, _ in worker.sizes], trainer.model.item_vectors.detach()

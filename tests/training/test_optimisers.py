@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ncf_spark.model.recommender import Recommender, initialise_shared, initialise_users
 from ncf_spark.training.communicator import Communicator
+from ncf_spark.training.gradients import Gradients
 from ncf_spark.training.optimisers import (
     LazyAdam,
     Optimisers,
@@ -39,6 +40,11 @@ def build_model() -> Recommender:
     return model
 
 
+def build_optimisers(model: Recommender, kind: str) -> Optimisers:
+    lazy = kind == "lazy_adam"
+    return Optimisers(model, Gradients(model, sparse_users=lazy, sparse_items=False), kind)
+
+
 def give_gradients(model: Recommender, seed: int, rows: list[int], sparse_users: bool) -> None:
     """From N(0, 1); those of users and items in these rows only."""
     generator = torch.Generator().manual_seed(seed)
@@ -49,8 +55,11 @@ def give_gradients(model: Recommender, seed: int, rows: list[int], sparse_users:
             kept[rows] = 1.0
             gradient = gradient * kept
         if name == "user_vectors" and sparse_users:
-            gradient = gradient.to_sparse(1)
-        parameter.grad = gradient
+            parameter.grad = gradient.to_sparse(1)
+        elif parameter.grad is None:
+            parameter.grad = gradient
+        else:
+            parameter.grad.copy_(gradient)
 
 
 def step(optimisers: Optimisers, rate: float) -> None:
@@ -63,7 +72,7 @@ def stepped(
 ) -> list[dict[str, Tensor]]:
     """The parameters at the start and after each step."""
     model = build_model()
-    optimisers, found = Optimisers(model, kind), [values_of(model)]
+    optimisers, found = build_optimisers(model, kind), [values_of(model)]
     for seed, rows in enumerate(rows_of_steps):
         give_gradients(model, seed, rows, sparse_users=kind == "lazy_adam")
         step(optimisers, 0.1)
@@ -77,7 +86,7 @@ def values_of(model: Recommender) -> dict[str, Tensor]:
 
 def test_adam_is_torchs_adam_at_the_rate_of_each_step():
     ours, torchs = build_model(), build_model()
-    optimisers, adam = Optimisers(ours, "adam"), torch.optim.Adam(torchs.parameters())
+    optimisers, adam = build_optimisers(ours, "adam"), torch.optim.Adam(torchs.parameters())
     for seed, rate in enumerate([0.01, 0.02, 0.005]):
         for model in (ours, torchs):
             give_gradients(model, seed, [0, seed], sparse_users=False)
@@ -91,7 +100,7 @@ def test_adam_is_torchs_adam_at_the_rate_of_each_step():
 
 def test_sgd_takes_the_gradient_times_the_rate_without_momentum():
     model, start = build_model(), build_model()
-    optimisers = Optimisers(model, "sgd")
+    optimisers = build_optimisers(model, "sgd")
     give_gradients(model, 1, [0, 3], sparse_users=False)
     gradients = [p.grad.clone() for p in model.parameters()]
     step(optimisers, 0.5)
@@ -136,7 +145,7 @@ def test_lazy_adam_keeps_the_moments_of_rows_outside_the_batch():
     # The same three gradients of row 1; in the other run, two steps without it lie between.
     def moved(rows_of_steps: list[list[int]], seeds: list[int]) -> Tensor:
         model = build_model()
-        optimisers = Optimisers(model, "lazy_adam")
+        optimisers = build_optimisers(model, "lazy_adam")
         for rows, seed in zip(rows_of_steps, seeds, strict=True):
             give_gradients(model, seed, rows, sparse_users=True)
             step(optimisers, 0.1)
@@ -151,9 +160,10 @@ def test_lazy_adam_keeps_the_moments_of_rows_outside_the_batch():
 @pytest.mark.parametrize("kind", ["adam", "lazy_adam"])
 def test_the_first_step_of_a_row_in_the_batch_is_the_rate_against_the_gradients_sign(kind):
     model, start = build_model(), build_model()
+    optimisers = build_optimisers(model, kind)
     give_gradients(model, 3, [0, 2], sparse_users=kind == "lazy_adam")
     gradients = [p.grad.to_dense().clone() for p in model.parameters()]
-    step(Optimisers(model, kind), 0.01)
+    step(optimisers, 0.01)
     for after, before, gradient in zip(
         model.parameters(), start.parameters(), gradients, strict=True
     ):
@@ -166,16 +176,18 @@ def test_lazy_adam_treats_what_is_no_row_as_adam_does():
     lazy, adam = stepped("lazy_adam", rows)[-1], stepped("adam", rows)[-1]
     others = [name for name in adam if not name.endswith("_vectors")]
     assert len(others) == 5
-    assert all(torch.equal(lazy[name], adam[name]) for name in others)
+    for name in others:  # in one pass over the memory, the last digit may differ
+        torch.testing.assert_close(lazy[name], adam[name], rtol=1e-6, atol=1e-8)
 
 
 def test_a_step_leaves_the_gradients_as_and_where_they_are():
     for kind in KINDS:
         model = build_model()
+        optimisers = build_optimisers(model, kind)
         give_gradients(model, 1, [0], sparse_users=kind == "lazy_adam")
         gradients = [p.grad for p in model.parameters()]
         before = [g.to_dense().clone() for g in gradients]
-        step(Optimisers(model, kind), 0.1)
+        step(optimisers, 0.1)
         for parameter, gradient, values in zip(model.parameters(), gradients, before, strict=True):
             assert parameter.grad is gradient
             assert torch.equal(gradient.to_dense(), values)
@@ -228,7 +240,7 @@ def test_the_shared_gradients_stay_one_dense_buffer(optimiser):
     for _ in range(2):
         step_on_all(trainer)
         start = flat.data_ptr()
-        for parameter in trainer.model.shared_parameters():
+        for parameter in trainer.gradients.shared:
             assert parameter.grad.layout == torch.strided
             assert parameter.grad.data_ptr() == start
             start += 4 * parameter.numel()
