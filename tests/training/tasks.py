@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ def write_task(folder: Path, **named: Any) -> TrainingTask:
         "validation_uri": write_validation(folder / "validation", VALIDATION),
         "activity_uri": write_activity(folder / "activity", {"uniform": [1 / 7] * 7}),
         "model_uri": f"file://{folder}/model",
+        "checkpoints_uri": f"file://{folder}/checkpoints/model",
+        "tables": {"build_interactions": "2026-11-01T03:00:00+00:00"},
         "num_users": NUM_USERS,
         "num_shards": NUM_SHARDS,
         "architecture": build_architecture("neumf", NUM_ITEMS, tower=(4, 4, 2)),
@@ -82,6 +85,13 @@ def write_task(folder: Path, **named: Any) -> TrainingTask:
         "ks": (2, 10),
     }
     return TrainingTask(**{**values, **named})
+
+
+def elsewhere(task: TrainingTask) -> TrainingTask:
+    """The same task, which writes into other folders."""
+    return replace(
+        task, model_uri=task.model_uri + "-2", checkpoints_uri=task.checkpoints_uri + "-2"
+    )
 
 
 def on_workers(task: TrainingTask, num_workers: int) -> list[dict[str, Any]]:

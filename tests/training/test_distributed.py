@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from ncf_spark.config import ConfigError
 from ncf_spark.training.distributed import LineLogger, _device
 
 
@@ -25,7 +26,7 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):
 
 def test_a_missing_gpu_is_an_error_that_names_the_setting(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RuntimeError, match=r"training\.device is cuda.*set training\.device: auto"):
+    with pytest.raises(ConfigError, match=r"training\.device is cuda.*set training\.device: auto"):
         _device("cuda")
 
 
