@@ -131,7 +131,7 @@ def last_checkpoint(uri: str, identity: Mapping[str, Any]) -> tuple[int | None, 
     Args:
         identity: of the training that would go on.
     """
-    problems = []
+    problems: list[str] = []
     for number in reversed(_numbers(uri)):
         problem = _problem(f"{uri}/{number:06d}", identity)
         if problem is None:

@@ -19,6 +19,7 @@ from ncf_spark.config import ConfigError
 from ncf_spark.storage import files
 from ncf_spark.training.checkpoint import last_checkpoint
 from ncf_spark.training.failures import Failures, WorkerError, first_line
+from ncf_spark.training.preflight import check_gpu
 from ncf_spark.training.progress import followed
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.worker import train_worker
@@ -172,7 +173,10 @@ def _run_worker(
     workers = Horovod()
     try:
         with _failures(task, attempt).told(hvd.rank(), HorovodInternalError):
-            trained = train_worker(task, workers, _device(device))
+            used = _device(device)
+            if used.type == "cuda":
+                check_gpu(task, workers.num_workers, torch.cuda.mem_get_info(used)[0])
+            trained = train_worker(task, workers, used)
         return {**trained, "bytes_exchanged": workers.bytes_exchanged}
     finally:
         hvd.shutdown()

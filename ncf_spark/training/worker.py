@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import asdict, replace
 from typing import Any
@@ -148,6 +149,7 @@ class Worker:
         else:
             self.fit(model, kind, settings)
             self.halves[kind] = parameters_of(model)
+            gc.collect()  # torch's Adam refers to itself, and would keep its moments for a while
         return model
 
     def fit(

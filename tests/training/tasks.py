@@ -51,9 +51,10 @@ def write_validation(folder: Path, held_out: dict[int, tuple[int, list[int]]]) -
 
 
 def write_activity(folder: Path, distributions: Mapping[str, list[float]]) -> str:
-    """`item_activity` of items 0 to 6: each distribution of negatives by its name."""
+    """`item_activity` of the first items: each distribution of negatives by its name."""
     folder.mkdir()
-    columns = {"item_index": pa.array(range(7), "int32"), **distributions}
+    num_items = len(next(iter(distributions.values())))
+    columns = {"item_index": pa.array(range(num_items), "int32"), **distributions}
     pq.write_table(pa.table(columns), folder / "part-00000.parquet")
     return f"file://{folder}"
 
