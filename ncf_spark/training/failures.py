@@ -98,10 +98,11 @@ class Failures:
             if failure.may_pass:
                 continue
             if failure.error in _RAISED_AS:
-                raise _RAISED_AS[failure.error](f"{model}: {failure.message}")
+                message = f"{model}: {failure.message.rstrip('.')}."
+                raise _RAISED_AS[failure.error](message) from None
             raise WorkerError(
                 f"{model}: {failure}. The same would come again, so training is not restarted."
-            )
+            ) from None
 
     def summary(self, num_workers: int) -> str:
         """`worker 0 is lost; worker 1: HorovodInternalError: …`; empty when none said anything."""

@@ -81,7 +81,7 @@ def write_tables(folder: Path, sizes: dict[str, int]) -> None:
 
 def write(folder: Path, **columns: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), folder / "part-00000.parquet", row_group_size=100_000)
+    pq.write_table(pa.table(columns), folder / "part-00000.parquet", row_group_size=200_000)
 
 
 def build_task(

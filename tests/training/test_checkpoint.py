@@ -240,6 +240,23 @@ def test_a_checkpoint_of_another_training_is_left_out(task, fail_at, name):
     assert last_checkpoint(task.checkpoints_uri, changed.identity)[1] == []
 
 
+def test_later_checkpoints_of_another_training_do_not_push_out_the_new(task):
+    longer = replace(task, loop=replace(task.loop, epochs=5), checkpoint_epochs=1)
+    alone(longer)
+    assert numbers(task) == ["000004", "000005"]
+    alone(replace(task, checkpoint_epochs=1))
+    assert numbers(task) == ["000002", "000003"]
+
+
+def test_nothing_is_left_of_what_was_torn(task, fail_at):
+    task = replace(task, checkpoint_epochs=1)
+    left = f"{task.checkpoints_uri}/000002/users-00009.safetensors"
+    files.write_bytes(left, b"left over")
+    alone(task)
+    assert not files.exists(left)
+    assert numbers(task) == ["000002", "000003"]
+
+
 def test_the_values_that_differ_are_told(task, fail_at):
     task = replace(task, checkpoint_epochs=1)
     fail_at(2)
