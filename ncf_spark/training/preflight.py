@@ -32,7 +32,7 @@ _BYTES_PER_ALIAS, _BYTES_PER_ALIAS_IN_PASSING = 16, 130
 # Of a rival of a validation item, int64; and how it was read.
 _BYTES_PER_RIVAL, _BYTES_PER_RIVAL_IN_PASSING = 8, 28
 # Of a drawn item of a step: int64 items and their owners, the places they were drawn from, keys.
-_BYTES_PER_DRAW = 48
+_BYTES_PER_DRAW = 40
 # Row groups on their way through petastorm, and what its pool of memory keeps of them.
 _BYTES_OF_ROW_GROUPS = 2**25
 # How often a table of vectors is there while it is written as Parquet, or put into a checkpoint.

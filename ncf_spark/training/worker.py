@@ -78,8 +78,8 @@ class Worker:
             task.num_users, task.num_shards, communicator.worker_rank, communicator.num_workers
         )
         with reading(task.train_uri):
-            rows = open_positives(task.train_uri, self.shards, task.resident_bytes, device)
-        self.positives, self.validation = rows, None
+            found = open_positives(task.train_uri, self.shards, task.resident_bytes, device)
+        self.positives, self.validation = found, None
         if task.validation_uri is not None:
             with reading(task.validation_uri):
                 self.validation = ValidationItems.read(task.validation_uri, self.shards, device)

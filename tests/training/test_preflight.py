@@ -52,7 +52,7 @@ def test_the_largest_worker_is_told_what_it_will_hold(small):
         "best epoch": 0,
         "pretrained halves": 0,
         # What is drawn; a pair's 2 factors, three times; the 3 items' vectors, four times
-        "copies": drawn * 48 + 3 * drawn * 8 + 4 * 3 * 8,
+        "copies": drawn * 40 + 3 * drawn * 8 + 4 * 3 * 8,
     }
 
 
