@@ -3,8 +3,9 @@
 from ncf_spark import schemas
 from ncf_spark.job import Job, main
 from ncf_spark.job.baselines import write_baselines
-from ncf_spark.job.models import model_places, training_uris
+from ncf_spark.job.models import model_places, training_places
 from ncf_spark.job.slots import check_memory, check_workers
+from ncf_spark.storage.files import delete
 from ncf_spark.training.distributed import run_workers
 from ncf_spark.training.preflight import modes_of_workers, positives_of_workers, worker_bytes
 from ncf_spark.training.task import TrainingTask
@@ -15,9 +16,9 @@ def run(job: Job) -> None:
     """Checks that the workers have room for every model, then trains one after the other."""
     check_workers(job)
     num_users, num_items = job.num_rows("user_index"), job.num_rows("item_index")
-    uris, tasks = training_uris(job), {}
+    checkpoints, tasks = job.run.table_uri("checkpoints"), {}
     for name, (place, config) in model_places(job).items():
-        places = {**uris, "model_uri": job.run.table_uri(place)}
+        places = training_places(job, place, checkpoints)
         task = TrainingTask.of(config, places, num_users=num_users, num_items=num_items)
         positives = positives_of_workers(task, config.training.num_workers)
         job.note(f"{name}: workers by their positives", modes_of_workers(task, positives))
@@ -25,12 +26,13 @@ def run(job: Job) -> None:
         tasks[place] = task
     write_baselines(job)
     for place, task in tasks.items():
-        workers = run_workers(task, **job.config.training.of_workers)
+        workers = run_workers(task, lambda: check_workers(job), **job.config.training.of_workers)
         save_manifest(task, workers)
         job.record_table(f"{place}/user_vectors", num_users, schemas.USER_VECTORS)
         job.record_table(f"{place}/item_vectors", num_items, schemas.ITEM_VECTORS)
         job.note(f"{place}: last epoch", workers[0]["history"][-1])
         job.note(f"{place}: chosen epochs", workers[0]["chosen_epochs"])
+    delete(checkpoints)
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ class Config(Section):
 _OF_A_MODEL = ("model.", "sampling.", "training.", "run.seed")
 _OF_THE_WORKERS = (
     *("num_workers", "num_shards", "device", "threads_per_worker", "worker_memory_bytes"),
-    *("pin_workers", "start_timeout_s", "network_interfaces"),
+    *("pin_workers", "start_timeout_s", "network_interfaces", "max_restarts"),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ncf_spark.config import Config
 from ncf_spark.job.context import Job
 from ncf_spark.schemas import DataError
@@ -16,8 +18,13 @@ def model_places(job: Job) -> dict[str, tuple[str, Config]]:
     }
 
 
-def training_uris(job: Job) -> dict[str, str | None]:
-    """The finished tables that the workers read.
+def training_places(job: Job, place: str, checkpoints: str) -> dict[str, Any]:
+    """What the workers of a model read and write, and when the steps before them had finished.
+
+    Args:
+        place: of the model in the run.
+        checkpoints: the folder of all models' checkpoints. It is no table: a step that starts
+            again deletes its tables, and training is to go on from its checkpoints.
 
     Raises:
         DataError: when epochs are to be judged but there is nothing to judge them on.
@@ -34,6 +41,12 @@ def training_uris(job: Job) -> dict[str, str | None]:
         "train_uri": finished("train"),
         "validation_uri": finished("validation") if judged else None,
         "activity_uri": finished("item_activity"),
+        "model_uri": job.run.table_uri(place),
+        "checkpoints_uri": f"{checkpoints}/{place}",
+        "tables": {
+            step: (job.run.step_record(step) or {}).get("finished_at", "")
+            for step in ("build_interactions", "score_item_activity")
+        },
     }
 
 

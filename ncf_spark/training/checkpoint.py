@@ -2,25 +2,24 @@
 
 A checkpoint holds slots, such as the parameters or a moment of Adam; a slot has a tensor for each
 parameter of a model, by its name. Users' rows stand by shard, so any number of workers can go on.
+The checkpoints stand beside the tables of the run and not in the model's folder, which a step that
+starts again empties first.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ncf_spark.model import store
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import files
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.shards import UserShards
-
-log = logging.getLogger("ncf_spark")
 
 # The newest that are kept: the one before the last is there while the last is written.
 _KEPT = 2
@@ -42,35 +41,45 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one model, below its folder.
+    """The checkpoints of one model, in a folder of their own.
 
     Args:
+        identity: of the training, flat, for JSON: only its own checkpoints are gone on with.
         device: of the tensors that are read back.
     """
 
     def __init__(
-        self, model_uri: str, shards: UserShards, communicator: Communicator, device: torch.device
+        self,
+        uri: str,
+        identity: Mapping[str, Any],
+        shards: UserShards,
+        communicator: Communicator,
+        device: torch.device,
     ) -> None:
-        self._uri = place(model_uri)
+        self._uri = uri
+        self._identity = identity
         self._shards = shards
         self._communicator = communicator
         self._device = device
 
     def save(self, number: int, slots: Slots, facts: dict[str, Any]) -> None:
-        """Writes a checkpoint, on all workers together, and removes older ones.
+        """Writes a checkpoint, on all workers together, and removes all but the newest two.
 
         Args:
-            number: greater than that of any checkpoint before.
+            number: greater than that of any before it; those from it on are left overs.
             facts: for JSON; the same on every worker.
         """
         uri = f"{self._uri}/{number:06d}"
+        first = self._communicator.worker_rank == 0
+        if first:
+            files.delete(uri)
+        self._communicator.gather([number])  # nothing is left there of an attempt before
         start = 0
         for shard, rows in self._shards.owned:
             own = slice(start, start + rows)
             users = {slot: tensors["user_vectors"][own] for slot, tensors in slots.items()}
             store.write_tensors(f"{uri}/{_users_file(shard)}", users)
             start += rows
-        first = self._communicator.worker_rank == 0
         if first:
             shared = {
                 f"{slot}/{name}": tensor
@@ -81,32 +90,21 @@ class Checkpoints:
             store.write_tensors(f"{uri}/{_SHARED_FILE}", shared)
         self._communicator.gather([number])  # every worker has written its part
         if first:
-            manifest = {"files": files.sizes(uri), "facts": facts}
+            manifest = {"files": files.sizes(uri), "identity": self._identity, "facts": facts}
             files.write_json(f"{uri}/{_MANIFEST}", manifest)
-            for name in files.list_names(self._uri)[:-_KEPT]:
-                files.delete(f"{self._uri}/{name}")
+            kept = [n for n in _numbers(self._uri) if n <= number][-_KEPT:]
+            for other in _numbers(self._uri):
+                if other not in kept:
+                    files.delete(f"{self._uri}/{other:06d}")
 
     def load_last(self) -> Checkpoint | None:
-        """The newest whole checkpoint, on all workers together; None where there is none."""
+        """The newest that is whole and of this training, on all workers; None if there is none."""
         number = -1
         if self._communicator.worker_rank == 0:
-            number = max(filter(self._is_whole, self._numbers()), default=-1)
+            last, _ = last_checkpoint(self._uri, self._identity)
+            number = -1 if last is None else last
         [number] = self._communicator.gather([number])[0]
         return None if number < 0 else self._load(number)
-
-    def _numbers(self) -> list[int]:
-        return [int(name) for name in files.list_names(self._uri) if name.isdigit()]
-
-    def _is_whole(self, number: int) -> bool:
-        uri = f"{self._uri}/{number:06d}"
-        try:
-            expected = files.read_json(f"{uri}/{_MANIFEST}")["files"]
-            problem = "" if files.sizes(uri, without=_MANIFEST) == expected else "a file differs"
-        except (FileNotFoundError, DataError, KeyError, TypeError) as error:
-            problem = f"its manifest cannot be read: {type(error).__name__}"
-        if problem:
-            log.warning("%s is not whole and is left out (%s)", uri, problem)
-        return not problem
 
     def _load(self, number: int) -> Checkpoint:
         uri = f"{self._uri}/{number:06d}"
@@ -114,17 +112,65 @@ class Checkpoints:
         for key, tensor in store.read_tensors(f"{uri}/{_SHARED_FILE}").items():
             slot, name = key.split("/", 1)
             slots.setdefault(slot, {})[name] = tensor.to(self._device)
-        parts = [
-            store.read_tensors(f"{uri}/{_users_file(shard)}") for shard, _ in self._shards.owned
-        ]
-        for slot, tensors in slots.items():
-            tensors["user_vectors"] = torch.cat([part[slot] for part in parts]).to(self._device)
+        start, num_rows = 0, self._shards.num_rows
+        # Shard by shard into its place: all the files beside what is made of them took twice the
+        # memory.
+        for shard, rows in self._shards.owned:
+            for slot, own in store.read_tensors(f"{uri}/{_users_file(shard)}").items():
+                if "user_vectors" not in slots[slot]:
+                    shape = (num_rows, own.shape[1])
+                    slots[slot]["user_vectors"] = own.new_empty(shape, device=self._device)
+                slots[slot]["user_vectors"][start : start + rows] = own.to(self._device)
+            start += rows
         return Checkpoint(slots, files.read_json(f"{uri}/{_MANIFEST}")["facts"])
 
 
-def place(model_uri: str) -> str:
-    """The folder of a model's checkpoints."""
-    return f"{model_uri}/checkpoints"
+def last_checkpoint(uri: str, identity: Mapping[str, Any]) -> tuple[int | None, list[str]]:
+    """The newest checkpoint to go on from, and why each newer one is left out.
+
+    Args:
+        identity: of the training that would go on.
+    """
+    problems: list[str] = []
+    for number in reversed(_numbers(uri)):
+        problem = _problem(f"{uri}/{number:06d}", identity)
+        if problem is None:
+            return number, problems
+        problems.append(problem)
+    return None, problems
+
+
+def _problem(uri: str, identity: Mapping[str, Any]) -> str | None:
+    """Why training cannot go on from a checkpoint."""
+    try:
+        manifest = files.read_json(f"{uri}/{_MANIFEST}")
+        torn = "" if files.sizes(uri, without=_MANIFEST) == manifest["files"] else "a file differs"
+        then = {} if torn else dict(manifest["identity"])
+    except (FileNotFoundError, DataError, KeyError, TypeError, ValueError) as error:
+        torn = f"its manifest cannot be read: {type(error).__name__}"
+    if torn:
+        return f"{uri} is not whole and is left out ({torn})"
+    names = sorted(name for name in {*then, *identity} if then.get(name) != identity.get(name))
+    if not names:
+        return None
+    changes = "; ".join(f"{n} was {then.get(n)}, is {identity.get(n)}" for n in names)
+    return f"{uri} is of other settings or tables and is left out ({changes})"
+
+
+def _numbers(uri: str) -> list[int]:
+    return sorted(int(name) for name in files.list_names(uri) if name.isdigit())
+
+
+def parameters_of(model: nn.Module) -> dict[str, Tensor]:
+    """A model's parameters as a slot."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+@torch.no_grad()
+def take_over(model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+    """Gives a model the parameters of a slot."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(parameters[name])
 
 
 _SHARED_FILE = "shared.safetensors"

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import horovod.spark
 import horovod.torch as hvd
 import torch
+from horovod.common.exceptions import HorovodInternalError
 from horovod.spark.task import get_available_devices
 from torch import Tensor
 
 from ncf_spark.config import ConfigError
 from ncf_spark.storage import files
-from ncf_spark.training.checkpoint import place
+from ncf_spark.training.checkpoint import last_checkpoint
+from ncf_spark.training.failures import Failures, WorkerError, first_line
+from ncf_spark.training.preflight import check_gpu
 from ncf_spark.training.process import keep_freed_memory, take_share
 from ncf_spark.training.progress import followed
 from ncf_spark.training.task import TrainingTask
@@ -65,6 +69,7 @@ class Horovod:
 
 def run_workers(
     task: TrainingTask,
+    wait_for_room: Callable[[], None],
     *,
     num_workers: int,
     device: str,
@@ -76,24 +81,31 @@ def run_workers(
 ) -> list[dict[str, Any]]:
     """Trains on `num_workers` Spark tasks of the active session.
 
-    When a worker is lost, all start again, from the last checkpoint; the log says so.
+    It goes on from the last checkpoint, if there is one. When a worker is lost, all start again;
+    the log says so. What would come again ends the training at once.
 
     Args:
+        wait_for_room: returns when Spark has a task slot for each worker again, or raises.
         max_restarts: how many times.
 
     Returns:
         For each worker, by rank: `history`, `chosen_epochs` and `bytes_exchanged` by name.
 
     Raises:
-        ConfigError: when the loss is not finite; it names the setting to lower.
+        ConfigError, DataError, SchemaError: as a worker told, which names the remedy.
+        WorkerError: when the workers failed for another reason, or too often.
     """
     name = task.model_uri.rsplit("/", 1)[-1]
-    with followed(task.model_uri, task.phases, lambda line: log.info("train: %s: %s", name, line)):
-        for restart in range(1, max_restarts + 2):
+    done = _announce_checkpoint(task, name)
+    emit = partial(log.info, "train: %s: %s", name)
+    with followed(task.model_uri, task.phases, emit, done):
+        for attempt in range(max_restarts + 1):
+            failures = _failures(task, attempt)
+            files.delete(failures.uri)
             try:
                 results: list[dict[str, Any]] = horovod.spark.run(
                     _run_worker,
-                    args=(task, device, threads_per_worker, pin_workers),
+                    args=(task, device, threads_per_worker, pin_workers, attempt),
                     num_proc=num_workers,
                     use_gloo=True,
                     start_timeout=start_timeout_s,
@@ -104,24 +116,46 @@ def run_workers(
                 )
                 break
             except Exception as error:
-                if files.exists(_divergence(task)):
-                    told = files.read_json(_divergence(task))["error"]
-                    raise ConfigError(f"{name}: {told}.") from error
-                if restart > max_restarts:
-                    raise
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                log.warning(
-                    "train: %s: the workers failed (%s); restart %d of %d, from the last "
-                    "checkpoint if there is one",
-                    *(name, reason, restart, max_restarts),
-                )
-    files.delete(place(task.model_uri))
+                failures.check(name)
+                reason = failures.summary(num_workers) or first_line(error)
+                if attempt == max_restarts:
+                    raise WorkerError(_gave_up(name, attempt, reason)) from error
+            log.warning(
+                "train: %s: the workers failed (%s); restart %d of %d",
+                *(name, reason, attempt + 1, max_restarts),
+            )
+            wait_for_room()
+            _announce_checkpoint(task, name)
+    files.delete(f"{task.model_uri}/failures")
     return results
 
 
-def _divergence(task: TrainingTask) -> str:
-    """Where worker 0 says that training diverged: Horovod hands on its exit status alone."""
-    return f"{task.model_uri}/divergence.json"
+def _failures(task: TrainingTask, attempt: int) -> Failures:
+    return Failures(f"{task.model_uri}/failures/attempt-{attempt}")
+
+
+def _gave_up(name: str, restarts: int, reason: str) -> str:
+    return (
+        f"{name}: the workers failed ({reason}), after {restarts} restarts. See to what ends them; "
+        "jobs/train.py goes on from the last checkpoint. training.max_restarts allows more."
+    )
+
+
+def _announce_checkpoint(task: TrainingTask, name: str) -> int:
+    """Says where training goes on, and which checkpoints are left out.
+
+    Returns:
+        How many records of epochs there are already.
+    """
+    number, problems = last_checkpoint(task.checkpoints_uri, task.identity)
+    for problem in problems:
+        log.warning("train: %s: checkpoint %s", name, problem)
+    if number is None:
+        if problems:
+            log.warning("train: %s: there is no other checkpoint; it starts afresh", name)
+        return 0
+    log.info("train: %s: goes on from checkpoint %06d", name, number)
+    return number
 
 
 class LineLogger:
@@ -157,15 +191,17 @@ def join_workers(threads: int | None, *, pin: bool) -> Horovod:
     return Horovod()
 
 
-def _run_worker(task: TrainingTask, device: str, threads: int | None, pin: bool) -> dict[str, Any]:
+def _run_worker(
+    task: TrainingTask, device: str, threads: int | None, pin: bool, attempt: int
+) -> dict[str, Any]:
     workers = join_workers(threads, pin=pin)
     try:
-        trained = train_worker(task, workers, _device(device))
+        with _failures(task, attempt).told(hvd.rank(), HorovodInternalError):
+            used = _device(device)
+            if used.type == "cuda":
+                check_gpu(task, workers.num_workers, torch.cuda.mem_get_info(used)[0])
+            trained = train_worker(task, workers, used)
         return {**trained, "bytes_exchanged": workers.bytes_exchanged}
-    except FloatingPointError as error:
-        if hvd.rank() == 0:
-            files.write_json(_divergence(task), {"error": str(error)})
-        raise
     finally:
         hvd.shutdown()
 
@@ -175,9 +211,9 @@ def _device(setting: str) -> torch.device:
     if setting == "cpu" or (setting == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise RuntimeError(
+        raise ConfigError(
             "training.device is cuda, but this worker has no usable GPU; "
-            "set training.device: auto, or give its executor a GPU"
+            "set training.device: auto, or give its executor a GPU."
         )
     assigned = get_available_devices()
     index = int(assigned[0]) if assigned else hvd.local_rank() % torch.cuda.device_count()

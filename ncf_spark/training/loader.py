@@ -23,7 +23,7 @@ class PositiveFiles:
     """
 
     def __init__(self, train_uri: str, shards: Sequence[int]) -> None:
-        self._parts = [
+        self.uris = [
             part
             for shard in shards
             for part in files.list_files(f"{train_uri}/shard={shard}", ".parquet")
@@ -31,7 +31,7 @@ class PositiveFiles:
 
     def count(self) -> int:
         """The number of positives, by the files' footers."""
-        return sum(arrays.count_rows(part) for part in self._parts)
+        return sum(arrays.count_rows(part) for part in self.uris)
 
     def read(self, seed: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(user_index, item_index), each (n,) int32, of one row group after the other.
@@ -39,7 +39,7 @@ class PositiveFiles:
         Args:
             seed: of the order of the row groups; None: in the order they were written.
         """
-        if not self._parts:
+        if not self.uris:
             return
         # petastorm calls pyarrow by names that pyarrow 14 still has but warns of.
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"petastorm\.")
@@ -47,7 +47,7 @@ class PositiveFiles:
         # "dummy" pool, which reads in the caller's thread, sleeps between row groups: it was eight
         # times slower.)
         with make_batch_reader(
-            self._parts,
+            self.uris,
             schema_fields=["user_index", "item_index"],
             reader_pool_type="thread",
             workers_count=1,

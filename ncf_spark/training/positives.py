@@ -46,15 +46,18 @@ class PositiveSet:
         bits = mark_bits(num_positives)
         self._shift, self._last = 64 - bits, 2**bits - 1
         self._keys: Tensor | None = None
-        keys: Iterable[Tensor] = (users.long() * num_items + items for users, items in rows)
+        keys: Iterable[Tensor] = (
+            users.long() * num_items + items
+            for columns in rows
+            for users, items in zip(*(c.split(_MARKED_AT_ONCE) for c in columns), strict=True)
+        )
         if not has_place_for_every_pair(num_positives, num_users, num_items):
             self._keys = _sorted_keys(keys, num_positives).to(device)
-            keys = (self._keys[1:],)  # without _NO_KEY
+            keys = self._keys[1:].split(_MARKED_AT_ONCE)  # without _NO_KEY
         places = 2**bits if self._keys is not None else num_users * num_items
         self._marks = torch.zeros(-(-places // 8), dtype=torch.uint8, device=device)
-        for some in keys:
-            for part in some.split(_MARKED_AT_ONCE):
-                self._mark(self._places(part.to(device)))
+        for part in keys:
+            self._mark(self._places(part.to(device)))
 
     def contains(self, users: Tensor, items: Tensor) -> Tensor:
         """(n,) bool: which of n pairs are positives.

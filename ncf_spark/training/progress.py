@@ -23,16 +23,17 @@ def write_history(model_uri: str, history: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def followed(
-    model_uri: str, phases: Mapping[str, int], emit: Callable[[str], None]
+    model_uri: str, phases: Mapping[str, int], emit: Callable[[str], None], done: int = 0
 ) -> Iterator[None]:
     """While the block runs, `emit` receives a line for each epoch that the workers finish.
 
     Args:
         phases: epochs of each phase, at most.
+        done: epochs that a training before this one finished: they have no line.
     """
     stop = threading.Event()
     thread = threading.Thread(
-        target=_follow, args=(model_uri, phases, emit, stop), name="progress", daemon=True
+        target=_follow, args=(model_uri, phases, emit, done, stop), name="progress", daemon=True
     )
     thread.start()
     try:
@@ -43,13 +44,19 @@ def followed(
 
 
 def _follow(
-    model_uri: str, phases: Mapping[str, int], emit: Callable[[str], None], stop: threading.Event
+    model_uri: str,
+    phases: Mapping[str, int],
+    emit: Callable[[str], None],
+    done: int,
+    stop: threading.Event,
 ) -> None:
-    shown, last_look = 0, False
+    shown, last_look = done, False
     while not last_look:
         last_look = stop.wait(_SECONDS_BETWEEN_LOOKS)
         place = _place(model_uri)
-        history = files.read_json(place) if files.exists(place) else []
+        if not files.exists(place):
+            continue
+        history = files.read_json(place)
         for count in range(shown + 1, len(history) + 1):
             emit(progress_line(history[:count], phases))
         shown = len(history)

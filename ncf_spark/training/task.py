@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ncf_spark.config import Config
 from ncf_spark.model.recommender import Architecture
 from ncf_spark.training.loop import LoopSettings
+
+# Places, and what the outcome depends on no more than on the number of workers.
+_NOT_OF_THE_OUTCOME = (
+    *("train_uri", "validation_uri", "activity_uri", "model_uri", "checkpoints_uri"),
+    *("checkpoint_epochs", "checkpoint_minutes", "resident_bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -16,6 +22,8 @@ class TrainingTask:
     """What is sent to every worker: places and plain values, no data.
 
     Args:
+        checkpoints_uri: where training leaves its checkpoints, and goes on from.
+        tables: when each step that wrote the tables was finished.
         validation_uri: None: no items were kept back, and the last epoch counts.
         mixture: weight of each distribution of negatives, by its column in `item_activity`.
         pretraining: how GMF and MLP are trained before they are joined; empty: they are not.
@@ -28,6 +36,8 @@ class TrainingTask:
     validation_uri: str | None
     activity_uri: str
     model_uri: str
+    checkpoints_uri: str
+    tables: Mapping[str, str]
     num_users: int
     num_shards: int
     architecture: Architecture
@@ -50,16 +60,22 @@ class TrainingTask:
         halves = {kind: settings.epochs for kind, settings in self.pretraining.items()}
         return {**halves, self.architecture.kind: self.loop.epochs}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """By what a training is known again: `{"loop.seed": 1, …}`, flat, as JSON has it."""
+        content = {k: v for k, v in asdict(self).items() if k not in _NOT_OF_THE_OUTCOME}
+        return dict(_flat({**content, "validation": self.validation_uri is not None}))
+
     @classmethod
     def of(
-        cls, config: Config, uris: Mapping[str, Any], *, num_users: int, num_items: int
+        cls, config: Config, places: Mapping[str, Any], *, num_users: int, num_items: int
     ) -> TrainingTask:
         """From the configuration, the tables' places and the sizes of the indexes."""
         training, sampling = config.training, config.sampling
         loop = LoopSettings.of(config)
         halves = training.pretraining.halves if config.model.kind == "neumf" else {}
         return cls(
-            **uris,
+            **places,
             num_users=num_users,
             num_shards=training.num_shards,
             architecture=Architecture.of(config.model, num_items),
@@ -79,3 +95,11 @@ class TrainingTask:
             resident_bytes=training.resident_bytes,
             ks=tuple(sorted({*config.evaluation.ks, 10})),
         )
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, list(value) if isinstance(value, tuple) else value

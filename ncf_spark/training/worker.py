@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ncf_spark.model import store
 from ncf_spark.model.deferred import describe, materialise
@@ -18,11 +18,12 @@ from ncf_spark.model.recommender import (
     initialise_shared,
     initialise_users,
 )
-from ncf_spark.storage import arrays
 from ncf_spark.training.batches import Resident, open_positives
-from ncf_spark.training.checkpoint import Checkpoints
+from ncf_spark.training.checkpoint import Checkpoints, parameters_of, take_over
 from ncf_spark.training.communicator import Communicator
+from ncf_spark.training.failures import reading
 from ncf_spark.training.loop import LoopSettings, Trainer
+from ncf_spark.training.mixture import item_probabilities
 from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.progress import write_history
 from ncf_spark.training.sampler import FixedNegatives, NegativeSampler, Sampler
@@ -76,12 +77,12 @@ class Worker:
         self.shards = UserShards(
             task.num_users, task.num_shards, communicator.worker_rank, communicator.num_workers
         )
-        self.positives = open_positives(task.train_uri, self.shards, task.resident_bytes, device)
-        self.validation = (
-            None
-            if task.validation_uri is None
-            else ValidationItems.read(task.validation_uri, self.shards, device)
-        )
+        with reading(task.train_uri):
+            found = open_positives(task.train_uri, self.shards, task.resident_bytes, device)
+        self.positives, self.validation = found, None
+        if task.validation_uri is not None:
+            with reading(task.validation_uri):
+                self.validation = ValidationItems.read(task.validation_uri, self.shards, device)
         # Dropout draws from torch's own generator.
         torch.manual_seed(2**40 + self._seed())
         generator = torch.Generator(self.device).manual_seed(self._seed())
@@ -90,7 +91,9 @@ class Worker:
         self.chosen_epochs: dict[str, int] = {}
         # Parameters of the halves that are trained but not yet joined.
         self.halves: dict[str, dict[str, Tensor]] = {}
-        self.checkpoints = Checkpoints(task.model_uri, self.shards, communicator, device)
+        self.checkpoints = Checkpoints(
+            task.checkpoints_uri, task.identity, self.shards, communicator, device
+        )
         self.last_checkpoint = time.monotonic()
         self.resumed = self.checkpoints.load_last()
         if self.resumed is not None:
@@ -99,6 +102,7 @@ class Worker:
             self.halves = {kind: dict(self.resumed.slots[kind]) for kind in facts["halves"]}
             # Other negatives than those of the epochs before.
             generator.manual_seed(self._seed() + 2**20 * len(self.history))
+            self._write_history()
 
     def goes_on_with(self, phase: str) -> bool:
         """Whether a checkpoint was left within this phase."""
@@ -109,7 +113,7 @@ class Worker:
 
     def _build_sampler(self, generator: torch.Generator) -> Sampler:
         sampler = NegativeSampler(
-            _probabilities(self.task).to(self.device),
+            item_probabilities(self.task).to(self.device),
             self._rejected(),
             self.task.loop.num_negatives,
             self.task.max_retries or 0,
@@ -125,9 +129,10 @@ class Worker:
         if self.task.max_retries is None:
             return None
         num_items, own = self.task.architecture.num_items, self.positives
-        return PositiveSet(
-            own.rows(), own.num_positives, self.shards.num_rows, num_items, self.device
-        )
+        with reading(self.task.train_uri):
+            return PositiveSet(
+                own.rows(), own.num_positives, self.shards.num_rows, num_items, self.device
+            )
 
     def build(self, architecture: Architecture) -> Recommender:
         """A model with its first values, on this worker's device."""
@@ -142,10 +147,11 @@ class Worker:
         """GMF or MLP: trained, or as a checkpoint has it."""
         model = self.build(replace(self.task.architecture, kind=kind))
         if kind in self.halves:
-            _take_over(model, self.halves[kind])
+            take_over(model, self.halves[kind])
         else:
             self.fit(model, kind, settings)
-            self.halves[kind] = _parameters(model)
+            self.halves[kind] = parameters_of(model)
+            gc.collect()  # torch's Adam refers to itself, and would keep its moments for a while
         return model
 
     def fit(
@@ -207,7 +213,7 @@ class Worker:
         }
         steps, moments = trainer.optimisers.state()
         figures, kept = best.state()
-        slots: dict[str, dict[str, Tensor]] = {"parameters": _parameters(trainer.model)}
+        slots: dict[str, dict[str, Tensor]] = {"parameters": parameters_of(trainer.model)}
         for parameter, of_parameter in moments.items():
             for moment, values in of_parameter.items():
                 slots.setdefault(moment, {})[names[parameter]] = values
@@ -230,7 +236,7 @@ class Worker:
         if self.resumed is None or not self.goes_on_with(phase):
             return 0
         slots, facts = dict(self.resumed.slots), self.resumed.facts
-        _take_over(trainer.model, slots.pop("parameters"))
+        take_over(trainer.model, slots.pop("parameters"))
         best.resume(facts["best"], slots.pop("best", {}))
         moments: dict[Tensor, dict[str, Tensor]] = {}
         for name, parameter in trainer.model.named_parameters():
@@ -252,28 +258,11 @@ class Worker:
 
     def _report(self, record: dict[str, Any]) -> None:
         self.history.append(record)
+        self._write_history()
+
+    def _write_history(self) -> None:
         if self.communicator.worker_rank == 0:
             write_history(self.task.model_uri, self.history)
-
-
-def _parameters(model: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
-
-
-@torch.no_grad()
-def _take_over(model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
-    for name, parameter in model.named_parameters():
-        parameter.copy_(parameters[name])
-
-
-def _probabilities(task: TrainingTask) -> Tensor:
-    """(I,) of each item: the mixture; 0 for those without interactions tonight."""
-    columns = arrays.read_columns(task.activity_uri, ["item_index", *task.mixture])
-    probabilities = torch.zeros(task.architecture.num_items, dtype=torch.float64)
-    items = torch.tensor(columns["item_index"], dtype=torch.int64)
-    for name, weight in task.mixture.items():
-        probabilities[items] += weight * torch.tensor(columns[name])
-    return probabilities
 
 
 def _save(uri: str, model: Recommender, shards: UserShards) -> None:

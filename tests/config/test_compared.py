@@ -101,6 +101,7 @@ def test_a_name_that_is_no_folder_is_refused(load, name):
         "training.pin_workers",
         "training.worker_memory_bytes",
         "training.start_timeout_s",
+        "training.max_restarts",
         "training.network_interfaces",
         "split.method",
         "evaluation.ks",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,10 @@ def write_validation(folder: Path, held_out: dict[int, tuple[int, list[int]]]) -
 
 
 def write_activity(folder: Path, distributions: Mapping[str, list[float]]) -> str:
-    """`item_activity` of items 0 to 6: each distribution of negatives by its name."""
+    """`item_activity` of the first items: each distribution of negatives by its name."""
     folder.mkdir()
-    columns = {"item_index": pa.array(range(7), "int32"), **distributions}
+    num_items = len(next(iter(distributions.values())))
+    columns = {"item_index": pa.array(range(num_items), "int32"), **distributions}
     pq.write_table(pa.table(columns), folder / "part-00000.parquet")
     return f"file://{folder}"
 
@@ -65,6 +67,8 @@ def write_task(folder: Path, **named: Any) -> TrainingTask:
         "validation_uri": write_validation(folder / "validation", VALIDATION),
         "activity_uri": write_activity(folder / "activity", {"uniform": [1 / 7] * 7}),
         "model_uri": f"file://{folder}/model",
+        "checkpoints_uri": f"file://{folder}/checkpoints/model",
+        "tables": {"build_interactions": "2026-11-01T03:00:00+00:00"},
         "num_users": NUM_USERS,
         "num_shards": NUM_SHARDS,
         "architecture": build_architecture("neumf", NUM_ITEMS, tower=(4, 4, 2)),
@@ -82,6 +86,13 @@ def write_task(folder: Path, **named: Any) -> TrainingTask:
         "ks": (2, 10),
     }
     return TrainingTask(**{**values, **named})
+
+
+def elsewhere(task: TrainingTask) -> TrainingTask:
+    """The same task, which writes into other folders."""
+    return replace(
+        task, model_uri=task.model_uri + "-2", checkpoints_uri=task.checkpoints_uri + "-2"
+    )
 
 
 def on_workers(task: TrainingTask, num_workers: int) -> list[dict[str, Any]]:

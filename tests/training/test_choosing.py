@@ -124,6 +124,7 @@ def test_a_worker_does_not_know_where_the_holdout_is(task, tmp_path):
         "validation_uri",
         "activity_uri",
         "model_uri",
+        "checkpoints_uri",
     }
     assert not any("holdout" in field.name for field in fields(TrainingTask))
     assert "holdout" not in repr(task)
@@ -248,7 +249,10 @@ def test_the_phases_of_a_task_and_their_epochs(task):
 
 # --- from the configuration ---------------------------------------------------------------------
 
-URIS = {"train_uri": "t", "validation_uri": None, "activity_uri": "a", "model_uri": "m"}
+URIS = {
+    **{"train_uri": "t", "validation_uri": None, "activity_uri": "a", "model_uri": "m"},
+    **{"checkpoints_uri": "c", "tables": {}},
+}
 
 
 def task_of(*overrides: str) -> TrainingTask:

@@ -1,7 +1,23 @@
+import logging
+from contextlib import suppress
+from dataclasses import replace
+
 import pytest
 import torch
+from horovod.common.exceptions import HorovodInternalError
 
-from ncf_spark.training.distributed import LineLogger, _device
+from ncf_spark.config import ConfigError
+from ncf_spark.schemas import DataError
+from ncf_spark.storage import files
+from ncf_spark.training.distributed import (
+    LineLogger,
+    _device,
+    _failures,
+    _run_worker,
+    run_workers,
+)
+from ncf_spark.training.failures import WorkerError
+from tests.training.tasks import alone
 
 
 def test_output_is_logged_in_whole_lines():
@@ -25,7 +41,7 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu(monkeypatch):
 
 def test_a_missing_gpu_is_an_error_that_names_the_setting(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RuntimeError, match=r"training\.device is cuda.*set training\.device: auto"):
+    with pytest.raises(ConfigError, match=r"training\.device is cuda.*set training\.device: auto"):
         _device("cuda")
 
 
@@ -37,3 +53,111 @@ def test_the_gpu_is_the_one_that_spark_assigned_else_by_local_rank(monkeypatch, 
     monkeypatch.setattr(f"{place}.get_available_devices", lambda: assigned)
     monkeypatch.setattr(f"{place}.hvd.local_rank", lambda: 5)
     assert _device("auto") == torch.device("cuda", index)
+
+
+def test_a_worker_looks_at_its_gpu_before_it_allocates(monkeypatch, task):
+    """With what CUDA says of its memory replaced; the failure is told to the driver."""
+    place = "ncf_spark.training.distributed"
+    for name, value in {
+        "init": None,
+        "shutdown": None,
+        "rank": 0,
+        "size": 1,
+        "local_size": 1,
+    }.items():
+        monkeypatch.setattr(f"{place}.hvd.{name}", lambda value=value: value)
+    monkeypatch.setattr(f"{place}._device", lambda setting: torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1_000, 80_000_000_000))
+    with pytest.raises(ConfigError, match=r"bytes of its GPU .* which has 1,000 left"):
+        _run_worker(task, "cuda", 1, 0)
+    with pytest.raises(ConfigError, match=r"^model: a worker needs"):
+        _failures(task, 0).check("model")
+
+
+class Workers:
+    """In place of horovod.spark: attempts that fail as they are told to, and then one that ends."""
+
+    def __init__(self, *told: tuple[int, BaseException] | None) -> None:
+        self.told = list(told)
+        self.attempts = 0
+
+    def run(self, work, args, **settings):
+        self.attempts += 1
+        if not self.told:
+            return [{"history": []}]
+        said, (task, *_, attempt) = self.told.pop(0), args
+        if said is not None:
+            with (
+                suppress(type(said[1])),
+                _failures(task, attempt).told(said[0], HorovodInternalError),
+            ):
+                raise said[1]
+        raise RuntimeError("Horovod detected that one or more processes exited\nwith 1")
+
+
+def run(monkeypatch, task, workers: Workers, max_restarts: int = 2):
+    waited: list[int] = []
+    monkeypatch.setattr("ncf_spark.training.distributed.horovod.spark.run", workers.run)
+    found = run_workers(
+        task,
+        lambda: waited.append(workers.attempts),
+        num_workers=2,
+        device="cpu",
+        threads_per_worker=1,
+        start_timeout_s=1,
+        network_interfaces=[],
+        max_restarts=max_restarts,
+    )
+    return found, waited
+
+
+LOST = (1, HorovodInternalError("Horovod has been shut down"))
+
+
+def test_lost_workers_are_started_again_when_there_is_room(monkeypatch, task, caplog):
+    workers = Workers(LOST, None)
+    with caplog.at_level(logging.WARNING, logger="ncf_spark"):
+        _, waited = run(monkeypatch, task, workers)
+    assert (workers.attempts, waited) == (3, [1, 2])
+    assert [record.getMessage() for record in caplog.records] == [
+        "train: model: the workers failed (worker 0 is lost; worker 1: HorovodInternalError: "
+        "Horovod has been shut down); restart 1 of 2",
+        "train: model: the workers failed (Horovod detected that one or more processes exited); "
+        "restart 2 of 2",
+    ]
+    assert not files.exists(f"{task.model_uri}/failures")
+
+
+def test_workers_that_are_lost_too_often_end_the_training(monkeypatch, task):
+    workers = Workers(*[LOST] * 3)
+    with pytest.raises(
+        WorkerError, match=r"worker 0 is lost; .*, after 2 restarts\. .*max_restarts"
+    ):
+        run(monkeypatch, task, workers)
+    assert workers.attempts == 3
+
+
+@pytest.mark.parametrize(
+    ("told", "raised"),
+    [
+        (ConfigError("training.device is cuda."), ConfigError),
+        (DataError("train: cannot be read."), DataError),
+        (TypeError("an int"), WorkerError),
+    ],
+)
+def test_what_would_come_again_is_not_started_again(monkeypatch, task, told, raised):
+    workers = Workers((0, told))
+    with pytest.raises(raised, match=f"^model: .*{told}"):
+        run(monkeypatch, task, workers)
+    assert workers.attempts == 1
+
+
+def test_a_training_of_other_settings_is_said_to_start_afresh(monkeypatch, task, caplog):
+    alone(replace(task, checkpoint_epochs=1))
+    with caplog.at_level(logging.INFO, logger="ncf_spark"):
+        run(monkeypatch, task, Workers())
+        run(monkeypatch, replace(task, patience=3), Workers())
+    messages = [r.getMessage() for r in caplog.records if "checkpoint" in r.getMessage()]
+    assert messages[0] == "train: model: goes on from checkpoint 000003"
+    assert "000003 is of other settings or tables and is left out (patience was None" in messages[1]
+    assert messages[-1] == "train: model: there is no other checkpoint; it starts afresh"

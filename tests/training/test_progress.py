@@ -56,6 +56,14 @@ def test_the_driver_sees_a_line_for_each_epoch_once(tmp_path):
     assert [line.split(",")[0] for line in lines] == expected
 
 
+def test_epochs_that_were_done_before_have_no_line(tmp_path):
+    lines: list[str] = []
+    write_history(f"file://{tmp_path}", [FIRST])
+    with followed(f"file://{tmp_path}", {"neumf": 2}, lines.append, done=1):
+        write_history(f"file://{tmp_path}", [FIRST, SECOND])
+    assert [line.split(",")[0] for line in lines] == ["neumf epoch 2/2"]
+
+
 def test_lines_come_while_the_workers_still_train(tmp_path, monkeypatch):
     monkeypatch.setattr("ncf_spark.training.progress._SECONDS_BETWEEN_LOOKS", 0.01)
     lines: list[str] = []

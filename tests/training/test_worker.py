@@ -8,6 +8,7 @@ import torch
 
 from ncf_spark.model.recommender import Recommender, initialise_users
 from ncf_spark.model.store import load_model
+from ncf_spark.schemas import DataError
 from ncf_spark.storage import arrays
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.shards import UserShards
@@ -240,3 +241,12 @@ def test_the_rank_of_a_validation_item_is_that_of_the_stored_model(task):
     chosen = worker["history"][worker["chosen_epochs"]["neumf"] - 1]
     assert chosen["hr@2"] == pytest.approx(np.mean([rank <= 2 for rank in ranks]))
     assert chosen["ndcg@10"] == pytest.approx(np.mean([1 / np.log2(r + 1) for r in ranks]))
+
+
+@pytest.mark.parametrize("table", ["train", "validation", "activity"])
+@pytest.mark.parametrize("resident_bytes", [None, 60])
+def test_a_damaged_table_is_an_error_of_the_data(task, tmp_path, table, resident_bytes):
+    for path in (tmp_path / table).rglob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=rf"/{table}: cannot be read \(.*Run the step that writes"):
+        alone(replace(task, resident_bytes=resident_bytes))
