@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ncf_spark.config import Model
 from ncf_spark.model.heads import GMF, MF, MLP, Head, NeuMF
+
+if TYPE_CHECKING:
+    from ncf_spark.config import Model
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ncf_spark.config import Config
 from ncf_spark.model.parts import add_gradient
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.batches import Batch, Positives
@@ -24,6 +23,9 @@ from ncf_spark.training.losses import LOSSES, terms_per_positive
 from ncf_spark.training.optimisers import Optimisers, learning_rate_at
 from ncf_spark.training.sampler import Sampler
 from ncf_spark.training.samples import Ahead, Samples, draw_samples
+
+if TYPE_CHECKING:  # a machine that only measures the loop needs no configuration
+    from ncf_spark.config import Config
 
 # Of the widest layer of a slice.
 _SLICE_BYTES = 2**21

@@ -18,7 +18,7 @@ from ncf_spark.model.recommender import (
     initialise_shared,
     initialise_users,
 )
-from ncf_spark.training.batches import Resident, open_positives
+from ncf_spark.training.batches import Resident
 from ncf_spark.training.checkpoint import Checkpoints, parameters_of, take_over
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.failures import reading
@@ -29,6 +29,7 @@ from ncf_spark.training.progress import write_history
 from ncf_spark.training.sampler import FixedNegatives, NegativeSampler, Sampler
 from ncf_spark.training.selection import BestEpoch
 from ncf_spark.training.shards import UserShards
+from ncf_spark.training.streaming import open_positives
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.validation import CHOOSE_BY, ValidationItems
 

@@ -20,13 +20,12 @@ from ncf_spark.training.batches import (
     BYTES_PER_POSITIVE,
     Batch,
     Resident,
-    Streaming,
-    open_positives,
 )
 from ncf_spark.training.communicator import Alone
 from ncf_spark.training.loader import ROW_GROUPS_READ_AHEAD
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.shards import UserShards
+from ncf_spark.training.streaming import Streaming, open_positives
 from ncf_spark.training.worker import Worker, save_manifest
 from tests.model.architectures import build_architecture
 from tests.training.simulated import run_workers

@@ -15,8 +15,9 @@ from collections.abc import Callable
 import pyarrow.dataset as ds
 import torch
 
-from ncf_spark.training.batches import BYTES_PER_POSITIVE, Resident, Streaming, open_positives
+from ncf_spark.training.batches import BYTES_PER_POSITIVE, Resident
 from ncf_spark.training.shards import UserShards
+from ncf_spark.training.streaming import Streaming, open_positives
 
 CPU = torch.device("cpu")
 
