@@ -184,7 +184,7 @@ def peaks():
 @pytest.mark.parametrize("name", MEASURED)
 def test_the_estimate_is_what_a_worker_takes(peaks, name):
     estimated, measured = peaks[name]
-    assert measured > 200e6
+    assert measured > 150e6  # beside which the noise is small
     assert estimated == pytest.approx(measured, rel=0.2)
 
 
