@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # a machine that only measures the loop needs no configuratio
     from ncf_spark.config import Config
 
 # Of the widest layer of a slice.
-_SLICE_BYTES = 2**21
+SLICE_BYTES = 2**21
 # Positives whose negatives are drawn together, at the least.
 _DRAWN_AT_ONCE = 2**12
 
@@ -222,7 +222,7 @@ class Trainer:
     def _slices(self, positives: int) -> Iterator[tuple[int, int]]:
         """Parts of a step whose widest layer fits the cache of a core; on a GPU, the whole step."""
         width = 1 + self.settings.num_negatives
-        size = max(1, _SLICE_BYTES // (4 * self.model.head.widest * width))
+        size = max(1, SLICE_BYTES // (4 * self.model.head.widest * width))
         if self.model.item_vectors.is_cuda:
             size = max(1, positives)
         return ((low, min(low + size, positives)) for low in range(0, max(1, positives), size))

@@ -15,8 +15,7 @@ from ncf_spark.model.recommender import Recommender
 from ncf_spark.storage import arrays
 from ncf_spark.training.batches import BYTES_PER_POSITIVE, is_resident
 from ncf_spark.training.loader import PositiveFiles
-from ncf_spark.training.loop import _SLICE_BYTES as SLICE_BYTES
-from ncf_spark.training.loop import LoopSettings
+from ncf_spark.training.loop import SLICE_BYTES, LoopSettings
 from ncf_spark.training.positives import rejection_bytes
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.task import TrainingTask

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -114,15 +113,14 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", help="float32, tf32 or bfloat16")
     parser.add_argument("--steps", type=int, default=30, help="that are counted, at most")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     keep_freed_memory()
     device = torch.device(arguments.device)
     trainer = build_trainer(arguments, device)
     found = measure(trainer, arguments.steps, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-    settings = {
-        n: v for n, v in asdict(trainer.settings).items() if n in ("batch_size", "precision")
-    }
+    settings = {n: getattr(trainer.settings, n) for n in ("batch_size", "precision")}
     print(json.dumps({"device": name, **settings, **found, "peak_bytes": peak}))
 
 
