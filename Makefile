@@ -40,6 +40,7 @@ bench: setup ## Measure speed side by side with others (after bench-peers)
 	$(in_venv) python -m tests.benchmarks.worker_scaling
 	$(in_venv) python -m tests.benchmarks.scoring_speed
 	$(in_venv) python -m tests.benchmarks.loading_speed
+	$(in_venv) python -m tests.benchmarks.preparation
 
 clean: ## Remove .venv and everything built but the Horovod wheels, which stay in .wheels
 	rm -rf .venv .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -4,8 +4,8 @@ from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.interactions import activity
-from ncf_spark.interactions.indexing import with_indexes
 from ncf_spark.job import Job, main
+from ncf_spark.storage import files, tables
 
 BY_COUNTS = {"num_users": 1.0, "recent_events": 1.0}
 
@@ -14,14 +14,17 @@ def run(job: Job) -> None:
     """Scores by the configured side features, or by counts where there are none."""
     settings, given = job.config.activity, list(job.config.activity.features)
     catalogue = job.read("catalogue", schemas.with_features(schemas.CATALOGUE, given))
-    indexes = {side: job.read(f"{side}_index", schemas.INDEXES[side]) for side in schemas.INDEXES}
-    pairs = with_indexes(job.read("interactions", schemas.INTERACTIONS), *indexes.values())
-    train = job.read("train", schemas.TRAIN).withColumn("is_train", F.lit(True)).drop("shard")
+    # What stands in a provided test set alone is no interaction.
+    pairs = job.read("split", schemas.SPLIT).where("num_events is not null")
+    is_train = ~F.col("is_holdout") & ~F.col("is_validation")
+    counts = pairs.withColumn("is_train", is_train).transform(
+        activity.build_item_counts, job.ends_at, settings.half_life_days
+    )
+    staging = job.run.table_uri("staging")
     items = (
-        pairs.join(train, on=["user_index", "item_index"], how="left")
-        .fillna(False, subset=["is_train"])
-        .transform(activity.build_item_counts, job.ends_at, settings.half_life_days)
-        .join(indexes["item"], on="item_index", how="inner")
+        # What follows looks at all items several times, and need not count them every time.
+        tables.staged(counts, staging)
+        .join(job.read("item_index", schemas.ITEM_INDEX), on="item_index", how="inner")
         .join(catalogue.select("item_id", *given), on="item_id", how="left")
         .fillna(0.0, subset=given)
         .transform(activity.with_activity, settings.features or BY_COUNTS)
@@ -30,6 +33,7 @@ def run(job: Job) -> None:
         .transform(activity.with_distributions)
     )
     job.write("item_activity", items, schemas.with_features(schemas.ITEM_ACTIVITY, given))
+    files.delete(staging)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,20 @@ ITEM_ACTIVITY = StructType(
     ]
 )
 
+# Grain: (user_index, item_index), the interactions by index and what each serves for, and with
+# split.method provided the pairs that stand only in the test set.
+SPLIT = StructType(
+    [
+        _USER_INDEX,
+        _ITEM_INDEX,
+        _column("num_events", LongType(), "null: only in the provided test set", nullable=True),
+        _column("first_event_at", TimestampType(), "null: no time", nullable=True),
+        _column("last_event_at", TimestampType(), "null: no time", nullable=True),
+        _column("is_holdout", BooleanType(), "not for training"),
+        _column("is_validation", BooleanType(), "not for training either; never both"),
+    ]
+)
+
 # Grain: (user_index, item_index), positives only. Laid out in folders by shard.
 TRAIN = StructType(
     [_USER_INDEX, _ITEM_INDEX, _column("shard", IntegerType(), "user_index % training.num_shards")]

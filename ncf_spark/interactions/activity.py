@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+_MILLION = 1e6
+
 
 def build_item_counts(indexed: DataFrame, ends_at: datetime, half_life_days: float) -> DataFrame:
     """One row for each item: num_users, num_events, recent_events, first_seen_at.
@@ -15,7 +17,7 @@ def build_item_counts(indexed: DataFrame, ends_at: datetime, half_life_days: flo
     Only train pairs are counted: negatives drawn by what is held out would tell the model of it.
     An item without train pairs has counts of 0. `recent_events` counts each pair's events with half
     the weight for each `half_life_days` since its last one; events without times count in full.
-    Added as decimals, so that the order of the rows does not matter.
+    Added as whole millionths, so that the order of the rows does not matter.
 
     Args:
         indexed: (item_index, num_events, first_event_at, last_event_at, is_train).
@@ -23,11 +25,11 @@ def build_item_counts(indexed: DataFrame, ends_at: datetime, half_life_days: flo
     age_days = (F.lit(ends_at).cast("double") - F.col("last_event_at").cast("double")) / 86400
     decay = F.coalesce(F.pow(F.lit(0.5), age_days / half_life_days), F.lit(1.0))
     num_events = F.when(F.col("is_train"), F.col("num_events")).otherwise(F.lit(0))
-    recent = (num_events * decay).cast("decimal(20,6)")
+    millionths = F.rint(num_events * decay * _MILLION).cast("long")
     return indexed.groupBy("item_index").agg(
         F.count_if("is_train").alias("num_users"),
         F.sum(num_events).alias("num_events"),
-        F.sum(recent).cast("double").alias("recent_events"),
+        (F.sum(millionths) / _MILLION).alias("recent_events"),
         F.min("first_event_at").alias("first_seen_at"),
     )
 

@@ -20,6 +20,11 @@ from pyspark.sql.types import (
 
 from ncf_spark.schemas import SchemaError
 
+_MILLION = 1e6
+
+# Buckets that events are grouped in: more than there will be tasks.
+_NUM_BUCKETS = 4096
+
 # Reasons in the order in which they are looked at: an event counts under the first that holds.
 DROP_REASONS = {
     "where": "input.where does not hold",
@@ -80,7 +85,7 @@ def build_events(
 
 
 def build_pairs(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
-    """The kept events as one row for each (user_id, item_id), the dropped as one for each reason.
+    """The kept events as one row for each (user_id, item_id), the dropped as some for each reason.
 
     | user_id | item_id | drop_reason | num_raw | num_events | weight |
     |---------|---------|-------------|---------|------------|--------|
@@ -88,7 +93,7 @@ def build_pairs(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
     | null    | null    | no_time     | 7       | …          | …      |
 
     One pass over the input gives both, and the sum of `num_raw` is the number of raw events.
-    Weights are added as decimals, so that the sum does not depend on the order of the rows.
+    Weights are added as whole millionths, so that the sum does not depend on the order of the rows.
 
     Args:
         events: as of `build_events`.
@@ -96,19 +101,30 @@ def build_pairs(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
     """
     kept = F.col("drop_reason").isNull()
     names = ("user_id", "item_id", "event_at", "type", "value", "weight")
-    keyed = events.select(*[F.when(kept, F.col(n)).alias(n) for n in names], "drop_reason")
+    # Both groupings below find their rows in one bucket, so the events are shuffled once. What is
+    # dropped is spread by what it holds: all of it in one bucket might be half the input.
+    hashed = F.when(kept, F.xxhash64("user_id")).otherwise(F.xxhash64(*events.columns))
+    keyed = events.select(
+        F.pmod(hashed, F.lit(_NUM_BUCKETS)).alias("bucket"),
+        *[F.when(kept, F.col(n)).alias(n) for n in names],
+        "drop_reason",
+    ).repartition("bucket")
     if drop_duplicates:
         counted = keyed.groupBy(*keyed.columns).agg(F.count(F.lit(1)).alias("copies"))
         num_events = F.count(F.lit(1))
     else:
         counted = keyed.withColumn("copies", F.lit(1))
         num_events = F.sum("copies")
-    return counted.groupBy("user_id", "item_id", "drop_reason").agg(
-        F.sum("copies").alias("num_raw"),
-        num_events.alias("num_events"),
-        F.sum(F.col("weight").cast("decimal(20,6)")).cast("double").alias("weight"),
-        F.min("event_at").alias("first_event_at"),
-        F.max("event_at").alias("last_event_at"),
+    return (
+        counted.groupBy("bucket", "user_id", "item_id", "drop_reason")
+        .agg(
+            F.sum("copies").alias("num_raw"),
+            num_events.alias("num_events"),
+            (F.sum(F.rint(F.col("weight") * _MILLION).cast("long")) / _MILLION).alias("weight"),
+            F.min("event_at").alias("first_event_at"),
+            F.max("event_at").alias("last_event_at"),
+        )
+        .drop("bucket")
     )
 
 
@@ -117,22 +133,19 @@ def filter_kept(pairs: DataFrame) -> DataFrame:
     return pairs.where(F.col("drop_reason").isNull()).drop("drop_reason", "num_raw")
 
 
-def filter_min_counts(
-    interactions: DataFrame, *, min_user_items: int, min_item_users: int
-) -> DataFrame:
-    """One round of minimum counts: drops small users, then items that are small without them.
+def build_rare_ids(interactions: DataFrame, id_name: str, *, at_least: int) -> DataFrame:
+    """One column, `id_name`: the ids with fewer than `at_least` rows."""
+    counted = interactions.groupBy(id_name).agg(F.count(F.lit(1)).alias("n"))
+    return counted.where(F.col("n") < at_least).select(id_name)
 
-    Dropping items may make users small again: apply it until nothing changes.
+
+def filter_out_ids(interactions: DataFrame, ids: DataFrame) -> DataFrame:
+    """`interactions` without the rows of some ids.
+
+    Args:
+        ids: one column, `user_id` or `item_id`; ids may repeat.
     """
-    users = _ids_with(interactions, "user_id", min_user_items)
-    of_users = interactions.join(users, on="user_id", how="left_semi")
-    items = _ids_with(of_users, "item_id", min_item_users)
-    return of_users.join(items, on="item_id", how="left_semi").select(interactions.columns)
-
-
-def _ids_with(interactions: DataFrame, key: str, at_least: int) -> DataFrame:
-    counted = interactions.groupBy(key).agg(F.count(F.lit(1)).alias("n"))
-    return counted.where(F.col("n") >= at_least).select(key)
+    return interactions.join(ids, on=ids.columns, how="left_anti")
 
 
 def _text(raw: DataFrame, name: str | None) -> Column:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.window import Window
-
-# Candidates drawn for each negative that is wanted: enough that, after the user's own items and
-# repeated draws are taken out, the wanted number is left for users who know half the catalogue.
-_CANDIDATES_PER_NEGATIVE = 8
+from pyspark.sql.window import Window, WindowSpec
 
 
 def with_last_event_held_out(indexed: DataFrame, *, seed: int) -> DataFrame:
@@ -22,16 +19,10 @@ def with_last_event_held_out(indexed: DataFrame, *, seed: int) -> DataFrame:
     Args:
         indexed: (user_index, item_index, last_event_at, …).
     """
-    of_user = Window.partitionBy("user_index")
-    latest_first = of_user.orderBy(
+    latest_first = Window.partitionBy("user_index").orderBy(
         F.desc("last_event_at"), F.xxhash64("user_index", "item_index", F.lit(seed)), "item_index"
     )
-    return (
-        indexed.withColumn("num_pairs", F.count(F.lit(1)).over(of_user))
-        .withColumn("position", F.row_number().over(latest_first))
-        .withColumn("is_holdout", (F.col("position") == 1) & (F.col("num_pairs") > 1))
-        .drop("num_pairs", "position")
-    )
+    return indexed.withColumn("is_holdout", _is_first_of_several(latest_first))
 
 
 def with_recent_held_out(indexed: DataFrame, *, cutoff_at: datetime) -> DataFrame:
@@ -61,17 +52,19 @@ def with_validation_held_out(indexed: DataFrame, *, seed: int) -> DataFrame:
     Args:
         indexed: (user_index, item_index, last_event_at, is_holdout, …).
     """
-    of_user = Window.partitionBy("user_index", "is_holdout")
     # Another hash than that of the holdout, or the two would follow each other.
     tie = F.xxhash64("user_index", "item_index", F.lit(seed), F.lit("validation"))
-    latest_first = of_user.orderBy(F.desc("last_event_at"), tie, "item_index")
-    is_last = (F.col("position") == 1) & (F.col("num_pairs") > 1) & ~F.col("is_holdout")
-    return (
-        indexed.withColumn("num_pairs", F.count(F.lit(1)).over(of_user))
-        .withColumn("position", F.row_number().over(latest_first))
-        .withColumn("is_validation", is_last)
-        .drop("num_pairs", "position")
+    latest_first = Window.partitionBy("user_index", "is_holdout").orderBy(
+        F.desc("last_event_at"), tie, "item_index"
     )
+    is_last = _is_first_of_several(latest_first) & ~F.col("is_holdout")
+    return indexed.withColumn("is_validation", is_last)
+
+
+def _is_first_of_several(window: WindowSpec) -> Column:
+    """Whether a row is the first of its window and not the only one, without counting the rows."""
+    has_next = F.lead(F.lit(True), 1, False).over(window)
+    return (F.row_number().over(window) == 1) & has_next
 
 
 def build_train(indexed: DataFrame, *, num_shards: int) -> DataFrame:
@@ -83,38 +76,81 @@ def build_train(indexed: DataFrame, *, num_shards: int) -> DataFrame:
     return (
         indexed.where(~F.col("is_holdout") & ~F.col("is_validation"))
         .select("user_index", "item_index", _shard(num_shards))
-        .repartition(num_shards, "shard")
+        .repartition("shard")
         .sortWithinPartitions("shard", "user_index", "item_index")
     )
 
 
+def build_user_items(pairs: DataFrame, *, num_shards: int) -> DataFrame:
+    """One row for each user: the items of all its pairs, and of those that are held out.
+
+    | shard | user_index | known     | num_train | holdout | validation |
+    |-------|------------|-----------|-----------|---------|------------|
+    | 5     | 5          | [1, 2, 7] | 1         | [7]     | [2]        |
+
+    Rows lie by shard. The order within the arrays is not settled.
+
+    Args:
+        pairs: (user_index, item_index, is_holdout, is_validation, …).
+    """
+    is_train = ~F.col("is_holdout") & ~F.col("is_validation")
+    return (
+        pairs.select("user_index", "item_index", "is_holdout", "is_validation", _shard(num_shards))
+        .repartition("shard")
+        .groupBy("shard", "user_index")
+        .agg(
+            F.collect_list("item_index").alias("known"),
+            F.count_if(is_train).cast("int").alias("num_train"),
+            F.collect_list(F.when(F.col("is_holdout"), F.col("item_index"))).alias("holdout"),
+            F.collect_list(F.when(F.col("is_validation"), F.col("item_index"))).alias("validation"),
+        )
+    )
+
+
 def build_holdout(
-    indexed: DataFrame,
-    *,
-    held_out: str,
-    num_items: int,
-    num_negatives: int,
-    num_shards: int,
-    seed: int,
+    users: DataFrame, *, held_out: str, num_items: int, num_negatives: int, seed: int
 ) -> DataFrame:
     """The pairs to be judged on, each with negatives drawn from what the user has no pair with.
 
-    Negatives are uniform over the items and drawn by hash, so that a rerun draws the same. Fewer
-    than `num_negatives` are left only for users who have a pair with nearly all items.
+    Users without a train pair are left out: they have no vector to rank with.
+
+    A held-out pair has an order of all items of its own, `(start + step * j) % prime` for j = 0, 1,
+    …, where the prime is the least one from `num_items` on, and start and step are hashes of the
+    pair. Its negatives are the first in that order that the user does not know. So a rerun draws
+    the same, and fewer than `num_negatives` are left only where the user does not know as many.
+    Each item is as likely as another, within 0.1 % where 450 of 500 are unknown and within 4 %
+    where 10 of 13 are: what the user knows lies in the way of some orders more than of others.
 
     Args:
-        indexed: (user_index, item_index, is_holdout, …) with every pair of the users.
-        held_out: the column that marks the pairs, `is_holdout` or `is_validation`.
+        users: as of `build_user_items`.
+        held_out: the column of items, `holdout` or `validation`.
     """
-    known = indexed.groupBy("user_index").agg(F.collect_set("item_index").alias("known"))
-    draws = F.sequence(F.lit(1), F.lit(num_negatives * _CANDIDATES_PER_NEGATIVE))
-    candidates = F.transform(draws, lambda draw: _draw_item(draw, num_items, seed))
-    negatives = F.slice(F.array_except(candidates, F.col("known")), 1, num_negatives)
-    return (
-        indexed.where(held_out)
-        .join(known, on="user_index", how="inner")
-        .select("user_index", "item_index", negatives.alias("negatives"), _shard(num_shards))
+    prime = _least_prime(num_items)
+    pairs = users.where(F.col("num_train") > 0).select(
+        "shard", "user_index", "known", F.explode(held_out).alias("item_index")
     )
+    key = ("user_index", "item_index", F.lit(seed))
+    start = F.pmod(F.xxhash64(*key), F.lit(prime))
+    step = 1 + F.pmod(F.xxhash64(*key, F.lit("step")), F.lit(prime - 1))
+    # Of so many, enough are left when all that is known and no item is among them.
+    enough = F.least(F.lit(prime), num_negatives + F.size("known") + F.lit(prime - num_items))
+    order = F.sequence(start, start + step * (enough - 1), step)
+    drawn = F.transform(order, lambda number: (number % prime).cast("int"))
+    if prime > num_items:
+        no_items = F.array(*[F.lit(number) for number in range(num_items, prime)])
+        unwanted = F.concat("known", no_items)
+    else:
+        unwanted = F.col("known")
+    negatives = F.slice(F.array_except(drawn, unwanted), 1, num_negatives)
+    return pairs.select("user_index", "item_index", negatives.alias("negatives"), "shard")
+
+
+def _least_prime(at_least: int) -> int:
+    """The least prime that is not below a number; 2 for all below."""
+    number = max(at_least, 2)
+    while any(number % divisor == 0 for divisor in range(2, math.isqrt(number) + 1)):
+        number += 1
+    return number
 
 
 def build_provided_holdout(
@@ -149,8 +185,3 @@ def build_provided_holdout(
 
 def _shard(num_shards: int) -> Column:
     return (F.col("user_index") % num_shards).cast("int").alias("shard")
-
-
-def _draw_item(draw: Column, num_items: int, seed: int) -> Column:
-    hashed = F.xxhash64(F.col("user_index"), F.col("item_index"), draw, F.lit(seed))
-    return F.pmod(hashed, F.lit(num_items)).cast("int")

@@ -42,9 +42,12 @@ def note_catalogue(job: Job, interactions: DataFrame, catalogue: DataFrame) -> N
     if not job.config.catalogue.configured:
         return
     items = interactions.select("item_id").distinct()
-    missing = items.join(catalogue, on="item_id", how="left_anti")
-    num_missing, num_items = missing.count(), items.count()
+    known = catalogue.select("item_id", F.lit(True).alias("is_known"))
+    looked_up = items.join(known, on="item_id", how="left")
+    num_items, num_known = looked_up.agg(F.count(F.lit(1)), F.count("is_known")).collect()[0]
+    num_missing = num_items - num_known
     if num_missing:
+        missing = looked_up.where("is_known is null")
         examples = [row["item_id"] for row in missing.orderBy("item_id").limit(3).collect()]
         message = (
             f"catalogue: {num_missing:,} of {num_items:,} items with events are not in it, "

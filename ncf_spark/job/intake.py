@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from ncf_spark import schemas
 from ncf_spark.config import Source
@@ -26,14 +28,15 @@ def write_interactions(job: Job) -> DataFrame:
     settings = job.config.input
     job.note("input", {"from": settings.table or settings.path, "format": settings.format})
     staging = job.run.table_uri("staging")
+    files.delete(staging)  # what a run that failed left there
     drop_duplicates = settings.duplicates == "drop"
     pairs = _read_events(job).transform(events.build_pairs, drop_duplicates=drop_duplicates)
     pairs = tables.staged(pairs, f"{staging}/pairs")
-    counts = _count_raw(pairs)
+    counts, distinct = _count_raw(pairs)
     _check_times(job, counts)
     kept = _with_min_counts(job, events.filter_kept(pairs), staging)
     interactions = job.write("interactions", kept, schemas.INTERACTIONS)
-    _report_counts(job, counts, pairs, interactions)
+    _report_counts(job, counts, distinct, interactions)
     files.delete(staging)
     return interactions
 
@@ -138,11 +141,13 @@ def _read_events(job: Job) -> DataFrame:
     )
 
 
-def _count_raw(pairs: DataFrame) -> dict[str, int]:
-    """Raw events of each drop reason; those that are kept stand under `kept`."""
+def _count_raw(pairs: DataFrame) -> tuple[dict[str, int], int]:
+    """Raw events of each drop reason, those that are kept under `kept`; kept without duplicates."""
     reason = F.coalesce("drop_reason", F.lit("kept")).alias("reason")
-    rows = pairs.groupBy(reason).agg(F.sum("num_raw").alias("num_raw")).collect()
-    return {row["reason"]: int(row["num_raw"]) for row in rows}
+    counted = pairs.groupBy(reason).agg(*[F.sum(n).alias(n) for n in ("num_raw", "num_events")])
+    rows = {row["reason"]: row for row in counted.collect()}
+    distinct = int(rows["kept"]["num_events"]) if "kept" in rows else 0
+    return {name: int(row["num_raw"]) for name, row in rows.items()}, distinct
 
 
 def _check_times(job: Job, counts: dict[str, int]) -> None:
@@ -159,25 +164,41 @@ def _check_times(job: Job, counts: dict[str, int]) -> None:
     )
 
 
-def _with_min_counts(job: Job, pairs: DataFrame, staging: str) -> DataFrame:
+def _with_min_counts(job: Job, kept: DataFrame, staging: str) -> DataFrame:
+    """Drops small users and small items, in turns, until a turn finds none.
+
+    Written in each turn are the ids that go, of which there are few, not the rows that stay.
+    """
     settings = job.config.input
-    least = {"min_user_items": settings.min_user_items, "min_item_users": settings.min_item_users}
-    if max(least.values()) <= 1:
-        return pairs
-    return tables.until_stable(
-        pairs, lambda rows: events.filter_min_counts(rows, **least), f"{staging}/rounds"
-    )
+    least = {"user_id": settings.min_user_items, "item_id": settings.min_item_users}
+    sides = [name for name in least if least[name] > 1]
+    schema = {side: StructType([schemas.INTERACTIONS[side]]) for side in sides}
+    left = kept
+    for turn in itertools.count() if sides else ():
+        name = sides[turn % len(sides)]
+        rare = events.build_rare_ids(left, name, at_least=least[name])
+        uri = f"{staging}/{name}/turn={turn}"
+        num_rare = tables.write_table(rare, uri, schema[name], "rare ids")
+        left = kept
+        for side in sides[: turn + 1]:
+            gone = tables.read_table(job.spark, f"{staging}/{side}", schema[side], "rare ids")
+            left = events.filter_out_ids(left, gone)
+        # What the other side counted in its last turn still holds then.
+        if len(sides) == 1 or (turn > 0 and not num_rare):
+            break
+    return left
 
 
 def _report_counts(
-    job: Job, counts: dict[str, int], pairs: DataFrame, interactions: DataFrame
+    job: Job, counts: dict[str, int], distinct: int, interactions: DataFrame
 ) -> None:
     """Notes the events left after each filter; an empty result is an error with these figures."""
     figures = {"raw events": sum(counts.values())}
     for reason, meaning in events.DROP_REASONS.items():
         if reason in counts:
             figures[f"dropped, {reason} ({meaning})"] = counts[reason]
-    distinct, used = (_num_events(rows) for rows in (events.filter_kept(pairs), interactions))
+    row = interactions.agg(F.coalesce(F.sum("num_events"), F.lit(0))).first()
+    used = int(row[0]) if row else 0
     figures["dropped, duplicates"] = counts.get("kept", 0) - distinct
     figures["dropped, of users or items below the minimum counts"] = distinct - used
     figures["events used"] = used
@@ -189,8 +210,3 @@ def _report_counts(
             f"interactions: no row is left. Rows after each filter:\n{lines}\n"
             "Loosen the filter that took them (section input of the configuration)."
         )
-
-
-def _num_events(interactions: DataFrame) -> int:
-    row = interactions.agg(F.coalesce(F.sum("num_events"), F.lit(0))).first()
-    return int(row[0]) if row else 0

@@ -14,7 +14,7 @@ from ncf_spark.interactions.indexing import with_indexes
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_provided_holdout
 from ncf_spark.schemas import DataError
-from ncf_spark.storage import tables
+from ncf_spark.storage import files, tables
 
 # Of `train`: some 200,000 positives. Workers that stream them shuffle by row groups, so there must
 # be many; a file without this would be one. It does not make the files larger.
@@ -60,47 +60,62 @@ def check_sizes(job: Job) -> None:
 def write_split(
     job: Job, interactions: DataFrame, user_index: DataFrame, item_index: DataFrame
 ) -> None:
-    """Writes `train`, laid out by user shard, `validation` and `holdout`, each with negatives.
+    """Writes `split`, and from it `train` by user shard, `validation` and `holdout`.
 
     Raises:
         DataError: when one of them is empty.
     """
-    num_shards, seed = job.config.training.num_shards, job.config.run.seed
-    indexed = with_indexes(interactions, user_index, item_index)
-    split_up = _with_is_holdout(job, indexed, user_index, item_index)
-    if job.config.split.validation:
-        split_up = split.with_validation_held_out(split_up, seed=seed)
-    else:
-        split_up = split_up.withColumn("is_validation", F.lit(False))
-    train = split.build_train(split_up, num_shards=num_shards)
+    num_shards, staging = job.config.training.num_shards, job.run.table_uri("staging")
+    pairs = _write_pairs(job, interactions, user_index, item_index)
+    train = split.build_train(pairs, num_shards=num_shards)
     train = job.write(
         "train", train, schemas.TRAIN, partition_by=["shard"], row_group_bytes=_ROW_GROUP_BYTES
     )
+    users = split.build_user_items(pairs, num_shards=num_shards)
+    users = tables.staged(users, f"{staging}/users")
     drawn = partial(
         split.build_holdout,
-        split_up,
+        users,
         num_items=job.num_rows("item_index"),
         num_negatives=job.config.evaluation.num_negatives,
-        num_shards=num_shards,
-        seed=seed,
+        seed=job.config.run.seed,
     )
-    validation = drawn(held_out="is_validation")
-    job.write("validation", validation, schemas.HOLDOUT, partition_by=["shard"])
+    job.write("validation", drawn(held_out="validation"), schemas.HOLDOUT, partition_by=["shard"])
     if job.config.split.method == "provided" and job.config.split.holdout.columns.negatives:
         provided = with_indexes(read_provided_holdout(job), user_index, item_index)
         _check_negatives(provided)
-        holdout = split.build_provided_holdout(provided, item_index, num_shards=num_shards)
+        given = split.build_provided_holdout(provided, item_index, num_shards=num_shards)
+        # Users without a train pair have no vector to rank with: counted, not judged.
+        holdout = given.join(train, on="user_index", how="left_semi")
     else:
-        holdout = drawn(held_out="is_holdout")
-    # Users without a train pair have no vector to rank with: counted, not judged.
-    known = holdout.join(train, on="user_index", how="left_semi")
-    known = job.write("holdout", known, schemas.HOLDOUT, partition_by=["shard"])
-    _check_split(job, known)
-    if job.config.split.method != "leave_one_out":
-        left_out = holdout.count() - job.num_rows("holdout")
-        job.note("holdout rows of users without train rows, left out", left_out)
-        kept_back = job.num_rows("interactions") - job.num_rows("train")
-        job.note("interactions kept from train", kept_back)
+        holdout = drawn(held_out="holdout")
+    holdout = job.write("holdout", holdout, schemas.HOLDOUT, partition_by=["shard"])
+    _check_split(job, holdout)
+    _note_left_out(job, users)
+    files.delete(staging)
+
+
+def _write_pairs(
+    job: Job, interactions: DataFrame, user_index: DataFrame, item_index: DataFrame
+) -> DataFrame:
+    """Writes `split`: each pair by its indexes, with what it serves for."""
+    indexed = with_indexes(interactions, user_index, item_index)
+    pairs = _with_is_holdout(job, indexed, user_index, item_index)
+    if job.config.split.validation:
+        pairs = split.with_validation_held_out(pairs, seed=job.config.run.seed)
+    else:
+        pairs = pairs.withColumn("is_validation", F.lit(False))
+    return job.write("split", pairs, schemas.SPLIT)
+
+
+def _note_left_out(job: Job, users: DataFrame) -> None:
+    """Counts the held-out pairs of users who have none in train."""
+    if job.config.split.method == "leave_one_out":
+        return  # Who has two pairs has one in train.
+    row = users.where("num_train = 0").agg(F.coalesce(F.sum(F.size("holdout")), F.lit(0))).first()
+    job.note("holdout rows of users without train rows, left out", int(row[0]) if row else 0)
+    kept_back = job.num_rows("interactions") - job.num_rows("train")
+    job.note("interactions kept from train", kept_back)
 
 
 def _with_is_holdout(

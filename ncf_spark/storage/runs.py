@@ -24,6 +24,7 @@ STEP_TABLES = {
         "user_index",
         "item_index",
         "catalogue",
+        "split",
         "train",
         "validation",
         "holdout",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
@@ -85,20 +84,3 @@ def staged(rows: DataFrame, uri: str) -> DataFrame:
     """`rows`, written to `uri` and read back, so that what is built on them is computed once."""
     rows.write.mode("overwrite").parquet(uri)
     return rows.sparkSession.read.schema(rows.schema).parquet(uri)
-
-
-def until_stable(
-    rows: DataFrame, transform: Callable[[DataFrame], DataFrame], uri: str
-) -> DataFrame:
-    """Applies a filter again and again until it removes nothing more.
-
-    Each round is written below `uri`, so that the query plan does not grow with the rounds.
-    """
-    num_rows = rows.count()
-    for round_number in itertools.count(1):
-        rows = staged(rows.transform(transform), f"{uri}/round={round_number}")
-        left = rows.count()
-        if left == num_rows:
-            break
-        num_rows = left
-    return rows

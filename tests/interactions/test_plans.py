@@ -70,6 +70,7 @@ def plans(spark) -> dict[str, DataFrame]:
     held_out = split.with_last_event_held_out(indexed, seed=1)
     validated = split.with_validation_held_out(held_out, seed=1)
     train = split.build_train(validated, num_shards=4)
+    user_items = split.build_user_items(validated, num_shards=4)
     provided = empty("user_index int, item_index int, negatives array<string>")
     marked = indexed.withColumn("is_train", F.lit(True))
     counts = activity.build_item_counts(marked, MIDNIGHT, 30.0)
@@ -81,9 +82,8 @@ def plans(spark) -> dict[str, DataFrame]:
         "events.build_events": built,
         "events.build_pairs": pairs,
         "events.filter_kept": kept,
-        "events.filter_min_counts": events.filter_min_counts(
-            kept, min_user_items=2, min_item_users=2
-        ),
+        "events.build_rare_ids": events.build_rare_ids(kept, "user_id", at_least=2),
+        "events.filter_out_ids": events.filter_out_ids(kept, users.select("user_id")),
         "indexing.append_index": appended,
         "indexing.with_index": indexing.with_index(kept, users, "user_id"),
         "indexing.with_indexes": indexed,
@@ -92,8 +92,9 @@ def plans(spark) -> dict[str, DataFrame]:
         "split.with_recent_held_out": split.with_recent_held_out(indexed, cutoff_at=MIDNIGHT),
         "split.with_provided_held_out": split.with_provided_held_out(indexed, train),
         "split.build_train": train,
+        "split.build_user_items": user_items,
         "split.build_holdout": split.build_holdout(
-            held_out, held_out="is_holdout", num_items=9, num_negatives=2, num_shards=4, seed=1
+            user_items, held_out="holdout", num_items=9, num_negatives=2, seed=1
         ),
         "split.build_provided_holdout": split.build_provided_holdout(provided, items, num_shards=4),
         "activity.build_item_counts": counts,

@@ -1,8 +1,10 @@
 from datetime import datetime, timezone
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyspark.sql import functions as F
 
 from ncf_spark.interactions import split
 from tests.conftest import at, rows
@@ -168,26 +170,35 @@ def test_a_shard_lies_in_one_partition_sorted_by_user_and_item(spark):
 # --- holdout ------------------------------------------------------------------------------------
 
 
-def build_holdout(table, **settings):
-    defaults = {
-        "held_out": "is_holdout",
-        "num_items": 50,
-        "num_negatives": 10,
-        "num_shards": 4,
-        "seed": 20,
-    }
-    return split.build_holdout(table, **{**defaults, **settings})
+def build_holdout(table, num_shards=4, **settings):
+    users = split.build_user_items(table, num_shards=num_shards)
+    defaults = {"held_out": "holdout", "num_items": 50, "num_negatives": 10, "seed": 20}
+    return split.build_holdout(users, **{**defaults, **settings})
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_users_items_stand_in_one_row_with_what_is_held_out(spark, order):
+    table = [(5, 1, False, True), (5, 2, True, False), (5, 7, False, False), (6, 3, True, False)]
+    users = split.build_user_items(spark.createDataFrame(table[::order], SPLIT), num_shards=4)
+    arrays = [F.sort_array(name).alias(name) for name in ("known", "holdout", "validation")]
+    assert rows(users.select("shard", "user_index", "num_train", *arrays)) == [
+        (1, 5, 1, [1, 2, 7], [2], [1]),
+        (2, 6, 0, [3], [3], []),
+    ]
 
 
 def test_a_held_out_pair_has_its_shard_and_different_negatives_in_range(spark):
     table = spark.createDataFrame(
-        [(5, 1, False, True), (5, 2, True, False), (6, 3, False, False)], SPLIT
+        [(5, 1, False, True), (5, 2, True, False), (5, 3, False, False), (6, 3, False, False)],
+        SPLIT,
     )
-    (row,) = build_holdout(table).collect()
+    held_out = build_holdout(table)
+    assert held_out.columns == ["user_index", "item_index", "negatives", "shard"]
+    (row,) = held_out.collect()
     assert (row.user_index, row.item_index, row.shard) == (5, 2, 1)
     assert len(set(row.negatives)) == 10
     assert all(0 <= item < 50 for item in row.negatives)
-    (row,) = build_holdout(table, held_out="is_validation").collect()
+    (row,) = build_holdout(table, held_out="validation").collect()
     assert (row.user_index, row.item_index, len(row.negatives)) == (5, 1, 10)
 
 
@@ -198,10 +209,18 @@ def test_a_rerun_and_a_shuffle_draw_the_same_and_another_seed_does_not(spark):
     assert rows(build_holdout(spark.createDataFrame(table, SPLIT), seed=21)) != one
 
 
-def test_who_knows_nearly_all_items_gets_the_few_negatives_that_are_left(spark):
+@pytest.mark.parametrize("num_items", [8, 10, 11, 12, 25])
+def test_who_knows_nearly_all_items_gets_all_that_are_left(spark, num_items):
     table = [(0, item, item == 3, False) for item in range(8)]
-    (row,) = build_holdout(spark.createDataFrame(table, SPLIT), num_items=10).collect()
-    assert sorted(row.negatives) == [8, 9]
+    (row,) = build_holdout(spark.createDataFrame(table, SPLIT), num_items=num_items).collect()
+    assert len(row.negatives) == min(num_items - 8, 10)
+    assert set(row.negatives) <= set(range(8, num_items))
+
+
+def test_a_user_without_a_train_pair_is_not_judged(spark):
+    table = [(0, 1, True, False), (1, 1, True, False), (1, 2, False, False)]
+    held_out = build_holdout(spark.createDataFrame(table, SPLIT))
+    assert rows(held_out.select("user_index", "item_index")) == [(1, 1)]
 
 
 def test_nothing_held_out_is_an_empty_holdout(spark):
@@ -210,10 +229,25 @@ def test_nothing_held_out_is_an_empty_holdout(spark):
     assert build_holdout(table.where("false")).collect() == []
 
 
+def test_each_unknown_item_is_equally_likely(spark):
+    """The bound is five standard deviations of a share, 0.014 of 0.2."""
+    num_users, num_known, num_items, num_negatives = 20_000, 20, 120, 20
+    users = spark.range(num_users).select(F.col("id").cast("int").alias("user_index"))
+    known = F.explode(F.sequence(F.lit(0), F.lit(num_known - 1))).alias("item_index")
+    is_holdout = (F.col("item_index") == 0).alias("is_holdout")
+    table = users.select("*", known).select("*", is_holdout, F.lit(False).alias("is_validation"))
+    drawn = build_holdout(table, num_items=num_items, num_negatives=num_negatives)
+    counted = drawn.select(F.explode("negatives").alias("item")).groupBy("item").count().collect()
+    shares = np.array([row["count"] for row in counted]) / num_users
+    share = num_negatives / (num_items - num_known)
+    assert {row.item for row in counted} == set(range(num_known, num_items))
+    assert np.abs(shares - share).max() < 5 * np.sqrt(share * (1 - share) / num_users)
+
+
 @settings(max_examples=4)
 @given(
     known=st.dictionaries(
-        st.integers(0, 4), st.sets(st.integers(0, 29), min_size=1, max_size=12), min_size=1
+        st.integers(0, 4), st.sets(st.integers(0, 29), min_size=2, max_size=12), min_size=1
     ),
     seed=st.integers(0, 2**31 - 1),
 )

@@ -4,7 +4,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from pyspark.errors import AnalysisException
-from pyspark.sql import functions as F
 
 from ncf_spark.schemas import ITEM_POPULARITY, TRAIN, USER_INDEX, DataError, SchemaError
 from ncf_spark.storage import arrays, files, tables
@@ -110,27 +109,3 @@ def test_csv_is_read_back_by_an_ordinary_reader_as_it_was(spark, tmp_path):
     (part,) = Path(tmp_path / "out").glob("*.csv")
     with part.open(encoding="utf-8", newline="") as file:
         assert [tuple(row) for row in csv.reader(file)] == [("user_id", "title"), *cells]
-
-
-# --- until_stable -------------------------------------------------------------------------------
-
-
-def test_a_filter_is_applied_until_it_removes_nothing_more(spark, tmp_path):
-    # Each round drops the greatest number as long as there are more than two.
-    def drop_greatest(numbers):
-        summary = numbers.agg(F.max("n").alias("greatest"), F.count("n").alias("left"))
-        joined = numbers.join(summary, how="cross")
-        return joined.where("n < greatest or left <= 2").select("n")
-
-    uri = files.to_uri(str(tmp_path / "rounds"))
-    numbers = spark.createDataFrame([(n,) for n in (3, 1, 4, 2)], "n int")
-    assert rows(tables.until_stable(numbers, drop_greatest, uri)) == [(1,), (2,)]
-
-
-@pytest.mark.parametrize("numbers", [[], [(5,)]])
-def test_a_filter_that_leaves_nothing_ends(spark, tmp_path, numbers):
-    uri = files.to_uri(str(tmp_path / "rounds"))
-    kept = tables.until_stable(
-        spark.createDataFrame(numbers, "n int"), lambda rows: rows.where("n < 0"), uri
-    )
-    assert kept.collect() == []
