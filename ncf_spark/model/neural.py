@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ncf_spark.model.factorisation import GMF
 from ncf_spark.model.initialisers import glorot_uniform_, initialise_output_
-from ncf_spark.model.parts import Encoded, PullPairs, add_gradient
+from ncf_spark.model.parts import TILE_BYTES, Encoded, PullPairs, add_gradient
+from ncf_spark.model.tiles import Layer, add_tower
 from ncf_spark.model.tower import PullTower, run_tower
 
 # Of the activations below 0.
@@ -89,16 +90,33 @@ class MLP(nn.Module):
 
         return logits, pull
 
-    def block(self, users: Encoded, items: Encoded) -> Tensor:
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES) -> Tensor:
         """Encoded (B, H) and (I, H) → logits (B, I)."""
-        return self._tower(users[0].unsqueeze(1) + items[0])[0]
+        logits = users[0].new_zeros(len(users[0]), len(items[0]))
+        self.add_block(logits, users, items, tile_bytes)
+        return logits
+
+    def add_block(self, logits: Tensor, users: Encoded, items: Encoded, tile_bytes: int) -> None:
+        """Adds to (B, I), contiguous. No dropout, whatever the mode."""
+        layers, slope = self.further(), self.slope
+        sides = users[0], items[0]
+        add_tower(logits, *sides, layers, self.output, slope=slope, tile_bytes=tile_bytes)
+
+    def further(self) -> list[Layer]:
+        """Weight and bias of each layer after the first."""
+        return [(layer.weight, layer.bias) for layer in self._further]
+
+    @property
+    def _further(self) -> list[nn.Linear]:
+        """The layers after the first."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def _tower(self, first: Tensor) -> tuple[Tensor, PullTower]:
         """(P, N, H) → logits (P, N), and the way back to (P · N, H)."""
         dtype = self.training_dtype if self.training else torch.float32
         logits, pull = run_tower(
             first.flatten(0, 1).to(dtype),
-            [layer for layer in self.layers if isinstance(layer, nn.Linear)],
+            self._further,
             self.output,
             slope=self.slope,
             dropout=self.dropout if self.training else [0.0] * len(self.dropout),
@@ -172,9 +190,11 @@ class NeuMF(nn.Module):
 
         return of_gmf.add_(of_mlp), pull
 
-    def block(self, users: Encoded, items: Encoded) -> Tensor:
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES) -> Tensor:
         """Encoded B users and I items → logits (B, I)."""
-        return self.gmf.block(users[:1], items[:1]) + self.mlp.block(users[1:], items[1:])
+        logits = self.gmf.block(users[:1], items[:1])
+        self.mlp.add_block(logits, users[1:], items[1:], tile_bytes)
+        return logits
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator, output_init: str) -> None:

@@ -10,19 +10,25 @@ import torch
 from pyspark.sql.types import StructType
 from torch import Tensor
 
-from ncf_spark.scoring.blocks import BLOCK_ROWS, Pairs
+from ncf_spark.scoring.blocks import Pairs
 from ncf_spark.storage import arrays
 
 
 def over_blocks(
-    compute: Callable[[Any], dict[str, np.ndarray]],
+    compute: Callable[[Any], dict[str, np.ndarray]], size: int
 ) -> Callable[[Iterable[Any]], Iterator[Any]]:
-    """A function for `mapInArrow` that computes on a block of rows at a time."""
+    """A function for `mapInArrow` that computes on at most `size` rows at a time."""
 
     def over(batches: Iterable[Any]) -> Iterator[Any]:
         for batch in batches:
-            for low in range(0, batch.num_rows, BLOCK_ROWS):
-                yield arrays.record_batch(compute(batch.slice(low, BLOCK_ROWS)))
+            lows = range(0, batch.num_rows, size)
+            parts = [compute(batch.slice(low, size)) for low in lows]
+            # Few large batches: each that goes back to Spark costs as much as scoring some users.
+            if parts:
+                names = parts[0].keys()
+                yield arrays.record_batch(
+                    {name: np.concatenate([part[name] for part in parts]) for name in names}
+                )
 
     return over
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ncf_spark.model.heads import MLP, NeuMF
+from ncf_spark.model.heads import Encoded, NeuMF
 from ncf_spark.model.recommender import Recommender
 
 # Rows and items (each (S,)) of pairs.
@@ -56,49 +56,55 @@ def in_blocks(score: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     Returns:
         (B, I).
     """
-    filled = torch.zeros(-(-len(rows) // BLOCK_ROWS) * BLOCK_ROWS, rows.shape[1])
-    filled[: len(rows)] = rows
-    return torch.cat([score(block) for block in filled.split(BLOCK_ROWS)])[: len(rows)]
+    parts = [score(block) for block in filled_up(rows, BLOCK_ROWS).split(BLOCK_ROWS)]
+    return torch.cat(parts)[: len(rows)]
+
+
+def filled_up(rows: Tensor, size: int) -> Tensor:
+    """`rows`, and as many of zeros as make them a multiple of `size`; at least one `size`."""
+    missing = -len(rows) % size if len(rows) else size
+    return torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
 
 
 class ModelScorer:
     """Logits of a model for every item; the items' half is computed once.
 
     Args:
-        model: with its item vectors; it is put into evaluation mode.
-        block_bytes: bound on the largest intermediate, which decides how many items are scored at
-            a time.
+        model: with its item vectors, on the device that is to score; it is put into evaluation
+            mode.
+        tile_bytes: bound on the largest intermediate.
     """
 
-    def __init__(self, model: Recommender, block_bytes: int) -> None:
+    def __init__(self, model: Recommender, tile_bytes: int) -> None:
         self._model = model.eval()
-        self._block_bytes = block_bytes
         self.num_items = model.item_vectors.shape[0]
         with torch.no_grad():
-            self._items = model.head.encode_items(model.item_vectors)
+            # Each user's scores begin on a line of the cache, and each user is a tile: otherwise
+            # the place in the block would decide about the last bits.
+            vectors = filled_up(model.item_vectors, 16)
+            self._items = laid_out(model.head.encode_items(vectors))
+        self._tile_bytes = min(tile_bytes, row_bytes(model, len(vectors)))
 
     @torch.no_grad()
     def __call__(self, users: UserBlock) -> Tensor:
         """(B, I)."""
-        return in_blocks(self._block, users.vectors)
+        return in_blocks(self._block, users.vectors)[:, : self.num_items]
 
     def _block(self, user_vectors: Tensor) -> Tensor:
         head = self._model.head
         users = head.encode_users(user_vectors)
-        step = items_at_a_time(self._model, len(user_vectors), self._block_bytes)
-        scores = torch.empty(len(user_vectors), self.num_items)
-        for low in range(0, self.num_items, step):
-            part = slice(low, low + step)
-            scores[:, part] = head.block(users, tuple(half[part] for half in self._items))
-        return scores + self._model.bias
+        return head.block(users, self._items, self._tile_bytes).add_(self._model.bias)
 
 
-def items_at_a_time(model: Recommender, num_users: int, block_bytes: int) -> int:
-    """Items whose largest intermediate for `num_users` users fits into `block_bytes`."""
+def row_bytes(model: Recommender, num_items: int) -> int:
+    """Of a user's widest intermediate for so many items."""
     mlp = model.head.mlp if isinstance(model.head, NeuMF) else model.head
-    if not isinstance(mlp, MLP):  # a product of matrices has no intermediate
-        return model.item_vectors.shape[0]
-    return max(1, block_bytes // (4 * mlp.widest * max(1, num_users)))
+    return max(1, 4 * mlp.widest * num_items)
+
+
+def laid_out(items: Encoded) -> Encoded:
+    """The same numbers in the order that blocks are quickest with: an item's stand apart."""
+    return tuple(part.T.contiguous().T if part.dim() == 2 else part for part in items)
 
 
 class DotScorer:
@@ -219,4 +225,5 @@ def positions_in_row(rows: Tensor) -> Tensor:
     """1, 2, … within each run of equal values: [0, 0, 2, 2, 2] → [1, 2, 1, 2, 3]."""
     _, counts = torch.unique_consecutive(rows, return_counts=True)
     starts = counts.cumsum(0) - counts
-    return torch.arange(1, len(rows) + 1) - starts.repeat_interleave(counts)
+    places = torch.arange(1, len(rows) + 1, device=rows.device)
+    return places - starts.repeat_interleave(counts)

@@ -5,12 +5,45 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ncf_spark.model.store import load_model
 from ncf_spark.scoring.batches import integers
+from ncf_spark.scoring.best import BestItems
 from ncf_spark.scoring.blocks import DotScorer, ItemItemScorer, ModelScorer, SameForAll, Scorer
 from ncf_spark.storage import arrays
+
+
+class BestPlace(NamedTuple):
+    """Where a model's best items come from.
+
+    Args:
+        model_uri: of the stored model.
+        eligible_uri: a table of item_index.
+        k: items of a user.
+        tile_bytes: bound on the largest intermediate.
+    """
+
+    model_uri: str
+    eligible_uri: str
+    k: int
+    tile_bytes: int
+
+
+@lru_cache(maxsize=1)
+def load_best(place: BestPlace) -> BestItems:
+    """The best items at a place; a Python worker that serves several tasks loads them once."""
+    torch.set_num_threads(1)
+    model = load_model(place.model_uri).model
+    return BestItems(model, eligible_items(place.eligible_uri), place.k, place.tile_bytes)
+
+
+@lru_cache(maxsize=1)
+def eligible_items(uri: str) -> Tensor:
+    """The item indexes of a table, ascending."""
+    return integers(np.sort(arrays.read_columns(uri, ["item_index"])["item_index"]))
 
 
 class ScorerPlace(NamedTuple):

@@ -18,7 +18,7 @@ from torch import Tensor
 from ncf_spark.evaluation.ranking import full_ranks, pad, sampled_ranks
 from ncf_spark.schemas import RANKS
 from ncf_spark.scoring.batches import ddl, lists, matrix, over_blocks, pairs
-from ncf_spark.scoring.blocks import Pairs, Scorer, UserBlock, positions_in_row, top_k
+from ncf_spark.scoring.blocks import BLOCK_ROWS, Pairs, Scorer, UserBlock, positions_in_row, top_k
 from ncf_spark.scoring.places import ScorerPlace, load_scorer
 from ncf_spark.scoring.spark import with_seen
 
@@ -100,7 +100,7 @@ def build_ranks(
         held_out = held_out.join(vectors, on="user_index", how="left")
     rank = partial(_rank_users, name=name, scorer=scorer, sampled=sampled, max_k=max_k)
     ranked = held_out.sortWithinPartitions("user_index").mapInArrow(
-        over_blocks(rank), f"{ddl(RANKS)}, has_top boolean"
+        over_blocks(rank, BLOCK_ROWS), f"{ddl(RANKS)}, has_top boolean"
     )
     # Arrow's matrices have neither nulls nor shorter rows: -1 stands for no item.
     top_items = F.when(F.col("has_top"), F.filter("top_items", lambda item: item >= 0))

@@ -18,9 +18,9 @@ from torch import Tensor
 from ncf_spark.model.store import load_model
 from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
 from ncf_spark.scoring.batches import ddl, integers, matrix, over_blocks, pairs
-from ncf_spark.scoring.blocks import UserBlock, in_blocks, positions_in_row, top_k
-from ncf_spark.scoring.places import ScorerPlace, load_scorer
-from ncf_spark.storage import arrays
+from ncf_spark.scoring.best import ROWS
+from ncf_spark.scoring.blocks import BLOCK_ROWS, UserBlock, in_blocks, positions_in_row, top_k
+from ncf_spark.scoring.places import BestPlace, eligible_items, load_best
 
 
 def build_user_topk(
@@ -28,15 +28,17 @@ def build_user_topk(
 ) -> DataFrame:
     """The k best eligible items of each user that the user has not seen.
 
+    Exact: the lists are those of a double-precision pass over every pair.
+
     Args:
         users: (user_index, vector, seen: array of item_index).
         eligible_uri: a table of item_index.
     """
-    score = partial(
-        _score_users, model_uri=model_uri, eligible_uri=eligible_uri, k=k, block_bytes=block_bytes
-    )
+    place = BestPlace(model_uri, eligible_uri, k, block_bytes)
     ordered = users.select("user_index", "vector", "seen").sortWithinPartitions("user_index")
-    return ordered.mapInArrow(over_blocks(score), ddl(USER_TOPK))
+    columns = ", ".join(part for part in ddl(USER_TOPK).split(", ") if "source" not in part)
+    topk = ordered.mapInArrow(over_blocks(partial(_score_users, place=place), ROWS), columns)
+    return topk.withColumn("source", F.lit("model"))
 
 
 def build_item_topk(items: DataFrame, *, model_uri: str, eligible_uri: str, k: int) -> DataFrame:
@@ -47,20 +49,13 @@ def build_item_topk(items: DataFrame, *, model_uri: str, eligible_uri: str, k: i
     """
     similar = partial(_similar_items, model_uri=model_uri, eligible_uri=eligible_uri, k=k)
     ordered = items.select("item_index").sortWithinPartitions("item_index")
-    return ordered.mapInArrow(over_blocks(similar), ddl(ITEM_TOPK))
+    return ordered.mapInArrow(over_blocks(similar, BLOCK_ROWS), ddl(ITEM_TOPK))
 
 
 def with_seen(users: DataFrame, pairs: DataFrame) -> DataFrame:
     """`users` with `seen`: the items of the user's pairs, null where there are none."""
     seen = pairs.groupBy("user_index").agg(F.collect_list("item_index").alias("seen"))
     return users.join(seen, on="user_index", how="left")
-
-
-@lru_cache(maxsize=2)
-def _ineligible(uri: str, num_items: int) -> Tensor:
-    mask = torch.ones(num_items, dtype=torch.bool)
-    mask[integers(arrays.read_columns(uri, ["item_index"])["item_index"])] = False
-    return mask
 
 
 @lru_cache(maxsize=1)
@@ -72,20 +67,15 @@ def _item_directions(model_uri: str) -> Tensor:
     return torch.nn.functional.normalize(directions, dim=1)
 
 
-def _score_users(
-    batch: Any, *, model_uri: str, eligible_uri: str, k: int, block_bytes: int
-) -> dict[str, np.ndarray]:
-    seen = pairs(batch.column("seen"))
-    scorer = load_scorer(ScorerPlace("model", model_uri, block_bytes))
-    scores = scorer(UserBlock(matrix(batch.column("vector")), seen))
-    scores[:, _ineligible(eligible_uri, scorer.num_items)] = -torch.inf
-    rows, items, values = top_k(scores, k, seen)
+def _score_users(batch: Any, *, place: BestPlace) -> dict[str, np.ndarray]:
+    best = load_best(place)
+    users = UserBlock(matrix(batch.column("vector")), pairs(batch.column("seen")))
+    rows, items, scores = best(users)
     return {
         "user_index": batch.column("user_index").to_numpy()[rows.numpy()],
         "rank": positions_in_row(rows).numpy().astype(np.int32),
         "item_index": items.numpy().astype(np.int32),
-        "score": values.numpy(),
-        "source": np.full(len(rows), "model"),
+        "score": scores.float().numpy(),
     }
 
 
@@ -95,7 +85,9 @@ def _similar_items(
     directions = _item_directions(model_uri)
     indexes = integers(batch.column("item_index").to_numpy())
     scores = in_blocks(lambda rows: rows @ directions.T, directions[indexes])
-    scores[:, _ineligible(eligible_uri, scores.shape[1])] = -torch.inf
+    ineligible = torch.ones(scores.shape[1], dtype=torch.bool)
+    ineligible[eligible_items(eligible_uri)] = False
+    scores[:, ineligible] = -torch.inf
     itself = (torch.arange(len(indexes)), indexes)
     rows, items, values = top_k(scores, k, itself)
     return {

@@ -12,7 +12,6 @@ from ncf_spark.scoring.blocks import (
     ModelScorer,
     SameForAll,
     UserBlock,
-    items_at_a_time,
     positions_in_row,
     slices_up_to,
     top_k,
@@ -154,16 +153,6 @@ def test_scores_may_be_masked_without_changing_the_next():
     kept = first.clone()
     first.fill_(-torch.inf)
     assert torch.equal(scorer(of(users)), kept)
-
-
-def test_the_items_of_a_block_fit_into_its_bytes():
-    # 4 bytes · 16, the widest layer · 9 users = 576 for each item
-    model, _ = random_model("neumf")
-    assert items_at_a_time(model, 9, 576 * 5) == 5
-    assert items_at_a_time(model, 9, 576 * 5 - 1) == 4
-    assert items_at_a_time(model, 9, 1) == 1
-    assert items_at_a_time(random_model("gmf")[0], 9, 1) == 23
-    assert items_at_a_time(random_model("mf")[0], 9, 1) == 23
 
 
 def test_popularity_scores_every_user_the_same_on_rows_of_their_own():
