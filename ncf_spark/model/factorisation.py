@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ncf_spark.model.initialisers import initialise_output_
-from ncf_spark.model.parts import TILE_BYTES, Encoded, PullPairs, add_gradient
+from ncf_spark.model.parts import Encoded, PullPairs, add_gradient
+from ncf_spark.model.tiles import TILE_BYTES
 
 
 def dot(users: Tensor, items: Tensor) -> Tensor:
@@ -75,7 +76,7 @@ class MF(nn.Module):
 
         return dot(users[0], items[0]) + users[1].unsqueeze(-1) + items[1], pull
 
-    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES) -> Tensor:
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
         """Encoded B users and I items → logits (B, I)."""
         return users[0] @ items[0].T + users[1].unsqueeze(-1) + items[1]
 
@@ -152,7 +153,7 @@ class GMF(nn.Module):
 
         return dot(users[0], items[0]), pull
 
-    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES) -> Tensor:
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
         """Encoded (B, F) and (I, F) → logits (B, I)."""
         return users[0] @ items[0].T
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ncf_spark.model.factorisation import GMF
 from ncf_spark.model.initialisers import glorot_uniform_, initialise_output_
-from ncf_spark.model.parts import TILE_BYTES, Encoded, PullPairs, add_gradient
-from ncf_spark.model.tiles import Layer, add_tower
+from ncf_spark.model.parts import Encoded, PullPairs, add_gradient
+from ncf_spark.model.tiles import TILE_BYTES, Layer, add_tower
 from ncf_spark.model.tower import PullTower, run_tower
 
 # Of the activations below 0.
@@ -90,7 +90,7 @@ class MLP(nn.Module):
 
         return logits, pull
 
-    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES) -> Tensor:
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
         """Encoded (B, H) and (I, H) → logits (B, I)."""
         logits = users[0].new_zeros(len(users[0]), len(items[0]))
         self.add_block(logits, users, items, tile_bytes)
@@ -190,7 +190,7 @@ class NeuMF(nn.Module):
 
         return of_gmf.add_(of_mlp), pull
 
-    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES) -> Tensor:
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
         """Encoded B users and I items → logits (B, I)."""
         logits = self.gmf.block(users[:1], items[:1])
         self.mlp.add_block(logits, users[1:], items[1:], tile_bytes)

@@ -24,6 +24,15 @@ from torch import Tensor
 Layer = tuple[Tensor, Tensor]
 
 
+# Of the widest intermediate: a core's second-level cache; enough to keep a GPU busy.
+TILE_BYTES = {"cpu": 2**20, "cuda": 2**28}
+
+
+def tile_bytes_of(device: torch.device) -> int:
+    """What suits a device."""
+    return TILE_BYTES[device.type]
+
+
 @torch.no_grad()
 def add_tower(
     logits: Tensor,

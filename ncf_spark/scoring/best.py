@@ -23,8 +23,13 @@ from ncf_spark.scoring.exact import pair_logits, sizes_of_logits, sum_lengths
 GROUP = 16
 # Candidates scored in double precision at a time. One shape gives one order of adding.
 CANDIDATES = 256
-# Users of a block, likewise.
-ROWS = 128
+# Users of a block, likewise. A GPU takes more of them for each of its launches.
+ROWS = {"cpu": 128, "cuda": 1024}
+
+
+def rows_of(device: torch.device) -> int:
+    """How many users a block has at most on the device."""
+    return ROWS[device.type]
 
 
 class BestItems:
@@ -61,6 +66,8 @@ class BestItems:
             # Items without a number have no score, and no say.
             sizes = (filled_up(part, 1).nan_to_num(nan=0.0).abs() for part in self._encoded)
             self._largest = tuple(part.amax(dim=0) for part in sizes)
+        # What was looked at so far, for those who want to know.
+        self.num_rows = self.num_candidates = 0
         self._relative = 2 * (sum_lengths(model.head) + 8) * precision
 
     @torch.no_grad()
@@ -70,12 +77,12 @@ class BestItems:
         Rows with fewer than k items left have fewer. A score that is not a number is none.
 
         Args:
-            users: at most ROWS.
+            users: at most `rows_of` the device.
         """
         if not len(self._items) or not len(users.vectors):
             none = self._items.new_empty(0)
             return none, none, none.double()
-        vectors = filled_up(users.vectors, ROWS).double()
+        vectors = filled_up(users.vectors, rows_of(users.vectors.device)).double()
         encoded = self._double.encode_users(vectors)
         rounded = tuple(part.float()[: len(users.vectors)] for part in encoded)
         scores = self._single.block(rounded, self._rounded, self._tile_bytes)
@@ -85,6 +92,8 @@ class BestItems:
         error = self._relative * sizes_of_logits(self._double, encoded, self._largest)
         margin = 2 * error[: len(scores)].nan_to_num(nan=torch.inf)
         rows, places = candidates(scores, self._k, margin)
+        self.num_rows += len(scores)
+        self.num_candidates += len(rows)
         exact = self._score(encoded, rows, places)
         known = ~exact.isnan()
         rows, places, exact = in_order(rows[known], places[known], exact[known])

@@ -18,9 +18,11 @@ from torch import Tensor
 from ncf_spark.model.store import load_model
 from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
 from ncf_spark.scoring.batches import ddl, integers, matrix, over_blocks, pairs
-from ncf_spark.scoring.best import ROWS
+from ncf_spark.scoring.best import rows_of
 from ncf_spark.scoring.blocks import BLOCK_ROWS, UserBlock, in_blocks, positions_in_row, top_k
 from ncf_spark.scoring.places import BestPlace, eligible_items, load_best
+
+CPU = torch.device("cpu")
 
 
 def build_user_topk(
@@ -37,7 +39,8 @@ def build_user_topk(
     place = BestPlace(model_uri, eligible_uri, k, block_bytes)
     ordered = users.select("user_index", "vector", "seen").sortWithinPartitions("user_index")
     columns = ", ".join(part for part in ddl(USER_TOPK).split(", ") if "source" not in part)
-    topk = ordered.mapInArrow(over_blocks(partial(_score_users, place=place), ROWS), columns)
+    score = partial(_score_users, place=place)
+    topk = ordered.mapInArrow(over_blocks(score, rows_of(CPU)), columns)
     return topk.withColumn("source", F.lit("model"))
 
 

@@ -27,7 +27,7 @@ from ncf_spark.model.recommender import (
 )
 from ncf_spark.scoring.spark import build_user_topk, with_seen
 from ncf_spark.training.shards import UserShards
-from tests.benchmarks.contenders.sessions import start_spark
+from tests.benchmarks.contenders.sessions import forget_workers, start_spark
 from tests.benchmarks.duel import ROOT
 
 SETTINGS = ["model.kind=neumf", "model.factors=8", "model.tower=[64, 32, 16, 8]"]
@@ -71,7 +71,8 @@ class Scoring:
         eligible.to_parquet(folder / "eligible" / "part.parquet")
 
     def score(self) -> dict[str, float]:
-        """Seconds for all users."""
+        """Seconds for all users, from the start of Python workers on."""
+        forget_workers(self._spark)
         started = time.perf_counter()
         uri, read = str(self._folder), self._spark.read.parquet
         users = read(f"{uri}/model/user_vectors").transform(with_seen, read(f"{uri}/pairs"))
