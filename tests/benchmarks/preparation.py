@@ -9,9 +9,9 @@ seconds are those of the whole processes, starts included. Users and items grow 
 and 250 events each), minimum counts are 5, leave-one-out with validation, 99 negatives. DuckDB has
 as many threads as there are cores to run on, at most two, as Spark has.
 
-What the driver holds is measured where it is a process of its own, with conf/spark/
-local-cluster.conf: the greatest resident memory of its JVM, and the bytes of results and broadcast
-tables that tasks sent to it, by the event log.
+What reaches the driver is counted by the event log: the results of all tasks, broadcast tables
+among them. Its memory is measured where it is a process of its own, with conf/spark/
+local-cluster.conf: the greatest resident size of its JVM.
 """
 
 from __future__ import annotations
@@ -182,6 +182,7 @@ def compare(folder: Path, sizes: Sequence[int], memory_sizes: Sequence[int]) -> 
         peer = run_duckdb(config)
         title = f"preparing {millions} M events, seconds, DuckDB"
         record(title, ours=ours.seconds, peer=peer, ratio=ours.seconds / peer, bar="≤ 4")
+        print(f"sent to the driver by tasks, {millions} M events: {ours.results_mib:,.1f} MiB")
         per_event[millions] = ours.seconds / millions
         if millions in memory_sizes:
             apart = run_steps(config, "local-cluster")

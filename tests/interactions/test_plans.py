@@ -20,6 +20,7 @@ from ncf_spark.interactions import (
 )
 
 MODULES = (activity, catalogue, events, generated, indexing, popularity, split)
+GROUP = "plans of all transforms"
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=timezone.utc)
 
 
@@ -55,6 +56,7 @@ def generated_plans(spark) -> dict[str, DataFrame]:
 @pytest.fixture(scope="module")
 def plans(spark) -> dict[str, DataFrame]:
     """Each public transform of interactions/, applied to empty tables as they are stored."""
+    spark.sparkContext.setJobGroup(GROUP, "plans")
 
     def empty(schema):
         return spark.createDataFrame(spark.sparkContext.emptyRDD(), schema)
@@ -78,7 +80,7 @@ def plans(spark) -> dict[str, DataFrame]:
     new = activity.with_is_new(scored, date(2026, 11, 23), 14)
     both = new.withColumn("activity_by_counts", F.col("activity"))
     columns = dict.fromkeys(("title", "category", "price", "url", "image_url", "updated_at"))
-    return {
+    found = {
         "events.build_events": built,
         "events.build_pairs": pairs,
         "events.filter_kept": kept,
@@ -107,10 +109,21 @@ def plans(spark) -> dict[str, DataFrame]:
         "popularity.build_item_popularity": popularity.build_item_popularity(train, items),
         **generated_plans(spark),
     }
+    spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
+    return found
 
 
 def test_no_transform_has_a_window_without_partition_or_python_in_its_plan(plans):
     assert {name: faults(plan) for name, plan in plans.items() if faults(plan)} == {}
+
+
+def test_building_a_plan_runs_no_query(spark, plans):
+    """A transform that collects or counts would have started a job, of the group by then."""
+    assert list(spark.sparkContext.statusTracker().getJobIdsForGroup(GROUP)) == []
+    spark.sparkContext.setJobGroup(GROUP, "the check finds what it looks for")
+    spark.range(1).collect()
+    assert len(spark.sparkContext.statusTracker().getJobIdsForGroup(GROUP)) == 1
+    spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
 
 
 def test_every_transform_is_among_the_plans(plans):

@@ -1,0 +1,146 @@
+"""The first two steps in this process: what they ask of Spark and bring to the driver."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import build_interactions
+import generate_events
+import pytest
+import score_item_activity
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import functions as F
+
+from ncf_spark.config import load_config
+from ncf_spark.job import Job
+from ncf_spark.job.context import run_step
+from ncf_spark.storage.runs import Warehouse
+from tests.conftest import rows
+from tests.interactions.test_plans import faults
+from tests.jobs.conftest import RUN_DATE, small_config, write_config
+
+# For each size of shop: users, items and events.
+SIZES = {"small": (100, 130, 4_000), "large": (300, 260, 12_000)}
+
+
+class Watched:
+    """What the steps wrote and collected, and the job that ran them."""
+
+    def __init__(self) -> None:
+        self.written: list[DataFrame] = []
+        self.collected: list[int] = []
+        self.job: Job
+
+
+def watch(patch: pytest.MonkeyPatch, spark: SparkSession) -> Watched:
+    """Records every table that is written and the rows of every collect, until it is undone."""
+    watched, table = Watched(), type(spark.range(1))
+    parquet, collect = DataFrameWriter.parquet, table.collect
+
+    def watched_parquet(self, *arguments, **options):
+        watched.written.append(self._df)
+        return parquet(self, *arguments, **options)
+
+    def watched_collect(self):
+        found = collect(self)
+        watched.collected.append(len(found))
+        return found
+
+    def refused(self, *arguments, **options):
+        raise AssertionError("rows that grow are brought to the driver")
+
+    patch.setattr(DataFrameWriter, "parquet", watched_parquet)
+    patch.setattr(table, "collect", watched_collect)
+    for name in ("toPandas", "toLocalIterator"):
+        patch.setattr(table, name, refused)
+    return watched
+
+
+@pytest.fixture(scope="module")
+def prepared(spark: SparkSession, tmp_path_factory) -> dict[str, Watched]:
+    """The steps run on two sizes of shop, with minimum counts that take several turns."""
+    found = {}
+    for name, (users, items, events) in SIZES.items():
+        folder: Path = tmp_path_factory.mktemp(name)
+        content = small_config(folder)
+        content["generate"] |= {"num_users": users, "num_items": items, "num_events": events}
+        content["input"] |= {"min_user_items": 10, "min_item_users": 7}
+        content["evaluation"] = {"num_negatives": 20}
+        content["split"] = {"method": "leave_one_out"}
+        config = load_config(write_config(folder / "conf", content), [])
+        warehouse, night = Warehouse(config.storage.warehouse), date.fromisoformat(RUN_DATE)
+        job = Job("", config, spark, night, warehouse, warehouse.open_run(night))
+        generate_events.run(job)
+        with pytest.MonkeyPatch.context() as patch:
+            watched = watch(patch, spark)
+            for step in (build_interactions, score_item_activity):
+                job.name = step.__name__
+                run_step(job, step.run)
+        watched.job = job
+        found[name] = watched
+    return found
+
+
+def test_no_query_has_a_window_without_partition_or_python(prepared):
+    plans = prepared["large"].written
+    assert len(plans) > 10
+    assert [fault for plan in plans for fault in faults(plan)] == []
+
+
+def test_what_is_collected_does_not_grow_with_the_shop(prepared):
+    small, large = (prepared[name].collected for name in SIZES)
+    assert small
+    assert max(small + large) <= 12  # a row for each reason why events are dropped
+
+
+def test_minimum_counts_hold_in_the_end_and_only_what_must_go_is_gone(spark, prepared):
+    """The same by hand: all small users and items are taken out, until there are none."""
+    job = prepared["small"].job
+    kept = spark.read.parquet(job.run.table_uri("interactions"))
+    found = {(row.user_id, row.item_id) for row in kept.collect()}
+    with_all = spark.read.parquet(f"{job.config.generate.path}/events")
+    known = with_all.where("user_id is not null and item_id is not null")
+    known = known.where("event_type in ('view', 'cart', 'purchase') and event_at like '20%'")
+    left = {(row.user_id, row.item_id) for row in known.collect()}
+    turns = 0
+    while True:
+        small = {
+            side: {
+                pair[side]
+                for pair in left
+                if sum(other[side] == pair[side] for other in left) < least
+            }
+            for side, least in ((0, 10), (1, 7))
+        }
+        if not any(small.values()):
+            break
+        left = {pair for pair in left if all(pair[side] not in small[side] for side in small)}
+        turns += 1
+    assert turns > 1
+    assert found == left
+
+
+def test_the_split_holds_every_interaction_once_and_train_and_the_holdouts_are_its_parts(
+    spark, prepared
+):
+    run = prepared["large"].job.run
+    split, train, validation, holdout, interactions = (
+        spark.read.parquet(run.table_uri(name))
+        for name in ("split", "train", "validation", "holdout", "interactions")
+    )
+    pair = ["user_index", "item_index"]
+    assert split.select(*pair).distinct().count() == split.count() == interactions.count()
+    sums = [table.agg(F.sum("num_events")).first()[0] for table in (split, interactions)]
+    assert sums[0] == sums[1]
+    for part, condition in {
+        train: "not is_holdout and not is_validation",
+        validation: "is_validation",
+        holdout: "is_holdout",
+    }.items():
+        assert rows(part.select(*pair)) == rows(split.where(condition).select(*pair))
+
+
+def test_nothing_is_left_in_staging(prepared):
+    run = prepared["large"].job.run
+    assert not Path(run.table_uri("staging").removeprefix("file://")).exists()
