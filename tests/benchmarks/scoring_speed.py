@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tests.benchmarks.duel import Contender, median_of, record, take_turns
+from tests.benchmarks.duel import PEERS, Contender, median_of, record, take_turns
 from tests.benchmarks.training_speed import data_folder
 
 ROUNDS = 3
@@ -38,7 +38,27 @@ def write_pairs(folder: Path) -> None:
             }
         )
         part.to_parquet(folder / "pairs" / f"part-{repeat:02d}.parquet")
-    np.savez(folder / "pairs.npz", num_users=num_users * REPEATS, num_items=num_items)
+    sizes = {"num_users": num_users * REPEATS, "num_items": num_items, "repeats": REPEATS}
+    np.savez(folder / "pairs.npz", users=users, items=items, **sizes)
+
+
+def compare_with_implicit(folder: str, ours: float) -> None:
+    """For information, once: a library without Spark, which starts nothing and writes nothing."""
+    if not PEERS.exists():
+        print(f"{PEERS} is missing (make bench-peers): nothing to show of implicit")
+        return
+    program = Path(__file__).parent / "contenders" / "implicit_als.py"
+    contender = Contender([str(PEERS), str(program), folder])
+    [answer] = take_turns({"peer": contender}, "score", 1)["peer"]
+    contender.close()
+    peer = answer["seconds"]
+    record(
+        "scoring the same, seconds, implicit ALS of rank 64",
+        ours=ours,
+        peer=peer,
+        ratio=ours / peer,
+        bar="–",
+    )
 
 
 def main() -> None:
@@ -61,6 +81,7 @@ def main() -> None:
         print(f"{checked['wrong']} of {checked['users']:,} users differ from float64, beyond ties")
         for contender in contenders.values():
             contender.close()
+        compare_with_implicit(name, ours)
 
 
 if __name__ == "__main__":
