@@ -16,8 +16,7 @@ def run(job: Job) -> None:
     catalogue = job.read("catalogue", schemas.with_features(schemas.CATALOGUE, given))
     # What stands in a provided test set alone is no interaction.
     pairs = job.read("split", schemas.SPLIT).where("num_events is not null")
-    is_train = ~F.col("is_holdout") & ~F.col("is_validation")
-    counts = pairs.withColumn("is_train", is_train).transform(
+    counts = pairs.withColumn("is_train", F.expr("not is_holdout and not is_validation")).transform(
         activity.build_item_counts, job.ends_at, settings.half_life_days
     )
     staging = job.run.table_uri("staging")
