@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from ncf_spark.model.recommender import Recommender
-from ncf_spark.scoring import best
 from ncf_spark.scoring.best import BestItems, candidates
 from ncf_spark.scoring.blocks import UserBlock
+from ncf_spark.scoring.exact import sizes_of_logits
 from tests.model.architectures import KINDS, build_architecture
 
 NUM_ITEMS = 700
@@ -125,6 +125,33 @@ def test_double_precision_decides_what_single_precision_cannot_tell_apart():
     assert [item for item, _ in found] == [699, 698, 697]
 
 
+def test_an_item_that_single_precision_puts_too_low_is_found():
+    # The last item scores 2, but 1 in single precision: 2²⁴ + 1 = 2²⁴. The others have 1.5.
+    model = random_model("gmf")
+    with torch.no_grad():
+        model.head.output.fill_(1.0)
+        model.bias.zero_()
+        model.item_vectors.copy_(torch.tensor([0.0, 0.75, 0.0, 0.75]))
+        model.item_vectors[-1] = torch.tensor([2.0**24, 1.0, -(2.0**24), 1.0])
+        single = model.head.block((torch.ones(1, 4),), (model.item_vectors,))
+    assert single[0, -1] < 1.5, "this device adds in another order: the test shows nothing"
+    nothing = torch.empty(0, dtype=torch.int64)
+    [found] = found_lists(finder_of(model, 2), UserBlock(torch.ones(1, 4), (nothing, nothing)))
+    assert found == [(NUM_ITEMS - 1, 2.0), (0, 1.5)]
+
+
+def test_sizes_of_a_tower_are_added_up_layer_by_layer():
+    head = random_model("mlp", tower=(2, 1, 1)).head
+    with torch.no_grad():
+        head.layers[0].weight.fill_(-2.0)
+        head.layers[0].bias.fill_(5.0)
+        head.output.fill_(-4.0)
+        sizes = sizes_of_logits(head, (torch.tensor([[-3.0], [1.0]]),), (torch.tensor([2.0]),))
+    # What goes its own way: 3, then 3·2 + 5 = 11. Hidden: 3, then the larger of 3·2 and 11.
+    # And of the second user: 1, then 7; 2, then 7.
+    assert sizes.tolist() == [(11 + 11) * 4, (7 + 7) * 4]
+
+
 def test_fewer_items_than_k_and_users_with_few_left():
     model = random_model("neumf", num_items=25)
     seen = [(0, i) for i in range(25)] + [(1, i) for i in range(2, 25)]
@@ -186,9 +213,7 @@ def test_single_precision_is_never_wrong_by_more_than_its_bound():
             rounded = tuple(part.float() for part in encoded)
             single = model.head.block(rounded, finder._rounded, 2**14)[:, :NUM_ITEMS].double()
             double = finder._double.block(encoded, finder._encoded, 2**14)
-            bound = finder._relative * best.sizes_of_logits(
-                finder._double, encoded, finder._largest
-            )
+            bound = finder._relative * sizes_of_logits(finder._double, encoded, finder._largest)
         off = (single - double).abs().amax(dim=1)
         assert (off <= bound).all(), kind
         # Nor is the bound so wide that it would let everything through.
