@@ -63,13 +63,14 @@ def test_a_worker_looks_at_its_gpu_before_it_allocates(monkeypatch, task):
         "shutdown": None,
         "rank": 0,
         "size": 1,
-        "local_size": 1,
     }.items():
         monkeypatch.setattr(f"{place}.hvd.{name}", lambda value=value: value)
+    for name, value in {"RANK": "0", "SIZE": "1"}.items():
+        monkeypatch.setenv(f"HOROVOD_LOCAL_{name}", value)
     monkeypatch.setattr(f"{place}._device", lambda setting: torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1_000, 80_000_000_000))
     with pytest.raises(ConfigError, match=r"bytes of its GPU .* which has 1,000 left"):
-        _run_worker(task, "cuda", 1, 0)
+        _run_worker(task, "cuda", 1, False, 0)
     with pytest.raises(ConfigError, match=r"^model: a worker needs"):
         _failures(task, 0).check("model")
 
@@ -104,6 +105,7 @@ def run(monkeypatch, task, workers: Workers, max_restarts: int = 2):
         num_workers=2,
         device="cpu",
         threads_per_worker=1,
+        pin_workers=False,
         start_timeout_s=1,
         network_interfaces=[],
         max_restarts=max_restarts,
