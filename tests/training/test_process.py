@@ -71,11 +71,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="about glibc")
 def test_memory_that_is_freed_is_not_fetched_again():
-    faults = {}
+    """Where glibc is told to give back all that is larger than 64 KiB: alone, it may or may not."""
+    faults, environment = {}, {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     for way in ("kept", "left"):
         done = subprocess.run(
-            [sys.executable, "-c", FAULTS, way], capture_output=True, text=True, check=True
+            [sys.executable, "-c", FAULTS, way],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         faults[way] = int(done.stdout)
     # 20 times 24 MiB are 122,880 pages.
-    assert faults["kept"] < 20_000 < 60_000 < faults["left"]
+    assert faults["kept"] < 20_000 < 100_000 < faults["left"]
