@@ -118,8 +118,10 @@ def build_holdout(
     …, where the prime is the least one from `num_items` on, and start and step are hashes of the
     pair. Its negatives are the first in that order that the user does not know. So a rerun draws
     the same, and fewer than `num_negatives` are left only where the user does not know as many.
-    Each item is as likely as another, within 0.1 % where 450 of 500 are unknown and within 4 %
-    where 10 of 13 are: what the user knows lies in the way of some orders more than of others.
+    Items are nearly, not exactly, equally likely, as what the user knows lies in the way of some
+    orders more than of others. Over all orders, for a few sets of known items, shares were off by
+    up to 0.1 % with 450 of 500 unknown, 1.1 % with 80 of 100, 4.2 % with 10 of 13. That two items
+    come together is less even: off by up to 2 %, 24 % and 18 %.
 
     Args:
         users: as of `build_user_items`.
