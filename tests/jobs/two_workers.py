@@ -49,10 +49,10 @@ def watched_epoch(run_uri: str, num_shards: int, different: dict[str, Any]) -> d
     taken: list[tuple[int, int]] = []
     step = trainer.train_step
 
-    def watched_step(samples: Samples, size: int) -> torch.Tensor:
+    def watched_step(samples: Samples, size: int, **others: Any) -> torch.Tensor:
         positives = samples.items[:, 0].tolist()
         taken.extend(zip(owned[samples.users].tolist(), positives, strict=True))
-        return step(samples, size)
+        return step(samples, size, **others)
 
     trainer.train_step = watched_step  # type: ignore[method-assign]
     before = trainer.model.user_vectors.detach().clone()
