@@ -40,6 +40,7 @@ bench: setup ## Measure speed side by side with others (after bench-peers)
 	$(in_venv) python -m tests.benchmarks.worker_scaling
 	$(in_venv) python -m tests.benchmarks.table_sizes
 	$(in_venv) python -m tests.benchmarks.scoring_speed
+	$(in_venv) python -m tests.benchmarks.million_users
 	$(in_venv) python -m tests.benchmarks.loading_speed
 	$(in_venv) python -m tests.benchmarks.preparation
 
