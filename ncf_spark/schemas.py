@@ -53,11 +53,18 @@ INTERACTIONS = StructType(
     ]
 )
 
-# Grain: user_id. Append-only across nights.
-USER_INDEX = StructType([_USER_ID, _USER_INDEX])
+# Grain: the id. What a night takes over from the indexes of the night before.
+USER_NUMBERS = StructType([_USER_ID, _USER_INDEX])
+ITEM_NUMBERS = StructType([_ITEM_ID, _ITEM_INDEX])
+NUMBERS = {"user": USER_NUMBERS, "item": ITEM_NUMBERS}
 
-# Grain: item_id. Append-only across nights.
-ITEM_INDEX = StructType([_ITEM_ID, _ITEM_INDEX])
+_IS_PRESENT = _column("is_present", BooleanType(), "in tonight's input; false: departed")
+
+# Grain: user_id. Append-only across nights: departed ids keep their number, and may return.
+USER_INDEX = StructType([*USER_NUMBERS, _IS_PRESENT])
+
+# Grain: item_id. Append-only across nights, as user_index.
+ITEM_INDEX = StructType([*ITEM_NUMBERS, _IS_PRESENT])
 
 INDEXES = {"user": USER_INDEX, "item": ITEM_INDEX}
 
@@ -70,6 +77,20 @@ CATALOGUE = StructType(
         _column("price", DoubleType(), "in the shop's currency; null: not given", nullable=True),
         _column("url", StringType(), "null: not given", nullable=True),
         _column("image_url", StringType(), "null: not given", nullable=True),
+        _column("brand", StringType(), "null: not given", nullable=True),
+        _column("in_stock", BooleanType(), "null: there is no such column", nullable=True),
+        _column(
+            "is_active",
+            BooleanType(),
+            "whether the end of the run date lies between the item's dates; null: there are none",
+            nullable=True,
+        ),
+        _column(
+            "countries",
+            ArrayType(StringType(), False),
+            "where it may be recommended, in capitals; null: everywhere",
+            nullable=True,
+        ),
     ]
 )
 
@@ -126,7 +147,7 @@ USER_VECTORS = StructType([_USER_INDEX, _VECTOR])
 # Grain: item_index; part of the model.
 ITEM_VECTORS = StructType([_ITEM_INDEX, _VECTOR])
 
-# Grain: item_index; the popularity baseline, counted on train alone.
+# Grain: item_index, the items that are present; the popularity baseline, counted on train alone.
 ITEM_POPULARITY = StructType(
     [_ITEM_INDEX, _column("num_users", LongType(), "different users in train, 0 if none")]
 )
@@ -177,6 +198,58 @@ METRICS = StructType(
     ]
 )
 
+# Grain: model, one row a candidate; the night's own model alone where none are configured.
+CHAMPION = StructType(
+    [
+        _column("model", StringType(), "its name in metrics"),
+        _column("kind", StringType(), "of scorer: model, dot, popularity or item_item"),
+        _column("place", StringType(), "in the run, of the model or of the baseline's table"),
+        _column("protocol", StringType(), "model.selection.protocol"),
+        _column("metric", StringType(), "model.selection.metric"),
+        _column("k", IntegerType(), "model.selection.k"),
+        _column("value", DoubleType(), "of the metric; null: not computed", nullable=True),
+        _column("low", DoubleType(), "of the 95 % interval; null: not computed", nullable=True),
+        _column("high", DoubleType(), "of the 95 % interval; null: not computed", nullable=True),
+        _column("is_incumbent", BooleanType(), "whether a model of this name was published before"),
+        _column("is_champion", BooleanType(), "true on one row: what is published"),
+        _column("reason", StringType(), "of the choice, a sentence"),
+    ]
+)
+
+# Grain: (user_id, item_id), what a user did with an item up to the run date, also where training
+# does without: too few events, too old, of too low a value.
+HISTORY = StructType(
+    [
+        _USER_ID,
+        _ITEM_ID,
+        _column("last_event_at", TimestampType(), "null: no readable time", nullable=True),
+        _column("has_undated", BooleanType(), "whether an event of it has no readable time"),
+        _column("is_bought", BooleanType(), "an event is of campaign.pairs.bought_types"),
+        _column("last_bought_at", TimestampType(), "null: not, or at no known time", nullable=True),
+        _column("is_wanted", BooleanType(), "an event is of campaign.pairs.wanted_types"),
+    ]
+)
+
+# Grain: item_id, the items of the catalogue or with events tonight.
+CAMPAIGN_ITEMS = StructType(
+    [
+        _ITEM_ID,
+        _column("item_index", IntegerType(), "null: no event tonight", nullable=True),
+        *[field for field in CATALOGUE if field.name in ("title", "category", "brand")],
+        *[field for field in CATALOGUE if field.name in ("price", "url", "image_url")],
+        CATALOGUE["countries"],
+        _column("is_pinned", BooleanType(), "campaign.lists.pin holds"),
+        _column("is_consumable", BooleanType(), "campaign.pairs.consumable holds"),
+        _column("boost", DoubleType(), "campaign.lists.boost, else 0"),
+        _column(
+            "reason",
+            StringType(),
+            "why it is not shown, a code of campaign.reasons; null: it may be",
+            nullable=True,
+        ),
+    ]
+)
+
 # Grain: item_index, the items that may be recommended tonight.
 ELIGIBLE_ITEMS = StructType([_ITEM_INDEX])
 
@@ -186,8 +259,8 @@ USER_TOPK = StructType(
         _USER_INDEX,
         _RANK,
         _ITEM_INDEX,
-        _column("score", FloatType(), "logit: higher is better, comparable within a user"),
-        _column("source", StringType(), "what filled the slot: model"),
+        _column("score", FloatType(), "higher is better, comparable within a user"),
+        _column("source", StringType(), "what filled the slot: model, or a baseline's name"),
     ]
 )
 
@@ -201,13 +274,120 @@ ITEM_TOPK = StructType(
     ]
 )
 
-# Grain: user_id; read from the customer's table, never stored by itself.
+# Grain: a row of the customer's table, never stored by itself.
 RECIPIENTS = StructType(
+    [
+        _column("user_id", StringType(), "null: not given", nullable=True),
+        _column("email", StringType(), "null: not given", nullable=True),
+        _column("locale", StringType(), "null: not given", nullable=True),
+        _column("country", StringType(), "null: not given", nullable=True),
+        _column("segment", StringType(), "null: not given", nullable=True),
+        _column("consent", BooleanType(), "null: unknown, which is no consent", nullable=True),
+        _column("last_sent_at", TimestampType(), "of the last mail; null: unknown", nullable=True),
+    ]
+)
+
+# Grain: a row of the customer's table: a mail, or an item in it.
+SEND_LOG = StructType(
+    [
+        _column("user_id", StringType(), "null: not given", nullable=True),
+        _column("item_id", StringType(), "null: a row is a mail", nullable=True),
+        _column("campaign_id", StringType(), "null: not given", nullable=True),
+        _column("sent_at", TimestampType(), "null: not readable", nullable=True),
+    ]
+)
+
+# Grain: a row of one of the customer's lists.
+SUPPRESSIONS = StructType(
+    [
+        _column("user_id", StringType(), "null: not given", nullable=True),
+        _column("email", StringType(), "null: not given", nullable=True),
+        _column("email_sha256", StringType(), "null: not given", nullable=True),
+    ]
+)
+
+# Grain: user_id; what became of each recipient. Addresses stand in the sent files alone.
+CAMPAIGN_RECIPIENTS = StructType(
+    [
+        _column("campaign_id", StringType(), "campaign.id"),
+        _column("run_date", DateType(), "the night"),
+        _USER_ID,
+        _column(
+            "arm",
+            StringType(),
+            "model, popular, or holdout, who gets nothing and is listed for comparison; null: is "
+            "not eligible",
+            nullable=True,
+        ),
+        _column(
+            "reason",
+            StringType(),
+            "why the user gets no mail, a code of campaign.reasons; null: is written to, or would "
+            "be were the arm not holdout",
+            nullable=True,
+        ),
+        _column("num_items", IntegerType(), "filled slots; 0 without a mail"),
+    ]
+)
+
+# Grain: (arm, outcome); what a campaign brought. The columns from `difference` on compare the arm
+# `model` with the row's arm, and are null on the rows of `model` itself.
+CAMPAIGN_RESULTS = StructType(
+    [
+        _column("campaign_id", StringType(), "campaign.id"),
+        _column("run_date", DateType(), "the night"),
+        _column("arm", StringType(), "model, popular or holdout"),
+        _column("outcome", StringType(), "sent, opened, clicked, bought, or revenue"),
+        _column("num_users", LongType(), "of the arm, whatever became of them; at least 1"),
+        _column("num_with", LongType(), "of these, with the outcome; revenue: that is not 0"),
+        _column("value", DoubleType(), "num_with / num_users; revenue: mean of the users"),
+        _column("difference", DoubleType(), "value of model - value; null: model", nullable=True),
+        _column("difference_low", DoubleType(), "of 95 % interval; null: model", nullable=True),
+        _column("difference_high", DoubleType(), "of 95 % interval; null: model", nullable=True),
+        _column("lift", DoubleType(), "difference / value; null: model, or by 0", nullable=True),
+        _column("lift_low", DoubleType(), "of 95 % interval; null: no lift", nullable=True),
+        _column("lift_high", DoubleType(), "of 95 % interval; null: no lift", nullable=True),
+        _column(
+            "p_value",
+            DoubleType(),
+            "of the two-proportion test; null: model, revenue, or all or none of both arms have it",
+            nullable=True,
+        ),
+    ]
+)
+
+# One slot of a list: what a mail shows of an item.
+CAMPAIGN_SLOT = StructType(
+    [
+        _ITEM_ID,
+        _column("title", StringType(), "null: not given", nullable=True),
+        _column("url", StringType(), "null: not given", nullable=True),
+        _column("image_url", StringType(), "null: not given", nullable=True),
+        _column("price", DoubleType(), "in the shop's currency; null: not given", nullable=True),
+        _column("score", FloatType(), "as in user_topk; null: not scored", nullable=True),
+        _column("source", StringType(), "what filled the slot: model, or a baseline's name"),
+    ]
+)
+
+# Grain: user_id, the recipients who are written to; what the files of a campaign are made from.
+CAMPAIGN_LISTS = StructType(
     [
         _USER_ID,
         _column("email", StringType(), "null: not given", nullable=True),
+        _column("locale", StringType(), "null: not given", nullable=True),
         _column("country", StringType(), "null: not given", nullable=True),
-        _column("consent", BooleanType(), "null: unknown, which is no consent", nullable=True),
+        _column("segment", StringType(), "null: not given", nullable=True),
+        _column("arm", StringType(), "model or popular"),
+        _column("slots", ArrayType(CAMPAIGN_SLOT, False), "1 to k, by rank"),
+    ]
+)
+
+# Grain: key; what a campaign's last export held, by which the next one tells what changed.
+CAMPAIGN_STATE = StructType(
+    [
+        _column("key", StringType(), "whom the row is of in the file: address, hash or id"),
+        _column("row_hash", LongType(), "of what a mail shows and who gets it"),
+        _column("updated_at", TimestampType(), "the export in which the row last changed"),
     ]
 )
 
@@ -217,16 +397,40 @@ CAMPAIGN_LONG = StructType(
         _column("campaign_id", StringType(), "campaign.id"),
         _column("run_date", DateType(), "the night"),
         _USER_ID,
-        _column("email", StringType(), "null: not given", nullable=True),
-        _column("country", StringType(), "null: not given", nullable=True),
-        _column("arm", StringType(), "model"),
+        *[RECIPIENTS[name] for name in ("email", "locale", "country", "segment")],
+        _column("arm", StringType(), "model, or popular: best-sellers for comparison"),
         _RANK,
         _ITEM_ID,
         _column("title", StringType(), "null: not given", nullable=True),
-        _column("price", DoubleType(), "null: not given", nullable=True),
         _column("url", StringType(), "null: not given", nullable=True),
-        _column("score", FloatType(), "logit"),
-        _column("source", StringType(), "what filled the slot: model"),
+        _column("image_url", StringType(), "null: not given", nullable=True),
+        _column("price", DoubleType(), "null: not given", nullable=True),
+        _column(
+            "score",
+            FloatType(),
+            "of the model as in user_topk, of similar a cosine, of best-sellers the buyers; null: "
+            "a pin",
+            nullable=True,
+        ),
+        _column(
+            "source",
+            StringType(),
+            "what filled the slot: pin, model or a baseline's name, similar, bestseller_here (of "
+            "the user's country or segment), bestseller",
+        ),
+    ]
+)
+
+# Grain: (kind, reason): what a campaign left out and what filled it.
+CAMPAIGN_REPORT = StructType(
+    [
+        _column("kind", StringType(), "recipient, item, pair, slot or arm"),
+        _column(
+            "reason",
+            StringType(),
+            "a code of campaign.reasons; of slots the source; of arms the arm",
+        ),
+        _column("num", LongType(), "recipients, items, pairs or slots"),
     ]
 )
 
@@ -245,8 +449,10 @@ def campaign_schema(k: int) -> StructType:
     return StructType([*head, *slots])
 
 
-CAMPAIGN_RECIPIENT = ("campaign_id", "run_date", "user_id", "email", "country", "arm")
-SLOT_COLUMNS = ("item_id", "title", "price", "url", "score", "source")
+CAMPAIGN_RECIPIENT = (
+    *("campaign_id", "run_date", "user_id", "email", "locale", "country", "segment", "arm"),
+)
+SLOT_COLUMNS = ("item_id", "title", "url", "image_url", "price", "score", "source")
 
 
 def slot_column(name: str, rank: int) -> str:

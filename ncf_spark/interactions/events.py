@@ -63,14 +63,14 @@ def build_events(
     Raises:
         SchemaError: when a column's type cannot serve as what it is configured for.
     """
-    _check_types(raw, columns, time_format)
+    check_types(raw, columns, time_format)
     return raw.select(
-        _text(raw, columns["user"]).alias("user_id"),
-        _text(raw, columns["item"]).alias("item_id"),
-        _time(raw, columns["time"], time_format).alias("event_at"),
-        _text(raw, columns["type"]).alias("type"),
-        _number(columns["value"]).alias("value"),
-        _text(raw, columns["time"]).alias("raw_time"),
+        text_column(columns["user"]).alias("user_id"),
+        text_column(columns["item"]).alias("item_id"),
+        time_column(raw, columns["time"], time_format).alias("event_at"),
+        text_column(columns["type"]).alias("type"),
+        number_column(columns["value"]).alias("value"),
+        text_column(columns["time"]).alias("raw_time"),
         (F.expr(where) if where else F.lit(True)).alias("passes_where"),
     ).select(
         "user_id",
@@ -148,14 +148,16 @@ def filter_out_ids(interactions: DataFrame, ids: DataFrame) -> DataFrame:
     return interactions.join(ids, on=ids.columns, how="left_anti")
 
 
-def _text(raw: DataFrame, name: str | None) -> Column:
+def text_column(name: str | None) -> Column:
+    """A raw column as text; null where it is blank, or where there is none."""
     if name is None:
         return F.lit(None).cast("string")
     column = _quoted(name).cast("string")
     return F.when(F.trim(column) != "", column)
 
 
-def _number(name: str | None) -> Column:
+def number_column(name: str | None) -> Column:
+    """A raw column as a double; null where it is no number, or where there is none."""
     if name is None:
         return F.lit(None).cast("double")
     return F.expr(f"try_cast(`{name}` AS DOUBLE)")
@@ -165,13 +167,18 @@ def _quoted(name: str) -> Column:
     return F.col(f"`{name}`")
 
 
-def _time(raw: DataFrame, name: str | None, time_format: str) -> Column:
+def time_column(raw: DataFrame, name: str | None, time_format: str) -> Column:
+    """A raw column as a timestamp; null where it does not parse, or where there is none.
+
+    Args:
+        time_format: input.time_format.
+    """
     if name is None:
         return F.lit(None).cast("timestamp")
     if isinstance(raw.schema[name].dataType, (TimestampType, TimestampNTZType, DateType)):
         return _quoted(name).cast("timestamp")
     if time_format in _EPOCH_UNITS:
-        seconds = _number(name) / F.lit(_EPOCH_UNITS[time_format])
+        seconds = number_column(name) / F.lit(_EPOCH_UNITS[time_format])
         return F.when(seconds.between(0, _YEAR_9999), F.timestamp_seconds(seconds))
     text = _quoted(name).cast("string")
     if time_format == "timestamp":
@@ -220,7 +227,15 @@ def _drop_reason(
     return F.coalesce(*whens)
 
 
-def _check_types(raw: DataFrame, columns: Mapping[str, str | None], time_format: str) -> None:
+def check_types(
+    raw: DataFrame, columns: Mapping[str, str | None], time_format: str, section: str = "input"
+) -> None:
+    """Raises SchemaError naming each column whose type cannot serve as what it is configured for.
+
+    Args:
+        columns: the columns section: our name → the raw column, or None where there is none.
+        section: of the configuration, that names these columns.
+    """
     types: dict[str, DataType] = {field.name: field.dataType for field in raw.schema}
     problems = []
     for ours, name in columns.items():
@@ -234,7 +249,7 @@ def _check_types(raw: DataFrame, columns: Mapping[str, str | None], time_format:
         else:
             continue
         problems.append(
-            f"input: column {name} (input.columns.{ours}) is {found.simpleString()}, "
+            f"{section}: column {name} ({section}.columns.{ours}) is {found.simpleString()}, "
             f"expected {expected}."
         )
     if problems:

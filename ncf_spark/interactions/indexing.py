@@ -10,24 +10,24 @@ _NUM_BUCKETS = 512
 
 
 def append_index(ids: DataFrame, previous: DataFrame, id_name: str, index_name: str) -> DataFrame:
-    """`previous` with the ids that it lacks, numbered on from its end.
+    """`previous` with the ids that it lacks, numbered on from its end, and who `is_present`.
 
-    | previous | ids  | result        |
-    |----------|------|---------------|
-    | a 0, b 1 | b, c | a 0, b 1, c 2 |
+    | previous | ids  | result                 |
+    |----------|------|------------------------|
+    | a 0, b 1 | b, c | a 0 departed, b 1, c 2 |
+
+    An id that departed keeps its number, and has the same when it returns.
 
     New ids get their numbers by hash bucket and then by id: an order that depends on nothing but
     the ids, and that needs no pass over all of them in one task.
 
     Args:
-        ids: one column, `id_name`; ids may repeat.
-        previous: last night's (id_name, index_name), empty the first night.
+        ids: one column, `id_name`: those in tonight's input; ids may repeat.
+        previous: last night's (id_name, index_name, …), empty the first night.
     """
-    new = (
-        ids.select(id_name)
-        .distinct()
-        .join(previous, on=id_name, how="left_anti")
-        .withColumn("bucket", F.pmod(F.xxhash64(id_name), F.lit(_NUM_BUCKETS)))
+    previous, present = previous.select(id_name, index_name), ids.select(id_name).distinct()
+    new = present.join(previous, on=id_name, how="left_anti").withColumn(
+        "bucket", F.pmod(F.xxhash64(id_name), F.lit(_NUM_BUCKETS))
     )
     within = Window.partitionBy("bucket").orderBy(id_name)
     next_index = previous.agg(
@@ -39,8 +39,12 @@ def append_index(ids: DataFrame, previous: DataFrame, id_name: str, index_name: 
         .join(F.broadcast(next_index), how="cross")
         .withColumn(index_name, F.col("next_index") + F.col("start") + F.col("position"))
     )
+    known = previous.join(
+        present.withColumn("is_present", F.lit(True)), on=id_name, how="left"
+    ).fillna(False, subset=["is_present"])
     columns = [F.col(id_name), F.col(index_name).cast("int").alias(index_name)]
-    return previous.select(*columns).unionByName(numbered.select(*columns))
+    arrived = numbered.select(*columns, F.lit(True).alias("is_present"))
+    return known.select(*columns, "is_present").unionByName(arrived)
 
 
 def _bucket_starts(new: DataFrame) -> DataFrame:
@@ -56,7 +60,7 @@ def _bucket_starts(new: DataFrame) -> DataFrame:
 
 def with_index(rows: DataFrame, index: DataFrame, id_name: str) -> DataFrame:
     """`rows` with the index of their id in place of the id; rows of unknown ids are left out."""
-    return rows.join(index, on=id_name, how="inner").drop(id_name)
+    return rows.join(index.drop("is_present"), on=id_name, how="inner").drop(id_name)
 
 
 def with_indexes(pairs: DataFrame, user_index: DataFrame, item_index: DataFrame) -> DataFrame:

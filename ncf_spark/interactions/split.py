@@ -10,24 +10,49 @@ from pyspark.sql import functions as F
 from pyspark.sql.window import Window, WindowSpec
 
 
+def with_was_trained(indexed: DataFrame, trained: DataFrame | None) -> DataFrame:
+    """`indexed` with `was_trained`: whether the model that tonight's begins with knows the pair.
+
+    Such a pair is never held out: a customer who buys the same again would make it the last one,
+    and the model would be judged on what it was told.
+
+    Args:
+        trained: (user_index, item_index); None: tonight's model begins with nothing.
+    """
+    if trained is None:
+        return indexed.withColumn("was_trained", F.lit(False))
+    known = trained.select("user_index", "item_index", F.lit(True).alias("was_trained"))
+    joined = indexed.join(known, on=["user_index", "item_index"], how="left")
+    return joined.fillna(False, subset=["was_trained"])
+
+
 def with_last_event_held_out(indexed: DataFrame, *, seed: int) -> DataFrame:
     """`indexed` with `is_holdout`: true for each user's last pair (leave-one-out).
 
     Users with one pair keep it in train. Of pairs with the same last event, a hash of the pair
-    decides, the same way every time.
+    decides, the same way every time. What `was_trained` is passed over.
 
     Args:
-        indexed: (user_index, item_index, last_event_at, …).
+        indexed: (user_index, item_index, last_event_at, was_trained, …).
     """
     latest_first = Window.partitionBy("user_index").orderBy(
-        F.desc("last_event_at"), F.xxhash64("user_index", "item_index", F.lit(seed)), "item_index"
+        "was_trained",
+        F.desc("last_event_at"),
+        F.xxhash64("user_index", "item_index", F.lit(seed)),
+        "item_index",
     )
-    return indexed.withColumn("is_holdout", _is_first_of_several(latest_first))
+    is_last = _is_first_of_several(latest_first) & ~F.col("was_trained")
+    return indexed.withColumn("is_holdout", is_last)
 
 
 def with_recent_held_out(indexed: DataFrame, *, cutoff_at: datetime) -> DataFrame:
-    """`indexed` with `is_holdout`: true for pairs first seen at `cutoff_at` or later (temporal)."""
-    return indexed.withColumn("is_holdout", F.col("first_event_at") >= F.lit(cutoff_at))
+    """`indexed` with `is_holdout`: true for pairs first seen at `cutoff_at` or later (temporal).
+
+    Args:
+        indexed: (first_event_at, was_trained, …); what `was_trained` is passed over.
+    """
+    is_recent = F.col("first_event_at") >= F.lit(cutoff_at)
+    return indexed.withColumn("is_holdout", is_recent & ~F.col("was_trained"))
 
 
 def with_provided_held_out(indexed: DataFrame, provided: DataFrame) -> DataFrame:
@@ -47,17 +72,18 @@ def with_validation_held_out(indexed: DataFrame, *, seed: int) -> DataFrame:
     """`indexed` with `is_validation`: true for the last of each user's train pairs.
 
     Train pairs are those that `is_holdout` leaves. A user with one keeps it in train. Of pairs
-    with the same last event, or without times, a hash of the pair decides.
+    with the same last event, or without times, a hash of the pair decides. What `was_trained` is
+    passed over.
 
     Args:
-        indexed: (user_index, item_index, last_event_at, is_holdout, …).
+        indexed: (user_index, item_index, last_event_at, is_holdout, was_trained, …).
     """
     # Another hash than that of the holdout, or the two would follow each other.
     tie = F.xxhash64("user_index", "item_index", F.lit(seed), F.lit("validation"))
     latest_first = Window.partitionBy("user_index", "is_holdout").orderBy(
-        F.desc("last_event_at"), tie, "item_index"
+        "was_trained", F.desc("last_event_at"), tie, "item_index"
     )
-    is_last = _is_first_of_several(latest_first) & ~F.col("is_holdout")
+    is_last = _is_first_of_several(latest_first) & ~(F.col("is_holdout") | F.col("was_trained"))
     return indexed.withColumn("is_validation", is_last)
 
 
@@ -108,7 +134,13 @@ def build_user_items(pairs: DataFrame, *, num_shards: int) -> DataFrame:
 
 
 def build_holdout(
-    users: DataFrame, *, held_out: str, num_items: int, num_negatives: int, seed: int
+    users: DataFrame,
+    *,
+    held_out: str,
+    num_items: int,
+    num_negatives: int,
+    seed: int,
+    present: DataFrame | None = None,
 ) -> DataFrame:
     """The pairs to be judged on, each with negatives drawn from what the user has no pair with.
 
@@ -126,6 +158,9 @@ def build_holdout(
     Args:
         users: as of `build_user_items`.
         held_out: the column of items, `holdout` or `validation`.
+        num_items: how many items there are to draw from.
+        present: (item_index) of these items; None: they are 0 to `num_items` - 1. A query brings
+            them to the driver, 4 bytes an item, and each task has them once.
     """
     prime = _least_prime(num_items)
     pairs = users.where(F.col("num_train") > 0).select(
@@ -139,11 +174,14 @@ def build_holdout(
     order = F.sequence(start, start + step * (enough - 1), step)
     drawn = F.transform(order, lambda number: (number % prime).cast("int"))
     if prime > num_items:
-        no_items = F.array(*[F.lit(number) for number in range(num_items, prime)])
-        unwanted = F.concat("known", no_items)
-    else:
-        unwanted = F.col("known")
-    negatives = F.slice(F.array_except(drawn, unwanted), 1, num_negatives)
+        drawn = F.filter(drawn, lambda number: number < num_items)
+    if present is not None:
+        # A constant of the plan: as a column it would be copied into every row, 400 kB of 100,000
+        # items, which took four times as long.
+        listed = present.agg(F.to_json(F.sort_array(F.collect_list("item_index")))).collect()
+        numbers = F.from_json(F.lit(listed[0][0]), "array<int>")
+        drawn = F.transform(drawn, lambda number: F.get(numbers, number))
+    negatives = F.slice(F.array_except(drawn, "known"), 1, num_negatives)
     return pairs.select("user_index", "item_index", negatives.alias("negatives"), "shard")
 
 

@@ -1,10 +1,15 @@
-"""Small files by URI: on the local disk, HDFS or an object store."""
+"""Small files by URI: on the local disk, HDFS or an object store; the one place that knows which.
+
+S3 is reached as Amazon's own tools reach it, by the environment: AWS_ACCESS_KEY_ID and its like (or
+the machine's role), AWS_REGION, and AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL for another server.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import uuid
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +24,7 @@ def to_uri(path: str) -> str:
 
     `./warehouse` → `file:///home/ana/warehouse`; `s3a://bucket/shop/` → `s3a://bucket/shop`.
     """
-    if urlsplit(path).scheme:
+    if _scheme(path):
         return path.rstrip("/")
     return "file://" + os.path.abspath(Path(path).expanduser())
 
@@ -27,13 +32,54 @@ def to_uri(path: str) -> str:
 def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system that holds `uri` and the path on it.
 
-    `s3a:` is Hadoop's name for what pyarrow calls `s3:`. Local paths are taken as they stand, since
-    a URI would want blanks and percent signs escaped.
+    `s3a:` is Hadoop's name for what others call `s3:`. Local paths and keys of objects are taken as
+    they stand, since a URI would want blanks and percent signs escaped.
+
+    Raises:
+        DataError: when the URI names no bucket, or nothing that is known.
     """
-    scheme = urlsplit(uri).scheme
+    scheme = _scheme(uri)
     if scheme in ("", "file"):
         return fs.LocalFileSystem(), uri.removeprefix("file:").replace("///", "/", 1)
-    return fs.FileSystem.from_uri(uri.replace("s3a:", "s3:", 1))
+    if scheme in _S3:
+        path = uri.removeprefix(f"{scheme}://")
+        bucket = path.split("/", 1)[0]
+        if not bucket or path == uri:
+            raise DataError(f"{uri}: names no bucket; write {scheme}://bucket/folder.")
+        return _s3(bucket), path
+    if scheme not in _HADOOP:
+        known = ", ".join(f"{name}:" for name in ("file", *_HADOOP, *_S3))
+        raise DataError(f"{uri}: {scheme}: is not supported; known are {known}.")
+    return fs.FileSystem.from_uri(uri)
+
+
+_S3 = ("s3", "s3a")
+_HADOOP = ("hdfs", "viewfs")
+
+
+def _scheme(uri: str) -> str:
+    # Not urlsplit: a number sign is part of a name here.
+    return uri.split(":", 1)[0] if ":" in uri.split("/", 1)[0] else ""
+
+
+def _s3(bucket: str) -> fs.FileSystem:
+    """S3 where the environment says; never asked for anything that it does not say."""
+    named = (os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    endpoint = next(filter(None, named), None)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if endpoint is None:
+        return fs.S3FileSystem(region=region or _region_of(bucket))
+    url = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
+    # Any region will do for a server of one's own, but signatures need one.
+    return fs.S3FileSystem(
+        region=region or "us-east-1", scheme=url.scheme, endpoint_override=url.netloc
+    )
+
+
+@lru_cache
+def _region_of(bucket: str) -> str:
+    region: str = fs.resolve_s3_region(bucket)
+    return region
 
 
 def exists(uri: str) -> bool:
@@ -53,11 +99,11 @@ def list_files(uri: str, suffix: str) -> list[str]:
     """URIs of the files below the folder whose name ends with `suffix`, sorted."""
     filesystem, path = resolve(uri)
     found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
-    parts = urlsplit(uri)
+    scheme = _scheme(uri) or "file"
     paths = sorted(i.path for i in found if i.is_file and i.base_name.endswith(suffix))
     # pyarrow counts a bucket as part of the path, but not a name node.
-    host = "" if parts.scheme in ("s3", "s3a") else parts.netloc
-    return [f"{parts.scheme or 'file'}://{host}{path}" for path in paths]
+    host = urlsplit(uri).netloc if scheme in _HADOOP else ""
+    return [f"{scheme}://{host}{path}" for path in paths]
 
 
 def sizes(uri: str, without: str | None = None) -> dict[str, int]:
@@ -69,6 +115,13 @@ def sizes(uri: str, without: str | None = None) -> dict[str, int]:
     filesystem, path = resolve(uri)
     found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
     return {i.base_name: i.size for i in found if i.is_file and i.base_name != without}
+
+
+def total_bytes(uri: str) -> int:
+    """Bytes of all files below the folder; 0 if it is not there."""
+    filesystem, path = resolve(uri)
+    found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    return sum(info.size for info in found if info.is_file)
 
 
 def delete(uri: str) -> None:
@@ -84,11 +137,13 @@ def delete(uri: str) -> None:
 def write_bytes(uri: str, content: bytes) -> None:
     """Writes a file whole: a reader sees the old content or the new, never a part.
 
-    Object stores show an object only when it is complete; elsewhere the file is written beside its
-    place and renamed.
+    On S3 there is no rename and none is needed: an object shows when its upload is completed, which
+    closing the stream does; whoever dies before leaves nothing that can be read. Elsewhere the file
+    is written beside its place and renamed. (HDFS renames onto no file: there pyarrow removes the
+    old one first, and for that moment there is neither.)
     """
     filesystem, path = resolve(uri)
-    if isinstance(filesystem, (fs.LocalFileSystem, fs.HadoopFileSystem)):
+    if not isinstance(filesystem, fs.S3FileSystem):
         filesystem.create_dir(os.path.dirname(path), recursive=True)
         ending = f".{uuid.uuid4().hex}.tmp"
         try:
@@ -99,20 +154,42 @@ def write_bytes(uri: str, content: bytes) -> None:
             delete(uri + ending)
             raise
     else:
+        # One write: an upload of which a part failed is not completed by closing it.
         with filesystem.open_output_stream(path) as stream:
             stream.write(content)
 
 
 def read_bytes(uri: str) -> bytes:
-    """The content of a file.
+    """The content of a file, old or new where it is replaced meanwhile, but never of both.
 
     Raises:
         FileNotFoundError: when it is not there.
     """
     filesystem, path = resolve(uri)
+    if isinstance(filesystem, fs.S3FileSystem):
+        return _read_object(filesystem, path)
     with filesystem.open_input_stream(path) as stream:
         content: bytes = stream.read()
     return content
+
+
+_READS = 10
+
+
+def _read_object(filesystem: fs.FileSystem, path: str) -> bytes:
+    """An object read again until it was the same before and after, by its entity tag.
+
+    An object has no handle that would keep the old content: its size is asked for first, and each
+    part then comes from what stands there at that moment.
+    """
+    for _ in range(_READS):
+        with filesystem.open_input_file(path) as stream:
+            tag = stream.metadata()
+            content: bytes = stream.readall()
+        with filesystem.open_input_file(path) as stream:
+            if stream.metadata() == tag:
+                return content
+    raise OSError(f"{path}: was replaced each of the {_READS} times that it was read")
 
 
 def write_json(uri: str, content: dict[str, Any] | list[Any]) -> None:

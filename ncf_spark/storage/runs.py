@@ -2,16 +2,18 @@
 
 warehouse/
   LATEST.json                     which run is published; replaced in one write
+  locks/                          who writes; see ncf_spark.storage.lock
   runs/2026-11-23.1/              a run: its date and the how manieth of that date
     <table>/                      Parquet
     steps/<step>.json             written last by each step; without it its tables don't count
     manifest.json                 written when all steps are done, before the pointer moves
+    refused.json                  in its place, when a gate refused to publish
 """
 
 from __future__ import annotations
 
-import uuid
-from datetime import date, datetime, timezone
+from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from ncf_spark.schemas import DataError
@@ -32,10 +34,13 @@ STEP_TABLES = {
     "score_item_activity": ("item_activity",),
     # Below model/ and compared/<name>/ stand user_vectors, item_vectors and what belongs to them.
     "train": ("model", "compared", "item_popularity", "item_neighbours"),
-    "evaluate": ("ranks", "metrics", "report"),
-    "score_users": ("eligible_items", "user_topk"),
+    "evaluate": ("ranks", "metrics", "champion", "report"),
+    "score_users": ("campaign_items", "history", "eligible_items", "user_topk"),
     "similar_items": ("item_topk",),
-    "export_campaign": ("campaign", "campaign_long"),
+    "export_campaign": (
+        *("campaign", "campaign_long", "campaign_recipients", "campaign_report"),
+        *("campaign_state", "campaign_files"),
+    ),
 }
 LAST_STEP = "export_campaign"
 
@@ -50,6 +55,27 @@ class Run:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.name = uri.rsplit("/", 1)[-1]
+
+    @property
+    def age(self) -> tuple[str, int]:
+        """Its date and number, by which runs are ordered."""
+        night, number = self.name.rsplit(".", 1)
+        return night, int(number)
+
+    @property
+    def state(self) -> str:
+        """open, refused (by a gate), complete, or damaged (its manifest cannot be read)."""
+        if not self.is_complete:
+            return "refused" if files.exists(f"{self.uri}/refused.json") else "open"
+        return "complete" if self.manifest() is not None else "damaged"
+
+    def manifest(self) -> dict[str, Any] | None:
+        """What a complete run says about itself; None for a run that is not whole."""
+        try:
+            content = files.read_json(f"{self.uri}/manifest.json")
+        except (FileNotFoundError, DataError):
+            return None
+        return content if isinstance(content, dict) and "completed_at" in content else None
 
     def table_uri(self, table: str) -> str:
         """Where a table stands, finished or not."""
@@ -86,6 +112,14 @@ class Run:
         record: dict[str, Any] | None = files.read_json(uri) if files.exists(uri) else None
         return record
 
+    def check_open(self) -> None:
+        """Raises DataError when the run is complete, and so may be published."""
+        if self.is_complete:
+            raise DataError(
+                f"{self.uri}: is complete, and a complete run never changes. "
+                "Start another one with jobs/build_interactions.py or jobs/nightly.py."
+            )
+
     def start_step(self, step: str) -> list[str]:
         """Makes room for a step: what it and the later steps left no longer counts.
 
@@ -95,18 +129,21 @@ class Run:
         Raises:
             DataError: when the run is complete, and so may be published.
         """
-        if self.is_complete:
-            raise DataError(
-                f"{self.uri}: is complete, and a complete run never changes. "
-                "Start another one with jobs/build_interactions.py or jobs/nightly.py."
-            )
+        self.check_open()
         steps = list(STEP_TABLES)
         undone = [s for s in steps[steps.index(step) :] if self.step_record(s) is not None]
+        files.delete(f"{self.uri}/refused.json")
         for later in undone:
             files.delete(f"{self.uri}/steps/{later}.json")
         for table in STEP_TABLES[step]:
             files.delete(self.table_uri(table))
         return undone
+
+    def based_on(self) -> str | None:
+        """The name of the run whose indexes this one went on from."""
+        record = self.step_record("build_interactions") or {}
+        name: str | None = record.get("based_on")
+        return name
 
     def finish_step(self, step: str, record: dict[str, Any]) -> None:
         """Declares a step's tables finished."""
@@ -117,8 +154,39 @@ class Run:
         """Whether every step finished and the manifest stands."""
         return files.exists(f"{self.uri}/manifest.json")
 
-    def complete(self) -> dict[str, Any]:
-        """Checks every table against what its step recorded, then writes the manifest.
+    def complete(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes the manifest, from which on the run never changes.
+
+        Args:
+            facts: what else is to stand in it.
+
+        Raises:
+            DataError: naming each step that is missing and each table that differs.
+        """
+        return self._write_manifest("manifest.json", facts)
+
+    def refuse(self, facts: Mapping[str, Any]) -> None:
+        """Writes what would be the manifest, for a run that must not be published."""
+        self._write_manifest("refused.json", facts)
+
+    def _write_manifest(self, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        records = self.check_whole()
+        tables = {table: rows for r in records.values() for table, rows in r["tables"].items()}
+        manifest = {
+            "run": self.name,
+            "completed_at": now(),
+            **facts,
+            "tables": tables,
+            "steps": records,
+        }
+        files.write_json(f"{self.uri}/{name}", manifest)
+        return manifest
+
+    def check_whole(self) -> dict[str, dict[str, Any]]:
+        """Checks every table against what its step recorded.
+
+        Returns:
+            What each step recorded.
 
         Raises:
             DataError: naming each step that is missing and each table that differs.
@@ -134,9 +202,7 @@ class Run:
                 problems += self._changes(table, written["num_rows"])
         if problems:
             raise DataError("\n".join(problems))
-        manifest = {"run": self.name, "completed_at": _now(), "steps": records}
-        files.write_json(f"{self.uri}/manifest.json", manifest)
-        return manifest
+        return {step: record for step, record in records.items() if record is not None}
 
     def _changes(self, table: str, num_rows: int) -> list[str]:
         """What is wrong with a table that was written with `num_rows` rows."""
@@ -149,78 +215,6 @@ class Run:
         return [f"{self.uri}: table {table} holds {found} rows, but {num_rows} were written."]
 
 
-class Warehouse:
-    """The root of everything written.
-
-    Args:
-        path: a path or URI; without a scheme it is on the local disk.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.uri = files.to_uri(path)
-
-    def check_writable(self) -> None:
-        """Writes a file and removes it.
-
-        Raises:
-            DataError: when that fails.
-        """
-        probe = f"{self.uri}/runs/.probe-{uuid.uuid4().hex}"
-        try:
-            files.write_bytes(probe, b"")
-            files.delete(probe)
-        except OSError as error:
-            raise DataError(
-                f"storage.warehouse: cannot write to {self.uri} ({error}). "
-                "Name a folder that this user may write to."
-            ) from None
-
-    def published_run(self) -> Run | None:
-        """The run that LATEST.json names; None before the first night.
-
-        Raises:
-            DataError: when LATEST.json is damaged.
-        """
-        pointer = f"{self.uri}/LATEST.json"
-        if not files.exists(pointer):
-            return None
-        try:
-            content = files.read_json(pointer)
-        except DataError as error:
-            raise DataError(
-                f"{error} Restore it to the last run that has a manifest.json: "
-                '{"run": "<date>.<number>"}.'
-            ) from None
-        if not isinstance(content, dict) or not isinstance(content.get("run"), str):
-            raise DataError(f'{pointer}: names no run; expected {{"run": "<date>.<number>"}}.')
-        return self._run(content["run"])
-
-    def newest_run(self, run_date: date) -> Run | None:
-        """The last run that was opened for a date; None if there is none."""
-        numbers = self._numbers(run_date)
-        return self._run(f"{run_date}.{numbers[-1]}") if numbers else None
-
-    def open_run(self, run_date: date) -> Run:
-        """A new, empty run for a date."""
-        numbers = self._numbers(run_date)
-        return self._run(f"{run_date}.{numbers[-1] + 1 if numbers else 1}")
-
-    def publish(self, run: Run) -> None:
-        """Points readers at a complete run."""
-        if not run.is_complete:
-            raise DataError(f"{run.uri}: is not complete; only a complete run is published.")
-        pointer = {"run": run.name, "path": f"runs/{run.name}", "published_at": _now()}
-        files.write_json(f"{self.uri}/LATEST.json", pointer)
-
-    def _run(self, name: str) -> Run:
-        return Run(f"{self.uri}/runs/{name}")
-
-    def _numbers(self, run_date: date) -> list[int]:
-        prefix = f"{run_date}."
-        names = files.list_names(f"{self.uri}/runs")
-        ends = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
-        return sorted(int(end) for end in ends if end.isdigit())
-
-
-def _now() -> str:
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

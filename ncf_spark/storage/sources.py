@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
@@ -40,6 +41,39 @@ def read_source(spark: SparkSession, source: Source, name: str) -> DataFrame:
     except (PySparkException, Py4JJavaError) as error:
         key = f"{name}.path" if source.table is None else f"{name}.table"
         raise DataError(_cannot_read(key, place, error)) from error
+
+
+def fingerprint(spark: SparkSession, source: Source, name: str) -> dict[str, Any]:
+    """What tells whether the files of a source are others than before; nothing is read of them.
+
+    Args:
+        name: the section of the configuration, for messages.
+
+    Returns:
+        `files`, `bytes`, `newest` (ISO 8601, UTC) and a `hash` of all names, sizes and times; of a
+        catalog table its name alone.
+
+    Raises:
+        DataError: when there is no file.
+    """
+    if source.table is not None:
+        return {"table": source.table}
+    try:
+        # Spark's own way to files: it knows the same patterns and stores as the reader.
+        files = spark.read.format("binaryFile").load(to_uri(str(source.path)))
+        facts = ("path", "length", "modificationTime")
+        found = files.select(*facts).agg(
+            F.count(F.lit(1)).alias("files"),
+            F.coalesce(F.sum("length"), F.lit(0)).alias("bytes"),
+            F.date_format(F.max("modificationTime"), "yyyy-MM-dd'T'HH:mm:ssXXX").alias("newest"),
+            F.hex(F.coalesce(F.bit_xor(F.xxhash64(*facts)), F.lit(0))).alias("hash"),
+        )
+        [row] = found.collect()
+    except (PySparkException, Py4JJavaError) as error:
+        raise DataError(_cannot_read(f"{name}.path", str(source.path), error)) from None
+    if not row["files"]:
+        raise DataError(f"{name}.path: {source.path} holds no file.")
+    return dict(row.asDict())
 
 
 def filter_source(rows: DataFrame, source: Source, name: str) -> DataFrame:
@@ -101,6 +135,12 @@ def describe_read_failure(error: BaseException) -> str | None:
     text = str(error)
     if re.search(_UNREADABLE, text):
         found = re.search(_FILE, text)
+        if mismatch := re.search(_MISMATCH, text):
+            return (
+                f"{found.group(0) if found else 'a file of the input'}: {mismatch.group(0)}: its "
+                "columns are of other types than in the other files. Write it again with their "
+                "types, or leave it out."
+            )
         # Spark 3 does not name a compressed text file.
         place = found.group(0).rstrip(".") if found else "a file of the input"
         return (
@@ -119,6 +159,7 @@ _FILE = (
     r"(?:file|hdfs|s3a?|gs|abfss?):/(?:[^\n'\"]+?\.(?:parquet|csv|json|txt|dat|orc|avro)"
     r"(?:\.\w+)?(?![\w/-]|\.\w)|[^\s,;'\"\]]+)"
 )
+_MISMATCH = r"Parquet column \[[^\]]*\]\. Expected Spark type .*?actual Parquet type \w+"
 _UNREADABLE = (
     r"FAILED_READ_FILE|CANNOT_READ_FILE|is not a Parquet file|MALFORMED_RECORD|"
     r"Could not read footer|Checksum error|Unexpected end of (?:ZLIB )?input stream|"

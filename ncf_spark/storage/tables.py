@@ -73,13 +73,6 @@ def write_table(
     return int(counts["num_rows"])
 
 
-def write_csv(rows: DataFrame, uri: str) -> None:
-    """Writes CSV files with a header each; quotes within a cell are doubled (RFC 4180)."""
-    writer = rows.write.mode("overwrite").options(header=True, escape='"')
-    # Or Spark would take the blanks off both ends of each cell, and an id would be another's.
-    writer.options(ignoreLeadingWhiteSpace=False, ignoreTrailingWhiteSpace=False).csv(uri)
-
-
 def staged(rows: DataFrame, uri: str) -> DataFrame:
     """`rows`, written to `uri` and read back, so that what is built on them is computed once."""
     rows.write.mode("overwrite").parquet(uri)
