@@ -54,8 +54,8 @@ class Architecture:
     @classmethod
     def of(cls, settings: Model, num_items: int) -> Architecture:
         """From the configuration."""
-        values = settings.model_dump() | {"dropout": settings.layer_dropout}
-        return cls.from_json({**values, "num_items": num_items})
+        values = settings.model_dump(exclude={"candidates", "selection", "dropout"})
+        return cls.from_json({**values, "dropout": settings.layer_dropout, "num_items": num_items})
 
     def to_json(self) -> dict[str, Any]:
         """For the manifest."""

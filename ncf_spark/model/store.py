@@ -18,8 +18,12 @@ from ncf_spark.storage import arrays, files
 
 def save_users(uri: str, shard: int, user_indexes: np.ndarray, vectors: np.ndarray) -> None:
     """Writes the users of one shard: (rows,) and (rows, D)."""
-    place = f"{uri}/user_vectors/shard-{shard:05d}.parquet"
-    arrays.write_vectors(place, "user_index", user_indexes, vectors)
+    arrays.write_vectors(f"{uri}/{users_file(shard)}", "user_index", user_indexes, vectors)
+
+
+def users_file(shard: int) -> str:
+    """Where the users of a shard stand in a model's folder."""
+    return f"user_vectors/shard-{shard:05d}.parquet"
 
 
 def save_shared(uri: str, model: Recommender) -> None:

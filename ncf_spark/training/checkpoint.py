@@ -144,7 +144,7 @@ def _problem(uri: str, identity: Mapping[str, Any]) -> str | None:
     """Why training cannot go on from a checkpoint."""
     try:
         manifest = files.read_json(f"{uri}/{_MANIFEST}")
-        torn = "" if files.sizes(uri, without=_MANIFEST) == manifest["files"] else "a file differs"
+        torn = _differing(files.sizes(uri, without=_MANIFEST), manifest["files"])
         then = {} if torn else dict(manifest["identity"])
     except (FileNotFoundError, DataError, KeyError, TypeError, ValueError) as error:
         torn = f"its manifest cannot be read: {type(error).__name__}"
@@ -155,6 +155,18 @@ def _problem(uri: str, identity: Mapping[str, Any]) -> str | None:
         return None
     changes = "; ".join(f"{n} was {then.get(n)}, is {identity.get(n)}" for n in names)
     return f"{uri} is of other settings or tables and is left out ({changes})"
+
+
+def _differing(found: Mapping[str, int], expected: Mapping[str, int]) -> str:
+    """Which files are not as the manifest says; empty when all are."""
+    differing = []
+    for name in sorted({*found, *expected}):
+        size, should_be = found.get(name), expected.get(name)
+        if size is None:
+            differing.append(f"{name} is missing")
+        elif size != should_be:
+            differing.append(f"{name} has {size} bytes, not {should_be}")
+    return "; ".join(differing)
 
 
 def _numbers(uri: str) -> list[int]:

@@ -78,6 +78,7 @@ def run_workers(
     start_timeout_s: int,
     network_interfaces: list[str],
     max_restarts: int,
+    python: str,
 ) -> list[dict[str, Any]]:
     """Trains on `num_workers` Spark tasks of the active session.
 
@@ -87,6 +88,7 @@ def run_workers(
     Args:
         wait_for_room: returns when Spark has a task slot for each worker again, or raises.
         max_restarts: how many times.
+        python: the interpreter on the executors; the driver's may not be there.
 
     Returns:
         For each worker, by rank: `history`, `chosen_epochs` and `bytes_exchanged` by name.
@@ -113,6 +115,7 @@ def run_workers(
                     stdout=LineLogger(log.info),
                     stderr=LineLogger(log.warning),
                     verbose=0,
+                    executable=python,
                 )
                 break
             except Exception as error:

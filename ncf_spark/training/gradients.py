@@ -18,6 +18,18 @@ from ncf_spark.training.communicator import Communicator
 _HALF_SCALE = 2.0**10
 
 
+def are_few(samples: int, num_items: int) -> bool:
+    """Whether a step has so few samples that its items' rows cost less than the whole table.
+
+    Measured with two workers (CHANGELOG.md): at 0.04 to 0.13 samples an item rows took half the
+    time, at 0.4 twice the time.
+
+    Args:
+        samples: of all workers.
+    """
+    return 4 * samples < num_items
+
+
 class Gradients:
     """The gradients of all parameters, in buffers that are kept from step to step.
 

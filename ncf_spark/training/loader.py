@@ -9,6 +9,7 @@ import numpy as np
 from petastorm import make_batch_reader
 
 from ncf_spark.storage import arrays, files
+from ncf_spark.storage.legacy import for_petastorm
 
 # Row groups that wait for whoever takes them; one more is being read meanwhile.
 ROW_GROUPS_READ_AHEAD = 2
@@ -46,8 +47,9 @@ class PositiveFiles:
         # One thread reads ahead: several would finish in another order every time. (petastorm's
         # "dummy" pool, which reads in the caller's thread, sleeps between row groups: it was eight
         # times slower.)
+        urls, filesystem = for_petastorm(self.uris)
         with make_batch_reader(
-            self.uris,
+            urls,
             schema_fields=["user_index", "item_index"],
             reader_pool_type="thread",
             workers_count=1,
@@ -55,6 +57,7 @@ class PositiveFiles:
             shuffle_row_groups=seed is not None,
             seed=None if seed is None else seed % 2**32,  # NumPy takes 32 bits
             hdfs_driver="libhdfs",
+            filesystem=filesystem,
         ) as reader:
             for rows in reader:
                 yield rows.user_index, rows.item_index

@@ -17,7 +17,7 @@ from ncf_spark.model.parts import add_gradient
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.batches import Batch, Positives
 from ncf_spark.training.communicator import Communicator
-from ncf_spark.training.gradients import Gradients
+from ncf_spark.training.gradients import Gradients, are_few
 from ncf_spark.training.item_side import EachItem, EveryItem
 from ncf_spark.training.losses import LOSSES, terms_per_positive
 from ncf_spark.training.optimisers import Optimisers, learning_rate_at
@@ -86,11 +86,10 @@ class Trainer:
         self.communicator = communicator
         lazy = settings.optimiser == "lazy_adam"
         samples = settings.batch_size * (1 + settings.num_negatives) * communicator.num_workers
-        few = samples < len(model.item_vectors)
         self.gradients = Gradients(
             model,
             sparse_users=lazy,
-            sparse_items=lazy and few,
+            sparse_items=lazy and are_few(samples, len(model.item_vectors)),
             in_half=settings.exchange == "float16" and communicator.num_workers > 1,
         )
         model.train_in(settings.precision)

@@ -14,6 +14,7 @@ from ncf_spark.model.deferred import describe, parameter_bytes
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.storage import arrays
 from ncf_spark.training.batches import BYTES_PER_POSITIVE, is_resident
+from ncf_spark.training.gradients import are_few
 from ncf_spark.training.loader import PositiveFiles
 from ncf_spark.training.loop import SLICE_BYTES, LoopSettings
 from ncf_spark.training.positives import rejection_bytes
@@ -84,6 +85,8 @@ def worker_bytes(
     judged = _rivals(task, num_workers)
     data = _data(task, num_workers, num_positives, judged, on_gpu)
     moments = [] if on_gpu else [data | _while_loading(task, num_positives, judged)]
+    if not on_gpu and task.start is not None:
+        moments.append(data | _while_starting(task, num_workers))
     held = 0
     for kind, loop in {**task.pretraining, task.architecture.kind: task.loop}.items():
         phase = _phase(task, kind, loop, num_workers, held if kind in task.pretraining else 0)
@@ -164,6 +167,17 @@ def _while_loading(task: TrainingTask, positives: int, judged: int) -> dict[str,
     return {"copies": max(copies)}
 
 
+def _while_starting(task: TrainingTask, num_workers: int) -> dict[str, int]:
+    """The model, and a table of the one it begins with as it is read: as it was when written."""
+    assert task.start is not None
+    phase = _phase(task, task.architecture.kind, task.loop, num_workers, 0)
+    shard = phase.vector * -(-task.start.num_users // task.start.num_shards)
+    return {
+        "parameters": phase.parameters,
+        "copies": _COPIES_IN_PARQUET * max(shard, phase.shared),
+    }
+
+
 def _while_training(
     task: TrainingTask, phase: _Phase, num_workers: int, positives: int, on_gpu: bool
 ) -> dict[str, int]:
@@ -171,7 +185,7 @@ def _while_training(
     batch = min(phase.loop.batch_size, positives)
     drawn = batch * (1 + phase.loop.num_negatives)
     lazy = phase.loop.optimiser == "lazy_adam"
-    few = drawn * num_workers < task.architecture.num_items
+    few = are_few(drawn * num_workers, task.architecture.num_items)
     gradients = phase.parameters
     if lazy:  # of the users of a step alone: as they came in, and joined
         gradients += 2 * (phase.vector + 8) * batch - phase.users

@@ -23,9 +23,11 @@ def write_history(model_uri: str, history: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def followed(
-    model_uri: str, phases: Mapping[str, int], emit: Callable[[str], None], done: int = 0
+    model_uri: str, phases: Mapping[str, int], emit: Callable[..., None], done: int = 0
 ) -> Iterator[None]:
     """While the block runs, `emit` receives a line for each epoch that the workers finish.
+
+    With it comes the epoch's record, as logging's `extra`.
 
     Args:
         phases: epochs of each phase, at most.
@@ -46,7 +48,7 @@ def followed(
 def _follow(
     model_uri: str,
     phases: Mapping[str, int],
-    emit: Callable[[str], None],
+    emit: Callable[..., None],
     done: int,
     stop: threading.Event,
 ) -> None:
@@ -58,7 +60,8 @@ def _follow(
             continue
         history = files.read_json(place)
         for count in range(shown + 1, len(history) + 1):
-            emit(progress_line(history[:count], phases))
+            line = progress_line(history[:count], phases)
+            emit(line, extra={"numbers": history[count - 1]})
         shown = len(history)
 
 

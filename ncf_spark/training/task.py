@@ -18,12 +18,28 @@ _NOT_OF_THE_OUTCOME = (
 
 
 @dataclass(frozen=True)
+class Start:
+    """The stored model that training begins with, of the same architecture.
+
+    Args:
+        run: its run.
+        num_users, num_shards: of its tables.
+    """
+
+    run: str
+    model_uri: str
+    num_users: int
+    num_shards: int
+
+
+@dataclass(frozen=True)
 class TrainingTask:
     """What is sent to every worker: places and plain values, no data.
 
     Args:
         checkpoints_uri: where training leaves its checkpoints, and goes on from.
         tables: when each step that wrote the tables was finished.
+        start: None: training begins with first values of its own.
         validation_uri: None: no items were kept back, and the last epoch counts.
         mixture: weight of each distribution of negatives, by its column in `item_activity`.
         pretraining: how GMF and MLP are trained before they are joined; empty: they are not.
@@ -38,6 +54,7 @@ class TrainingTask:
     model_uri: str
     checkpoints_uri: str
     tables: Mapping[str, str]
+    start: Start | None
     num_users: int
     num_shards: int
     architecture: Architecture
@@ -64,18 +81,26 @@ class TrainingTask:
     def identity(self) -> dict[str, Any]:
         """By what a training is known again: `{"loop.seed": 1, …}`, flat, as JSON has it."""
         content = {k: v for k, v in asdict(self).items() if k not in _NOT_OF_THE_OUTCOME}
+        content["start"] = None if self.start is None else self.start.run
         return dict(_flat({**content, "validation": self.validation_uri is not None}))
 
     @classmethod
     def of(
         cls, config: Config, places: Mapping[str, Any], *, num_users: int, num_items: int
     ) -> TrainingTask:
-        """From the configuration, the tables' places and the sizes of the indexes."""
+        """From the configuration, the tables' places and the sizes of the indexes.
+
+        With a start there is no pretraining, and `training.warm_epochs` are the epochs.
+        """
         training, sampling = config.training, config.sampling
         loop = LoopSettings.of(config)
         halves = training.pretraining.halves if config.model.kind == "neumf" else {}
+        start = None if places["start"] is None else Start(**places["start"])
+        if start is not None:
+            assert training.warm_epochs is not None
+            loop, halves = replace(loop, epochs=training.warm_epochs), {}
         return cls(
-            **places,
+            **{**places, "start": start},
             num_users=num_users,
             num_shards=training.num_shards,
             architecture=Architecture.of(config.model, num_items),

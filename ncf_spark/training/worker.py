@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import time
 from dataclasses import asdict, replace
 from typing import Any
@@ -32,6 +33,7 @@ from ncf_spark.training.shards import UserShards
 from ncf_spark.training.streaming import open_positives
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.validation import CHOOSE_BY, ValidationItems
+from ncf_spark.training.warm import begin_with
 
 
 def train_worker(
@@ -43,7 +45,7 @@ def train_worker(
 
     Returns:
         `history`, the record of each epoch of each phase, and `chosen_epochs` by phase, the same
-        on every worker; and how it holds its `positives`.
+        on every worker; its `host`; and how it holds its `positives`.
     """
     worker = Worker(task, communicator, device)
     pretraining = {} if worker.goes_on_with(task.architecture.kind) else task.pretraining
@@ -59,6 +61,7 @@ def train_worker(
     return {
         "history": worker.history,
         "chosen_epochs": worker.chosen_epochs,
+        "host": socket.gethostname(),
         "positives": {
             "mode": worker.positives.mode,
             "num_positives": worker.positives.num_positives,
@@ -142,6 +145,8 @@ class Worker:
         seed = self.task.loop.seed
         initialise_shared(model, architecture, seed)
         initialise_users(model, architecture, self.shards.owned, self.task.num_users, seed)
+        if self.task.start is not None and self.resumed is None:
+            begin_with(model, self.task.start, self.shards)
         return model
 
     def fit_half(self, kind: str, settings: LoopSettings) -> Recommender:
@@ -282,11 +287,13 @@ def save_manifest(task: TrainingTask, workers: list[dict[str, Any]]) -> None:
     Args:
         workers: what each worker returned, by rank.
     """
+    of_all = {name: value for name, value in workers[0].items() if name != "host"}
     facts = {
         "num_users": task.num_users,
         "num_workers": len(workers),
+        "hosts": [worker["host"] for worker in workers],
         "task": asdict(task),
-        **workers[0],
+        **of_all,
         "positives": [worker["positives"] for worker in workers],
     }
     store.save_manifest(task.model_uri, task.architecture, facts)
