@@ -19,7 +19,6 @@ Shapes: L lists in a block, U users, B replicates, C columns.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from ncf_spark.resampling import user_weights
 from ncf_spark.schemas import METRICS
 
 # Rows of partial sums for each model, protocol and segment. Each model is summed by so many tasks.
@@ -121,30 +121,6 @@ def build_differences(sums: DataFrame, figures: Sequence[Figure], *, to: str) ->
         return pd.concat(found) if found else pd.DataFrame(columns=METRICS.names)
 
     return sums.groupBy("protocol", "segment").applyInPandas(differences, _METRICS_DDL)
-
-
-def user_weights(users: np.ndarray, *, samples: int, seed: int) -> np.ndarray:
-    """(U, 1 + B) copies of each user: 1 in the first column, then Poisson(1) in each replicate.
-
-    Args:
-        users: (U,) user_index.
-    """
-    of_user = _mixed(users.astype(np.uint64) ^ _mixed(np.array([seed], np.int64).view(np.uint64)))
-    steps = np.arange(1, samples + 1, dtype=np.uint64) * _GOLDEN
-    uniform = (_mixed(of_user[:, None] + steps) >> np.uint64(11)) * 2.0**-53
-    copies = np.searchsorted(_POISSON_CDF, uniform, side="right")
-    return np.concatenate([np.ones((len(users), 1)), copies], axis=1)
-
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_POISSON_CDF = np.cumsum([math.exp(-1) / math.factorial(n) for n in range(18)])
-
-
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit depends on all."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def _columns(figures: Sequence[Figure]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -22,6 +23,24 @@ from ncf_spark.evaluation.segments import (
     filter_top_categories,
 )
 from ncf_spark.schemas import METRICS
+
+
+class Judged(NamedTuple):
+    """What is judged, and where its scores come from.
+
+    Args:
+        name: in the tables.
+        kind: of scorer: model, dot, popularity or item_item.
+        uri: of the model's folder, or of the baseline's table.
+        user_vectors: (user_index, vector); None for a kind without vectors.
+        known_users: whether users without a vector are left out; else they rank last.
+    """
+
+    name: str
+    kind: str
+    uri: str
+    user_vectors: DataFrame | None
+    known_users: bool = False
 
 
 def build_metrics(

@@ -54,13 +54,15 @@ class ScorerPlace(NamedTuple):
             item_item (neighbours of items).
         uri: of the folder or table.
         block_bytes: bound on the largest intermediate of a model.
-        num_items: of the item index; only item_item's table doesn't tell.
+        num_items: of the item index, which the tables of popularity and item_item don't tell.
+        items_uri: a table of item_index, the items that take part; empty: all do.
     """
 
     kind: str
     uri: str
     block_bytes: int = 0
     num_items: int = 0
+    items_uri: str = ""
 
 
 # Two, for a worker whose tasks go over from one model to the next.
@@ -74,16 +76,32 @@ def load_scorer(place: ScorerPlace) -> Scorer:
     return _BASELINES[place.kind](place)
 
 
+def item_vectors(uri: str) -> Tensor:
+    """(I, D) of a folder with vectors."""
+    _, vectors = arrays.read_vectors(f"{uri}/item_vectors", "item_index")
+    return torch.from_numpy(vectors.copy())
+
+
+@lru_cache(maxsize=1)
+def absent_items(items_uri: str, num_items: int) -> Tensor:
+    """The item indexes below `num_items` that a table lacks, ascending; none without a table."""
+    absent = torch.full((num_items,), bool(items_uri))
+    if items_uri:
+        absent[eligible_items(items_uri)] = False
+    return absent.nonzero().squeeze(1)
+
+
 def _dot(place: ScorerPlace) -> Scorer:
-    _, vectors = arrays.read_vectors(f"{place.uri}/item_vectors", "item_index")
-    return DotScorer(torch.from_numpy(vectors.copy()))
+    return DotScorer(item_vectors(place.uri))
 
 
 def _popularity(place: ScorerPlace) -> Scorer:
     table = arrays.read_columns(place.uri, ["item_index", "num_users"])
     # Counts above 2^24 would tie as float32.
-    scores = torch.zeros(len(table["item_index"]), dtype=torch.float64)
-    scores[integers(table["item_index"])] = integers(table["num_users"]).double()
+    items = integers(table["item_index"])
+    num_items = max(place.num_items, int(items.max()) + 1)
+    scores = torch.full((num_items,), -torch.inf, dtype=torch.float64)
+    scores[items] = integers(table["num_users"]).double()
     return SameForAll(scores)
 
 

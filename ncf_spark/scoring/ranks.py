@@ -15,15 +15,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from torch import Tensor
 
+from ncf_spark.evaluation.judging import Judged
 from ncf_spark.evaluation.ranking import full_ranks, pad, sampled_ranks
 from ncf_spark.schemas import RANKS
 from ncf_spark.scoring.batches import ddl, lists, matrix, over_blocks, pairs
 from ncf_spark.scoring.blocks import BLOCK_ROWS, Pairs, Scorer, UserBlock, positions_in_row, top_k
-from ncf_spark.scoring.places import ScorerPlace, load_scorer
+from ncf_spark.scoring.places import ScorerPlace, absent_items, load_scorer
 from ncf_spark.scoring.spark import with_seen
-
-# (name, kind, URI, user vectors): kind and URI as in ScorerPlace; None for a kind without vectors.
-Judged = tuple[str, str, str, DataFrame | None]
 
 
 def build_held_out(holdout: DataFrame, train: DataFrame) -> DataFrame:
@@ -56,18 +54,24 @@ def build_all_ranks(
     max_k: int,
     num_items: int,
     block_bytes: int,
+    items_uri: str = "",
 ) -> DataFrame:
-    """The ranks by each of `models`, one below the other; see `build_ranks`."""
+    """The ranks by each of `models`, one below the other; see `build_ranks`.
+
+    Args:
+        items_uri: a table of item_index, the items that are ranked and shown; empty: all are.
+    """
     ranks = [
         build_ranks(
             held_out,
-            name=name,
-            scorer=ScorerPlace(kind, uri, block_bytes, num_items),
-            user_vectors=user_vectors,
+            name=model.name,
+            scorer=ScorerPlace(model.kind, model.uri, block_bytes, num_items, items_uri),
+            user_vectors=model.user_vectors,
             sampled=sampled,
             max_k=max_k,
+            known_users=model.known_users,
         )
-        for name, kind, uri, user_vectors in models
+        for model in models
     ]
     return reduce(DataFrame.unionByName, ranks)
 
@@ -80,13 +84,18 @@ def build_ranks(
     user_vectors: DataFrame | None,
     sampled: str,
     max_k: int,
+    known_users: bool = False,
 ) -> DataFrame:
     """The rank of each held-out item, among its negatives and among all unseen items.
+
+    Items that don't take part, such as departed ones, neither count nor are shown.
 
     On the full row of a user's first held-out item, `top_items` are the best `max_k` items that
     the user has no other pair with. Each user is scored once.
 
-    A user without a vector gets no items, and each of its held-out items the last rank.
+    A user without a vector gets no items, and each of its held-out items the last rank. An item
+    that the scorer does not know (those of last night's models are fewer) is ranked last, and
+    nobody's recommendation.
 
     Args:
         held_out: as `build_held_out` makes it.
@@ -94,10 +103,12 @@ def build_ranks(
         scorer: where the scores come from.
         user_vectors: (user_index, vector), None for a scorer that needs none.
         sampled: name of the sampled protocol.
+        known_users: whether users without a vector are left out.
     """
     if user_vectors is not None:
         vectors = user_vectors.select("user_index", "vector")
-        held_out = held_out.join(vectors, on="user_index", how="left")
+        how = "inner" if known_users else "left"
+        held_out = held_out.join(vectors, on="user_index", how=how)
     rank = partial(_rank_users, name=name, scorer=scorer, sampled=sampled, max_k=max_k)
     ranked = held_out.sortWithinPartitions("user_index").mapInArrow(
         over_blocks(rank, BLOCK_ROWS), f"{ddl(RANKS)}, has_top boolean"
@@ -112,6 +123,9 @@ def _rank_users(
 ) -> dict[str, np.ndarray]:
     seen = pairs(batch.column("seen"))
     scores = _scores(load_scorer(scorer), batch, seen)
+    missing = max(0, scorer.num_items - scores.shape[1])
+    scores = torch.nn.functional.pad(scores, (0, missing), value=-torch.inf)
+    scores[:, absent_items(scorer.items_uri, scores.shape[1])] = -torch.inf
     rows, items = pairs(batch.column("items"))
     rivals = _rivals(batch)
     ranks = torch.cat(

@@ -20,37 +20,59 @@ from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
 from ncf_spark.scoring.batches import ddl, integers, matrix, over_blocks, pairs
 from ncf_spark.scoring.best import rows_of
 from ncf_spark.scoring.blocks import BLOCK_ROWS, UserBlock, in_blocks, positions_in_row, top_k
-from ncf_spark.scoring.places import BestPlace, eligible_items, load_best
+from ncf_spark.scoring.places import (
+    BestPlace,
+    ScorerPlace,
+    eligible_items,
+    item_vectors,
+    load_best,
+    load_scorer,
+)
 
 CPU = torch.device("cpu")
 
 
 def build_user_topk(
-    users: DataFrame, *, model_uri: str, eligible_uri: str, k: int, block_bytes: int
+    users: DataFrame, *, scorer: ScorerPlace, eligible_uri: str, k: int, source: str
 ) -> DataFrame:
     """The k best eligible items of each user that the user has not seen.
 
-    Exact: the lists are those of a double-precision pass over every pair.
+    Exact for a model: the lists are those of a double-precision pass over every pair. Of popularity
+    and item_item, items with a score of 0 are left out, as nothing speaks for them: lists may be
+    shorter than k.
 
     Args:
-        users: (user_index, vector, seen: array of item_index).
+        users: (user_index, vector, seen: array of item_index, profile: the same); no vector for
+            popularity and item_item. `seen` is left out; by `profile` item_item knows a user
+            (without such a column: by `seen`).
+        scorer: where the scores come from.
         eligible_uri: a table of item_index.
+        source: what the column of this name says.
     """
-    place = BestPlace(model_uri, eligible_uri, k, block_bytes)
-    ordered = users.select("user_index", "vector", "seen").sortWithinPartitions("user_index")
+    wanted = ("user_index", "vector", "seen", "profile")
+    names = [name for name in wanted if name in users.columns]
+    ordered = users.select(*names).sortWithinPartitions("user_index")
+    if scorer.kind == "model":
+        place = BestPlace(scorer.uri, eligible_uri, k, scorer.block_bytes)
+        score = over_blocks(partial(_score_users, place=place), rows_of(CPU))
+    else:
+        by_baseline = partial(_score_by_baseline, scorer=scorer, eligible_uri=eligible_uri, k=k)
+        score = over_blocks(by_baseline, BLOCK_ROWS)
     columns = ", ".join(part for part in ddl(USER_TOPK).split(", ") if "source" not in part)
-    score = partial(_score_users, place=place)
-    topk = ordered.mapInArrow(over_blocks(score, rows_of(CPU)), columns)
-    return topk.withColumn("source", F.lit("model"))
+    return ordered.mapInArrow(score, columns).withColumn("source", F.lit(source))
 
 
-def build_item_topk(items: DataFrame, *, model_uri: str, eligible_uri: str, k: int) -> DataFrame:
+def build_item_topk(
+    items: DataFrame, *, kind: str, uri: str, eligible_uri: str, k: int
+) -> DataFrame:
     """The k eligible items that point most nearly the same way (cosine), for each item.
 
     Args:
-        items: (item_index); the model knows their directions.
+        items: (item_index).
+        kind: whose directions: those of a stored model, or dot, the vectors themselves.
+        uri: of the model's folder.
     """
-    similar = partial(_similar_items, model_uri=model_uri, eligible_uri=eligible_uri, k=k)
+    similar = partial(_similar_items, kind=kind, uri=uri, eligible_uri=eligible_uri, k=k)
     ordered = items.select("item_index").sortWithinPartitions("item_index")
     return ordered.mapInArrow(over_blocks(similar, BLOCK_ROWS), ddl(ITEM_TOPK))
 
@@ -61,19 +83,59 @@ def with_seen(users: DataFrame, pairs: DataFrame) -> DataFrame:
     return users.join(seen, on="user_index", how="left")
 
 
+def build_trained_users(split: DataFrame) -> DataFrame:
+    """(user_index, seen) of the users with a train pair: `seen` holds the items of all pairs.
+
+    Args:
+        split: (user_index, item_index, is_holdout, is_validation, …).
+    """
+    is_train = ~F.col("is_holdout") & ~F.col("is_validation")
+    gathered = split.groupBy("user_index").agg(
+        F.collect_list("item_index").alias("seen"), F.bool_or(is_train).alias("is_trained")
+    )
+    return gathered.where("is_trained").drop("is_trained")
+
+
 @lru_cache(maxsize=1)
-def _item_directions(model_uri: str) -> Tensor:
-    """(I, any width), each of length 1."""
+def _item_directions(kind: str, uri: str) -> Tensor:
+    """(I, any width), each of length 1, or of 0 where a vector is all zero."""
     torch.set_num_threads(1)
-    model = load_model(model_uri).model
-    directions = model.head.item_directions(model.item_vectors.detach())
+    if kind == "dot":
+        directions = item_vectors(uri)
+    else:
+        model = load_model(uri).model
+        directions = model.head.item_directions(model.item_vectors.detach())
     return torch.nn.functional.normalize(directions, dim=1)
 
 
 def _score_users(batch: Any, *, place: BestPlace) -> dict[str, np.ndarray]:
     best = load_best(place)
     users = UserBlock(matrix(batch.column("vector")), pairs(batch.column("seen")))
-    rows, items, scores = best(users)
+    return _topk_columns(batch, *best(users))
+
+
+def _score_by_baseline(
+    batch: Any, *, scorer: ScorerPlace, eligible_uri: str, k: int
+) -> dict[str, np.ndarray]:
+    has_vectors = "vector" in batch.schema.names
+    vectors = matrix(batch.column("vector")) if has_vectors else torch.empty(batch.num_rows, 0)
+    seen = pairs(batch.column("seen"))
+    profile = pairs(batch.column("profile")) if "profile" in batch.schema.names else seen
+    scores = load_scorer(scorer)(UserBlock(vectors, profile))
+    if scorer.kind in ("popularity", "item_item"):
+        scores[scores <= 0] = -torch.inf
+    scores[:, _ineligible(eligible_uri, scores.shape[1])] = -torch.inf
+    return _topk_columns(batch, *top_k(scores, k, seen))
+
+
+def _ineligible(eligible_uri: str, num_items: int) -> Tensor:
+    """(num_items,): whether an item may not be recommended."""
+    ineligible = torch.ones(num_items, dtype=torch.bool)
+    ineligible[eligible_items(eligible_uri)] = False
+    return ineligible
+
+
+def _topk_columns(batch: Any, rows: Tensor, items: Tensor, scores: Tensor) -> dict[str, np.ndarray]:
     return {
         "user_index": batch.column("user_index").to_numpy()[rows.numpy()],
         "rank": positions_in_row(rows).numpy().astype(np.int32),
@@ -83,14 +145,12 @@ def _score_users(batch: Any, *, place: BestPlace) -> dict[str, np.ndarray]:
 
 
 def _similar_items(
-    batch: Any, *, model_uri: str, eligible_uri: str, k: int
+    batch: Any, *, kind: str, uri: str, eligible_uri: str, k: int
 ) -> dict[str, np.ndarray]:
-    directions = _item_directions(model_uri)
+    directions = _item_directions(kind, uri)
     indexes = integers(batch.column("item_index").to_numpy())
     scores = in_blocks(lambda rows: rows @ directions.T, directions[indexes])
-    ineligible = torch.ones(scores.shape[1], dtype=torch.bool)
-    ineligible[eligible_items(eligible_uri)] = False
-    scores[:, ineligible] = -torch.inf
+    scores[:, _ineligible(eligible_uri, scores.shape[1])] = -torch.inf
     itself = (torch.arange(len(indexes)), indexes)
     rows, items, values = top_k(scores, k, itself)
     return {

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ncf_spark.config import LAST_NIGHT
 from ncf_spark.evaluation.metrics import main_cut_off
 
 # The metrics where more is better, the one that decides first.
@@ -94,9 +95,12 @@ class Estimates:
         return sorted({key[4] for key in self.by_key if key[1] == protocol} - {"all"})
 
     def best_rival(self, protocol: str, own: str, baselines: Sequence[str]) -> str | None:
-        """The best baseline by the main metric; without `baselines`, of all other models."""
+        """The best baseline by the main metric; without `baselines`, of all other models.
+
+        Last night's model, which is judged on other users, is none.
+        """
         for model in self.models(protocol):
-            listed = model in baselines if baselines else True
+            listed = model in baselines if baselines else model != LAST_NIGHT
             if model != own and listed and self._main(model, protocol) > -math.inf:
                 return model
         return None
@@ -216,7 +220,7 @@ def rival_words(baselines: Sequence[str]) -> str:
 
 def leader(figures: Estimates, comparison: Comparison) -> str:
     """Names a model that is ahead of both; empty if there is none."""
-    best = figures.models(comparison.protocol)[0]
+    best = next(model for model in figures.models(comparison.protocol) if model != LAST_NIGHT)
     value = figures.get(best, comparison.protocol, figures.main_metric, figures.main_k).value
     ahead = max(comparison.own_figure.value or 0.0, comparison.rival_figure.value or 0.0)
     if value is None or round(value - ahead, 4) <= 0:

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from ncf_spark.evaluation.champion import Choice
 from ncf_spark.evaluation.page import tables
 from ncf_spark.evaluation.page.comparison import (
     Comparison,
@@ -60,6 +61,8 @@ class ReportData:
     # Label and value; numbers get their separators here.
     facts: Sequence[tuple[str, Any]] = ()
     notes: Sequence[str] = ()  # what is odd
+    choice: Choice | None = None  # which candidate is published; None: there were none to choose
+    last_night: str = ""  # how last night's model does, a sentence; empty: it was not judged
     # Which of the models are baselines; empty: all but the own.
     baselines: Sequence[str] = ()
     # Dicts as those of `metrics`: each other model's figures less the own model's, with paired
@@ -87,6 +90,7 @@ def render_report(data: ReportData) -> str:
         trainings=_trainings(data, figures),
         full=[tables.full_table(figures, protocol) for protocol in figures.protocols],
         has_intervals=any(figure.has_interval for figure in figures.by_key.values()),
+        candidates=tables.candidate_table(data.choice) if data.choice else None,
         facts=[(label, tables.plain(value)) for label, value in data.facts],
         shown=_SHOWN,
     )

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ncf_spark.config import LAST_NIGHT
+from ncf_spark.evaluation.champion import Choice
 from ncf_spark.evaluation.page.comparison import (
     ACCURACY,
     DESCRIPTIVE,
@@ -55,7 +57,7 @@ def model_table(
     k, models = figures.main_k, figures.models(protocol)
     metrics = figures.metrics(protocol, ACCURACY)
     columns = [_column([figures.get(m, protocol, metric, k) for m in models]) for metric in metrics]
-    remarks = {own: "the night's own model", rival: rival_is}
+    remarks = {own: "the night's own model", rival: rival_is, LAST_NIGHT: "on users it knows"}
     return Table(
         f"Models under {protocol}",
         ["Model", *(measure(metric, k) for metric in metrics)],
@@ -64,6 +66,17 @@ def model_table(
             for number, model in enumerate(models)
         ],
     )
+
+
+def candidate_table(choice: Choice) -> Table:
+    """The candidates in their order, by the figure that decided."""
+    remarks = {choice.incumbent: "published before", choice.champion: "published"}
+    figures = [Estimate(finite(c.value), finite(c.low), finite(c.high)) for c in choice.candidates]
+    lines = [
+        Line(candidate.name, [cell], remarks.get(candidate.name, ""))
+        for candidate, cell in zip(choice.candidates, _column(figures), strict=True)
+    ]
+    return Table("Candidates for publishing", ["Model", choice.measure], lines)
 
 
 def _column(column: Sequence[Estimate]) -> list[Cell]:
