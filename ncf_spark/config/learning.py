@@ -12,8 +12,16 @@ from ncf_spark.config.sections import Count, NonNegative, Positive, Section, Sha
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
+class Selection(Section):
+    """The figure by which the champion is chosen."""
+
+    protocol: Annotated[str, Field(pattern=r"^(full|sampled_[1-9][0-9]*)$")]
+    metric: Literal["hr", "ndcg", "recall", "mrr", "map"]
+    k: Count
+
+
 class Model(Section):
-    """What is trained."""
+    """What is trained, and what of it is published."""
 
     kind: Literal["mf", "gmf", "mlp", "neumf"]
     factors: Count
@@ -26,6 +34,8 @@ class Model(Section):
     non_negative: bool
     embedding_init: Literal["normal", "glorot_uniform"]
     output_init: Literal["normal", "lecun_uniform"]
+    candidates: list[Text]
+    selection: Selection
 
     @property
     def layer_dropout(self) -> list[float]:
@@ -128,6 +138,8 @@ class Training(Section):
     num_workers: Count
     num_shards: Count
     epochs: Count
+    warm_epochs: Count | None
+    full_retrain_every_days: Count
     patience: Count | None
     batch_size: Count
     loss: Literal["bce", "squared", "softmax"]
@@ -196,6 +208,9 @@ class Als(Section):
         return {f"als_{rank}": {**others, "rank": rank} for rank in self.ranks}
 
 
+# How last night's model is called among tonight's.
+LAST_NIGHT = "last_night"
+
 # Below this the 2.5th and 97.5th percentiles are hardly more than the least and the greatest.
 _LEAST_SAMPLES = 50
 
@@ -214,6 +229,16 @@ class Evaluation(Section):
     item_item: ItemItem
     als: Als
     compared: dict[str, dict[str, Any]]
+    judge_last_night: bool
+
+    @property
+    def baseline_models(self) -> dict[str, str]:
+        """The baseline of each model that is compared with, by the model's name: als_8 → als."""
+        found: dict[str, str] = {}
+        for baseline in self.baselines:
+            names = self.als.models if baseline == "als" else [baseline]
+            found |= dict.fromkeys(names, baseline)
+        return found
 
     @model_validator(mode="after")
     def _fits_together(self) -> Evaluation:
@@ -225,9 +250,13 @@ class Evaluation(Section):
                 f"bootstrap_samples is {self.bootstrap_samples}; set at least {_LEAST_SAMPLES}, as "
                 "fewer give no 95 % interval, or 0 for no intervals"
             )
-        taken = {"popularity", "item_item", "als", *self.als.models} & set(self.compared)
+        baselines = {"popularity", "item_item", "als", *self.als.models, LAST_NIGHT}
+        taken = baselines & set(self.compared)
         if taken:
-            raise ValueError(f"compared: {sorted(taken)} are names of baselines; choose others")
+            raise ValueError(
+                f"compared: {sorted(taken)} are names of baselines, or of last night's model; "
+                "choose others"
+            )
         odd = [name for name in self.compared if not _NAME.fullmatch(name)]
         if odd:
             raise ValueError(

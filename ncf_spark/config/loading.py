@@ -39,7 +39,9 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
         config = Config.model_validate(_expand(merged))
     except ValidationError as error:
         lines = [line for problem in error.errors() for line in describe(problem)]
-        raise ConfigError(f"{path}: {len(lines)} problem(s)\n  " + "\n  ".join(lines)) from None
+        head = f"{path}: {len(lines)} problem(s)"
+        head += f", with --set {', '.join(overrides)}" if overrides else ""
+        raise ConfigError(f"{head}\n  " + "\n  ".join(lines)) from None
     # Models of evaluation.compared may inherit it: it is theirs only if they are NeuMF.
     if config.model.kind != "neumf" and config.training.pretraining.halves:
         raise ConfigError(

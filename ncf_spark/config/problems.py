@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -21,5 +22,18 @@ def describe(problem: Any) -> Iterable[str]:
     if problem["type"] == "value_error":
         lines = str(problem["ctx"]["error"]).splitlines()
         return [f"{place}: {line}" if place else line for line in lines]
+    found = problem["input"]
     message = re.sub(r"^(Input|List|String|Value) ", "", problem["msg"])
-    return [f"{place} is {problem['input']!r}; it {message}"]
+    message = _SECTION.sub("should be a section with keys", message)
+    if problem["type"] == "int_type" and isinstance(found, float) and found.is_integer():
+        message += f": write {int(found)}"
+    return [f"{place} is {_as_yaml(found)}; it {message}"]
+
+
+# pydantic speaks of dictionaries, and names our classes.
+_SECTION = re.compile(r"should be a valid dictionary( or instance of \w+)?")
+
+
+def _as_yaml(value: Any) -> str:
+    """As the file would say it: true and null, where Python says True and None."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)

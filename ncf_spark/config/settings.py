@@ -12,10 +12,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from ncf_spark.config.campaign import Campaign, SuppressionList, problems_of_campaign
+from ncf_spark.config.candidates import problems_of_candidates
 from ncf_spark.config.learning import Evaluation, Model, Sampling, Training
+from ncf_spark.config.measuring import Measurement, Outcomes
+from ncf_spark.config.monitoring import Logging, Monitoring
 from ncf_spark.config.problems import describe
+from ncf_spark.config.publishing import Gates, Storage
 from ncf_spark.config.sections import Count, Positive, Section, Share, Text
-from ncf_spark.config.tables import Catalogue, Input, ProvidedHoldout, Recipients
+from ncf_spark.config.tables import Catalogue, Input, ProvidedHoldout, Recipients, SendLog
 
 
 class Run(Section):
@@ -23,18 +28,6 @@ class Run(Section):
 
     date: date | None
     seed: Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class Storage(Section):
-    """Where everything is written."""
-
-    warehouse: Text
-
-
-class Logging(Section):
-    """How much is said."""
-
-    level: Literal["DEBUG", "INFO", "WARNING"]
 
 
 class Activity(Section):
@@ -60,20 +53,6 @@ class Scoring(Section):
     k: Count
     similar_k: Count
     block_bytes: Annotated[int, Field(ge=2**16)]
-
-
-class Campaign(Section):
-    """What is exported."""
-
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-    k: Count
-    min_items: Count
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Campaign:
-        if self.min_items > self.k:
-            raise ValueError(f"min_items is {self.min_items} but k is only {self.k}")
-        return self
 
 
 class Generate(Section):
@@ -104,9 +83,12 @@ class Config(Section):
     run: Run
     storage: Storage
     logging: Logging
+    monitoring: Monitoring
     input: Input
     catalogue: Catalogue
     recipients: Recipients
+    suppressions: dict[str, SuppressionList]
+    send_log: SendLog
     activity: Activity
     split: Split
     sampling: Sampling
@@ -115,6 +97,9 @@ class Config(Section):
     evaluation: Evaluation
     scoring: Scoring
     campaign: Campaign
+    outcomes: Outcomes
+    measurement: Measurement
+    gates: Gates
     generate: Generate
 
     @property
@@ -148,6 +133,11 @@ class Config(Section):
             problems.append(
                 "training.patience needs items to judge epochs by; set split.validation: true"
             )
+        if self.training.warm_epochs is not None and self.split.method == "provided":
+            problems.append(
+                "training.warm_epochs cannot be used with split.method provided: a model that "
+                "goes on from an earlier night may know the test pairs; set it to null"
+            )
         if self.split.method == "provided":
             if not self.split.holdout.configured:
                 problems.append("split.method is provided; set split.holdout.path")
@@ -156,11 +146,18 @@ class Config(Section):
                 f"split.method is {self.split.method}; set input.columns.time "
                 "(or provide a test set: split.method provided)"
             )
+        if self.gates.of_popularity is not None and "popularity" not in self.evaluation.baselines:
+            problems.append(
+                "gates.of_popularity compares with popularity; add it to evaluation.baselines, or "
+                "set gates.of_popularity: null"
+            )
         if self.activity.features and not self.catalogue.configured:
             problems.append(
                 "activity.features needs the item features; set catalogue.path "
                 "(or activity.features: null, to score activity by counts)"
             )
+        problems += problems_of_candidates(self.model, self.evaluation)
+        problems += problems_of_campaign(self)
         # What is wrong with the night's own model is wrong with those beside it, and is said once.
         own = tuple(problems)
         problems += [line for line in self._problems_of_compared() if not line.endswith(own)]
@@ -184,9 +181,11 @@ class Config(Section):
 
 # What a compared model may have of its own: everything else belongs to the run.
 _OF_A_MODEL = ("model.", "sampling.", "training.", "run.seed")
+_OF_THE_CHOICE = ("model.candidates", "model.selection")
 _OF_THE_WORKERS = (
     *("num_workers", "num_shards", "device", "threads_per_worker", "worker_memory_bytes"),
     *("pin_workers", "start_timeout_s", "network_interfaces", "max_restarts"),
+    *("warm_epochs", "full_retrain_every_days"),
 )
 
 
@@ -195,6 +194,7 @@ def _overridden(config: Config, name: str, overrides: Mapping[str, Any]) -> Conf
     place = f"evaluation.compared.{name}"
     content = config.model_dump()
     content["evaluation"]["compared"] = {}
+    content["model"]["candidates"] = []
     problems = []
     for key, value in overrides.items():
         *sections, last = key.split(".")
@@ -205,7 +205,11 @@ def _overridden(config: Config, name: str, overrides: Mapping[str, Any]) -> Conf
             problems.append(
                 f"{key}: write each setting with its whole name, such as model.kind: mf"
             )
-        elif not key.startswith(_OF_A_MODEL) or last in _OF_THE_WORKERS:
+        elif (
+            not key.startswith(_OF_A_MODEL)
+            or key.startswith(_OF_THE_CHOICE)
+            or last in _OF_THE_WORKERS
+        ):
             problems.append(
                 f"{key} cannot differ between models; "
                 "a compared model has settings of model, sampling and training, and run.seed"

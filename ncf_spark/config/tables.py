@@ -88,6 +88,11 @@ class CatalogueColumns(Section):
     price: Text | None
     url: Text | None
     image_url: Text | None
+    brand: Text | None
+    in_stock: Text | None
+    active_from: Text | None
+    active_until: Text | None
+    countries: Text | None
     updated_at: Text | None
 
 
@@ -102,14 +107,32 @@ class RecipientColumns(Section):
 
     user: Text
     email: Text | None
+    locale: Text | None
     country: Text | None
+    segment: Text | None
     consent: Text
+    last_sent_at: Text | None
 
 
 class Recipients(Source):
     """Who may receive a campaign."""
 
     columns: RecipientColumns
+
+
+class SendLogColumns(Section):
+    """Names of the columns of the log of what was sent."""
+
+    user: Text
+    item: Text | None
+    campaign: Text | None
+    sent_at: Text
+
+
+class SendLog(Source):
+    """What was sent to whom and when: one row a mail, or one an item in it."""
+
+    columns: SendLogColumns
 
 
 class HoldoutColumns(Section):
