@@ -1,62 +1,47 @@
-"""`user_topk` → the rows that a campaign sends, one recommendation a row or one recipient a row."""
+"""The lists of a campaign → the rows that it sends, one recommendation or one recipient a row."""
 
 from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.schemas import CAMPAIGN_RECIPIENT, SLOT_COLUMNS, slot_column
+from ncf_spark.campaign.arms import HOLDOUT
+from ncf_spark.campaign.slots import num_categories
+from ncf_spark.schemas import CAMPAIGN_RECIPIENT, CAMPAIGN_SLOT, SLOT_COLUMNS, slot_column
+
+
+def enough(slots: str, *, min_items: int, min_categories: int) -> Column:
+    """Whether a list is long enough to be sent, and shows enough categories."""
+    found = F.coalesce(F.size(slots), F.lit(0))
+    is_long = found >= min_items
+    if min_categories == 1:
+        return is_long
+    return is_long & (num_categories(F.col(slots)) >= min_categories)
 
 
 def build_campaign_long(
-    user_topk: DataFrame,
-    user_index: DataFrame,
-    item_index: DataFrame,
-    catalogue: DataFrame,
-    recipients: DataFrame,
-    *,
-    campaign_id: str,
-    run_date: date,
-    k: int,
-    min_items: int,
+    lists: DataFrame, campaign_items: DataFrame, campaign_id: str, run_date: date
 ) -> DataFrame:
     """One row for each recipient and slot, with the item's metadata.
 
     Args:
-        recipients: (user_id, email, country), one row each; only these receive.
-        k: slots of a recipient.
-        min_items: recipients with fewer recommendations get no row.
+        lists: (user_id, email, locale, country, segment, arm, slots), of those who are written to.
+        campaign_items: (item_id, title, url, image_url, price, …).
     """
-    slots = user_topk.where(F.col("rank") <= k)
-    enough = (
-        slots.groupBy("user_index")
-        .agg(F.count(F.lit(1)).alias("n"))
-        .where(F.col("n") >= min_items)
-        .select("user_index")
-    )
-    named = (
-        slots.join(enough, on="user_index", how="left_semi")
-        .join(user_index, on="user_index", how="inner")
-        .join(recipients, on="user_id", how="inner")
-        .join(item_index, on="item_index", how="inner")
-        .join(catalogue, on="item_id", how="left")
-    )
+    facts = campaign_items.select("item_id", "title", "url", "image_url", "price")
+    slots = lists.select(*CAMPAIGN_RECIPIENT[2:], F.posexplode("slots").alias("position", "slot"))
+    named = slots.withColumn("item_id", F.col("slot.item_id"))
+    named = named.join(facts, on="item_id", how="left")
     return named.select(
         F.lit(campaign_id).alias("campaign_id"),
         F.lit(run_date).alias("run_date"),
-        "user_id",
-        "email",
-        "country",
-        F.lit("model").alias("arm"),
-        "rank",
+        *CAMPAIGN_RECIPIENT[2:],
+        (F.col("position") + 1).alias("rank"),
         "item_id",
-        "title",
-        "price",
-        "url",
-        "score",
-        "source",
+        *["title", "url", "image_url", "price"],
+        *["slot.score", "slot.source"],
     )
 
 
@@ -68,3 +53,69 @@ def build_campaign(campaign_long: DataFrame, *, k: int) -> DataFrame:
         for name in SLOT_COLUMNS
     ]
     return campaign_long.groupBy(*CAMPAIGN_RECIPIENT).agg(*slots)
+
+
+def build_campaign_lists(campaign_long: DataFrame) -> DataFrame:
+    """One row for each recipient with its slots as an array (`schemas.CAMPAIGN_LISTS`)."""
+    slot = F.struct("rank", *[field.name for field in CAMPAIGN_SLOT])
+    gathered = F.array_sort(F.collect_list(slot))
+    slots = F.transform(
+        gathered, lambda one: F.struct(*[one[f.name].alias(f.name) for f in CAMPAIGN_SLOT])
+    )
+    return campaign_long.groupBy(*CAMPAIGN_RECIPIENT[2:]).agg(slots.alias("slots"))
+
+
+def build_campaign_recipients(
+    users: DataFrame, lists: DataFrame, is_enough: Column, campaign_id: str, run_date: date
+) -> DataFrame:
+    """What became of each recipient (`schemas.CAMPAIGN_RECIPIENTS`).
+
+    Args:
+        users: (user_id, arm, reason, …), arm null where there is a reason.
+        lists: (user_id, slots) of the users who have an arm.
+        is_enough: of `lists`, as of `enough`.
+    """
+    filled = lists.select("user_id", F.size("slots").alias("n"), is_enough.alias("is_enough"))
+    joined = users.join(filled, on="user_id", how="left")
+    too_few = F.col("reason").isNull() & ~F.coalesce("is_enough", F.lit(False))
+    reason = F.coalesce("reason", F.when(too_few, F.lit("too_few_items")))
+    count = F.when(reason.isNull() & (F.col("arm") != HOLDOUT), F.col("n"))
+    return joined.select(
+        F.lit(campaign_id).alias("campaign_id"),
+        F.lit(run_date).alias("run_date"),
+        "user_id",
+        "arm",
+        reason.alias("reason"),
+        F.coalesce(count, F.lit(0)).cast("int").alias("num_items"),
+    )
+
+
+def build_report(
+    campaign_recipients: DataFrame,
+    campaign_items: DataFrame,
+    lists: DataFrame,
+    campaign_long: DataFrame,
+) -> DataFrame:
+    """What was left out, by reason, and what was sent, by arm and source (`CAMPAIGN_REPORT`).
+
+    Pairs are the candidates that a rule barred before the slots of a recipient were filled.
+
+    Args:
+        lists: (user_id, passed, …).
+    """
+    parts = [
+        _counted(campaign_recipients.where("reason is not null"), "recipient", "reason"),
+        _counted(campaign_items.where("reason is not null"), "item", "reason"),
+        _counted(lists.select(F.explode("passed.verdict").alias("verdict")), "pair", "verdict"),
+        _counted(campaign_recipients.where("reason is null"), "arm", "arm"),
+        _counted(campaign_long, "slot", "source"),
+    ]
+    first, *others = parts
+    for part in others:
+        first = first.unionByName(part)
+    return first
+
+
+def _counted(rows: DataFrame, kind: str, by: str) -> DataFrame:
+    counted = rows.groupBy(F.col(by).alias("reason")).agg(F.count(F.lit(1)).alias("num"))
+    return counted.select(F.lit(kind).alias("kind"), "reason", "num")

@@ -1,0 +1,170 @@
+"""What may fill a recipient's slots, tier by tier: rows of candidates.
+
+Columns: user_id, tier (they are gone through in this order), place (order within the tier, lower
+first), item_id, score, source.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.window import Window
+
+from ncf_spark.campaign.recipients import within
+
+PIN, MODEL, SIMILAR, BEST_SELLERS_HERE, BEST_SELLERS = range(5)
+_COLUMNS = ("user_id", "tier", "place", "item_id", "score", "source")
+
+
+def build_pinned(users: DataFrame, campaign_items: DataFrame, *, k: int) -> DataFrame:
+    """The first k pinned items, in the order of their ids, for every user.
+
+    Args:
+        users: (user_id, …).
+        campaign_items: (item_id, is_pinned, reason, …).
+    """
+    chosen = campaign_items.where("is_pinned and reason is null").orderBy("item_id").limit(k)
+    pinned = chosen.select(
+        F.lit(PIN).alias("tier"),
+        F.lit(0.0).alias("place"),
+        "item_id",
+        F.lit(None).cast("float").alias("score"),
+        F.lit("pin").alias("source"),
+    )
+    return users.select("user_id").crossJoin(F.broadcast(pinned)).select(*_COLUMNS)
+
+
+def build_from_model(
+    user_topk: DataFrame, user_index: DataFrame, campaign_items: DataFrame
+) -> DataFrame:
+    """Each user's list from scoring, by its score and the item's boost.
+
+    Args:
+        user_topk: (user_index, rank, item_index, score, source).
+        user_index: (user_id, user_index, …).
+        campaign_items: (item_id, item_index, boost, reason, …).
+    """
+    items = campaign_items.where("reason is null").select("item_index", "item_id", "boost")
+    named = user_topk.join(items, on="item_index", how="inner").join(
+        user_index.select("user_index", "user_id"), on="user_index", how="inner"
+    )
+    boosted = F.when(F.col("boost") != 0, F.col("score") + F.col("boost"))
+    return named.select(
+        "user_id",
+        F.lit(MODEL).alias("tier"),
+        # Without a boost the order of scoring, ties included.
+        (-F.coalesce(boosted, F.col("score"))).cast("double").alias("place"),
+        "item_id",
+        "score",
+        "source",
+    )
+
+
+def build_similar(
+    users: DataFrame,
+    history: DataFrame,
+    item_topk: DataFrame,
+    campaign_items: DataFrame,
+    *,
+    last: int,
+) -> DataFrame:
+    """The neighbours of each user's latest purchases, by their greatest similarity.
+
+    Args:
+        users: (user_id, …).
+        history: `schemas.HISTORY`.
+        item_topk: (item_index, similar_item_index, score, …).
+        last: purchases that count.
+    """
+    latest = Window.partitionBy("user_id").orderBy(F.desc("last_bought_at"), F.col("item_id"))
+    bought = (
+        history.where("is_bought")
+        .join(users.select("user_id"), on="user_id", how="left_semi")
+        .withColumn("n", F.row_number().over(latest))
+        .where(F.col("n") <= last)
+    )
+    numbers = campaign_items.where("item_index is not null").select("item_id", "item_index")
+    shown = campaign_items.where("reason is null and item_index is not null").select(
+        F.col("item_id").alias("similar_id"), F.col("item_index").alias("similar_item_index")
+    )
+    near = (
+        item_topk.join(numbers, on="item_index", how="inner")
+        .join(shown, on="similar_item_index", how="inner")
+        .select("item_id", "similar_id", "score")
+    )
+    found = bought.join(near, on="item_id", how="inner").groupBy("user_id", "similar_id")
+    return found.agg(F.max("score").alias("score")).select(
+        "user_id",
+        F.lit(SIMILAR).alias("tier"),
+        (-F.col("score")).cast("double").alias("place"),
+        F.col("similar_id").alias("item_id"),
+        "score",
+        F.lit("similar").alias("source"),
+    )
+
+
+def build_best_sellers(
+    history: DataFrame,
+    users: DataFrame,
+    campaign_items: DataFrame,
+    *,
+    depth: int,
+    days: int | None,
+    ends_at: datetime,
+) -> DataFrame:
+    """(group, rank, item_id, num_buyers): the items with the most buyers, of each group of users.
+
+    The group of everyone is null. Ties go by the item's id.
+
+    Args:
+        history: `schemas.HISTORY`.
+        users: (user_id, group) of all who count, group null where a user has none.
+        depth: items of a group.
+        days: purchases of so many days before `ends_at` count; None: all do.
+    """
+    bought = history.where("is_bought")
+    if days is not None:
+        bought = bought.where(within(F.col("last_bought_at"), days=days, ends_at=ends_at))
+    shown = campaign_items.where("reason is null").select("item_id")
+    bought = bought.join(shown, on="item_id", how="left_semi")
+    grouped = bought.join(users.where("group is not null"), on="user_id", how="inner")
+    of_group = grouped.groupBy("group", "item_id").agg(F.count(F.lit(1)).alias("num_buyers"))
+    first = Window.partitionBy("group").orderBy(F.desc("num_buyers"), F.col("item_id"))
+    ranked = of_group.withColumn("rank", F.row_number().over(first)).where(F.col("rank") <= depth)
+    of_all = bought.groupBy("item_id").agg(F.count(F.lit(1)).alias("num_buyers"))
+    best = of_all.orderBy(F.desc("num_buyers"), F.col("item_id")).limit(depth)
+    # Numbered as an array of `depth` items: a window over everyone would have no partition.
+    one = F.struct((-F.col("num_buyers")).alias("order"), "item_id", "num_buyers")
+    listed = best.agg(F.array_sort(F.collect_list(one)).alias("list"))
+    ranked_all = listed.select(F.posexplode("list").alias("position", "one")).select(
+        F.lit(None).cast("string").alias("group"),
+        (F.col("position") + 1).alias("rank"),
+        "one.item_id",
+        "one.num_buyers",
+    )
+    return ranked.select(*ranked_all.columns).unionByName(ranked_all)
+
+
+def build_from_best_sellers(users: DataFrame, best_sellers: DataFrame) -> DataFrame:
+    """The best-sellers of each user's group, then those of everyone.
+
+    Args:
+        users: (user_id, group, …).
+        best_sellers: as of `build_best_sellers`.
+    """
+    best = best_sellers.withColumns(
+        {
+            "place": F.col("rank").cast("double"),
+            "score": F.col("num_buyers").cast("float"),
+            "tier": F.when(F.col("group").isNull(), BEST_SELLERS).otherwise(BEST_SELLERS_HERE),
+            "source": F.when(F.col("group").isNull(), F.lit("bestseller")).otherwise(
+                F.lit("bestseller_here")
+            ),
+        }
+    )
+    of_group, of_everyone = best.where("group is not null"), best.where("group is null")
+    here = users.join(F.broadcast(of_group), on="group", how="inner")
+    anywhere = users.select("user_id").crossJoin(F.broadcast(of_everyone))
+    return here.select(*_COLUMNS).unionByName(anywhere.select(*_COLUMNS))
