@@ -9,8 +9,8 @@ import similar_items
 import train
 
 from ncf_spark.job import Job, main, run_step
+from ncf_spark.job.first_rows import print_first_rows
 from ncf_spark.job.slots import check_workers
-from ncf_spark.job.summary import print_summary
 
 STEPS = [
     build_interactions,
@@ -29,8 +29,8 @@ def run(job: Job) -> None:
     for step in STEPS:
         job.name = step.__name__
         run_step(job, step.run)
-    print_summary(job)
+    print_first_rows(job)
 
 
 if __name__ == "__main__":
-    main(run, "nightly", __doc__, run="new")
+    main(run, "nightly", __doc__, run="start")

@@ -1,34 +1,30 @@
-"""Model, interactions and eligibility -> user_topk: each user's best items that they don't know."""
+"""Champion, split and eligibility -> user_topk: each user's best items that they don't know."""
 
 from ncf_spark import schemas
-from ncf_spark.campaign.eligibility import build_eligible_items
-from ncf_spark.interactions.indexing import with_indexes
+from ncf_spark.campaign.items import build_eligible_items
 from ncf_spark.job import Job, main
-from ncf_spark.scoring.spark import build_user_topk, with_seen
+from ncf_spark.job.campaign import mask_known, write_campaign_items
+from ncf_spark.job.champion import champion_users, read_champion
+from ncf_spark.scoring.places import ScorerPlace
+from ncf_spark.scoring.spark import build_trained_users, build_user_topk
 
 
 def run(job: Job) -> None:
-    """Scores the users whose vectors were trained tonight."""
-    scoring, uri = job.config.scoring, job.run.table_uri
-    activity = job.read("item_activity", schemas.ITEM_ACTIVITY)
-    catalogue = job.read("catalogue", schemas.CATALOGUE)
-    listed = job.config.catalogue.configured
-    eligible = build_eligible_items(activity, catalogue, in_catalogue=listed)
-    remedy = "No item of the events is in the catalogue: compare their ids."
-    job.write("eligible_items", eligible, schemas.ELIGIBLE_ITEMS, if_empty=remedy)
-    interactions = job.read("interactions", schemas.INTERACTIONS)
-    indexes = [job.read(f"{s}_index", schemas.INDEXES[s]) for s in ("user", "item")]
-    users = (
-        job.read("model/user_vectors", schemas.USER_VECTORS)
-        .join(job.read("train", schemas.TRAIN), on="user_index", how="left_semi")
-        .transform(with_seen, with_indexes(interactions, *indexes))
+    """Scores the users of train with the night's champion, of whichever kind."""
+    settings, champion, uri = job.config.scoring, read_champion(job), job.run.table_uri
+    items = write_campaign_items(job)
+    remedy = "No item with events may be shown; campaign_items gives each one's reason."
+    job.write(
+        "eligible_items", build_eligible_items(items), schemas.ELIGIBLE_ITEMS, if_empty=remedy
     )
+    users = mask_known(job, build_trained_users(job.read("split", schemas.SPLIT)), items)
+    num_items, place = job.num_rows("item_index"), uri(champion.place)
     topk = build_user_topk(
-        users,
-        model_uri=uri("model"),
+        champion_users(job, champion, users),
+        scorer=ScorerPlace(champion.kind, place, settings.block_bytes, num_items),
         eligible_uri=uri("eligible_items"),
-        k=scoring.k,
-        block_bytes=scoring.block_bytes,
+        k=settings.k,
+        source=champion.source,
     )
     job.write("user_topk", topk, schemas.USER_TOPK)
 

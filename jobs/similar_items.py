@@ -1,18 +1,21 @@
-"""Model -> item_topk: for each item its nearest eligible neighbours, for product pages."""
+"""Champion or model -> item_topk: each item's nearest eligible neighbours, for product pages."""
 
 from ncf_spark import schemas
 from ncf_spark.job import Job, main
+from ncf_spark.job.champion import item_vectors, read_champion
 from ncf_spark.scoring.spark import build_item_topk
 
 
 def run(job: Job) -> None:
     """Compares the item vectors by their cosine, for the items with interactions tonight."""
-    items = job.read("model/item_vectors", schemas.ITEM_VECTORS).join(
+    kind, place = item_vectors(read_champion(job))
+    items = job.read(f"{place}/item_vectors", schemas.ITEM_VECTORS).join(
         job.read("item_activity", schemas.ITEM_ACTIVITY), on="item_index", how="left_semi"
     )
     topk = build_item_topk(
         items,
-        model_uri=job.run.table_uri("model"),
+        kind=kind,
+        uri=job.run.table_uri(place),
         eligible_uri=job.run.finished_table_uri("eligible_items"),
         k=job.config.scoring.similar_k,
     )

@@ -4,7 +4,7 @@ from ncf_spark import schemas
 from ncf_spark.job import Job, main
 from ncf_spark.job.baselines import write_baselines
 from ncf_spark.job.models import model_places, training_places
-from ncf_spark.job.slots import check_memory, check_workers
+from ncf_spark.job.slots import check_memory, check_workers, start_settings
 from ncf_spark.storage.files import delete
 from ncf_spark.training.distributed import run_workers
 from ncf_spark.training.preflight import modes_of_workers, positives_of_workers, worker_bytes
@@ -26,7 +26,7 @@ def run(job: Job) -> None:
         tasks[place] = task
     write_baselines(job)
     for place, task in tasks.items():
-        workers = run_workers(task, lambda: check_workers(job), **job.config.training.of_workers)
+        workers = run_workers(task, lambda: check_workers(job), **start_settings(job))
         save_manifest(task, workers)
         job.record_table(f"{place}/user_vectors", num_users, schemas.USER_VECTORS)
         job.record_table(f"{place}/item_vectors", num_items, schemas.ITEM_VECTORS)

@@ -19,7 +19,8 @@ def write_baselines(job: Job) -> None:
     These are item_neighbours for item_item, and vectors of users and items below compared/ for als.
     """
     wanted, train = job.config.evaluation.baselines, job.read("train", schemas.TRAIN)
-    popularity = build_item_popularity(train, job.read("item_index", schemas.ITEM_INDEX))
+    items = job.read("item_index", schemas.ITEM_INDEX).where("is_present")
+    popularity = build_item_popularity(train, items)
     job.write("item_popularity", popularity, schemas.ITEM_POPULARITY)
     if "item_item" in wanted:
         neighbours = build_item_neighbours(
@@ -42,27 +43,14 @@ def _write_als(job: Job, train: DataFrame, name: str, settings: dict[str, Any]) 
 
 def baseline_places(job: Job) -> dict[str, tuple[str, str]]:
     """Kind of scorer and place of each baseline's table, by name."""
-    places: dict[str, tuple[str, str]] = {}
-    for name in job.config.evaluation.baselines:
-        if name == "als":
-            models = job.config.evaluation.als.models
-            places |= {model: ("dot", f"compared/{model}") for model in models}
-        else:
-            table = "item_popularity" if name == "popularity" else "item_neighbours"
-            places[name] = (name, table)
-    return places
+    tables = {"popularity": "item_popularity", "item_item": "item_neighbours"}
+    return {
+        name: ("dot", f"compared/{name}") if baseline == "als" else (name, tables[baseline])
+        for name, baseline in job.config.evaluation.baseline_models.items()
+    }
 
 
-def judged_models(job: Job) -> list[tuple[str, str, str, DataFrame | None]]:
-    """(name, kind of scorer, URI, user vectors) of every model and baseline of the run."""
-    places = {name: ("model", place) for name, (place, _) in model_places(job).items()}
-    return [
-        (name, kind, job.run.table_uri(place), _user_vectors(job, kind, place))
-        for name, (kind, place) in (places | baseline_places(job)).items()
-    ]
-
-
-def _user_vectors(job: Job, kind: str, place: str) -> DataFrame | None:
-    if kind not in ("model", "dot"):
-        return None
-    return job.read(f"{place}/user_vectors", schemas.USER_VECTORS)
+def judged_places(job: Job) -> dict[str, tuple[str, str]]:
+    """Kind of scorer and place of every model and baseline of the run, by name."""
+    models = {name: ("model", place) for name, (place, _) in model_places(job).items()}
+    return models | baseline_places(job)

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone
-from functools import reduce
-from importlib import metadata
-from operator import getitem
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from ncf_spark import __version__
-from ncf_spark.config import Config, ConfigError
-from ncf_spark.job.heartbeat import heartbeat
+from ncf_spark.config import Config
+from ncf_spark.job.logs import log, numbers, working_on
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
-from ncf_spark.storage.runs import LAST_STEP, Run, Warehouse
-
-log = logging.getLogger("ncf_spark")
+from ncf_spark.storage.runs import Run
+from ncf_spark.storage.warehouse import Warehouse
 
 
 class Job:
@@ -31,6 +24,7 @@ class Job:
     Args:
         name: of the step, as in `jobs/<name>.py`.
         run: the night's directory.
+        force: whether finished steps run again.
     """
 
     def __init__(
@@ -41,6 +35,7 @@ class Job:
         run_date: date,
         warehouse: Warehouse,
         run: Run,
+        force: bool = False,
     ) -> None:
         self.name = name
         self.config = config
@@ -48,8 +43,28 @@ class Job:
         self.run_date = run_date
         self.warehouse = warehouse
         self.run = run
+        self.force = force
         self.tables: dict[str, dict[str, Any]] = {}
         self.notes: dict[str, Any] = {}
+        self._begun = False
+        working_on(name, run.name)
+
+    def next_step(self, name: str) -> None:
+        """Turns to a step, which has written nothing yet."""
+        working_on(name, self.run.name)
+        self.name, self.tables, self.notes, self._begun = name, {}, {}, False
+
+    def begin(self) -> None:
+        """Undoes what the step wrote earlier in this run, the first time that it is called.
+
+        Not before there is something to write: a step that is refused leaves what is finished.
+        """
+        if self._begun:
+            return
+        self._begun = True
+        undone = self.run.start_step(self.name)
+        if undone:
+            log.info("%s: starts afresh; no longer valid: %s", self.name, ", ".join(undone))
 
     @property
     def ends_at(self) -> datetime:
@@ -68,12 +83,12 @@ class Job:
             uri = self.run.finished_table_uri(table)
         return tables.read_table(self.spark, uri, schema, table)
 
-    def read_published(self, table: str, schema: StructType) -> DataFrame:
-        """A table of the published run; empty before the first night."""
-        published = self.warehouse.published_run()
-        if published is None:
+    def read_last(self, table: str, schema: StructType) -> DataFrame:
+        """A table of the run that was completed last; empty before the first one."""
+        last = self.warehouse.last_complete_run()
+        if last is None:
             return tables.empty_table(self.spark, schema)
-        return tables.read_table(self.spark, published.finished_table_uri(table), schema, table)
+        return tables.read_table(self.spark, last.finished_table_uri(table), schema, table)
 
     def write(
         self,
@@ -93,16 +108,16 @@ class Job:
         Raises:
             DataError: when the table is empty but must not be.
         """
+        self.begin()
         started = time.monotonic()
         uri = self.run.table_uri(table)
         num_rows = tables.write_table(rows, uri, schema, table, partition_by, row_group_bytes)
         self.record_table(table, num_rows, schema)
-        log.info(
+        seconds = round(time.monotonic() - started, 1)
+        log.debug(
             "%s: %s, %s rows in %.1f s",
-            self.name,
-            table,
-            f"{num_rows:,}",
-            time.monotonic() - started,
+            *(self.name, table, f"{num_rows:,}", seconds),
+            extra=numbers(table=table, num_rows=num_rows, seconds=seconds),
         )
         if if_empty is not None and not num_rows:
             raise DataError(f"{table}: no row is left. {if_empty}")
@@ -119,40 +134,9 @@ class Job:
         return self.run.recorded_rows(table)
 
     def note(self, name: str, value: Any) -> None:
-        """Enters a figure into the log and the manifest."""
+        """Enters a figure into the step's record, and so into its line of the log."""
         self.notes[name] = value
-        log.info("%s: %s: %s", self.name, name, readable(value))
-
-
-# Settings that a step shares with an earlier one, whose tables it would misread under others.
-_OF_THE_SPLIT = ["split.method", "split.holdout_days", "split.validation"]
-_SETTLED = {
-    "train": {"build_interactions": [*_OF_THE_SPLIT, "training.num_shards"]},
-    "evaluate": {
-        "build_interactions": [*_OF_THE_SPLIT, "input.columns.time", "evaluation.num_negatives"],
-        "train": ["model.kind", "evaluation.baselines", "evaluation.compared"],
-    },
-    "export_campaign": {"score_users": ["scoring.k"]},
-}
-
-
-def _check_settings(job: Job) -> None:
-    """Raises ConfigError when a step is told otherwise than the step whose tables it reads."""
-    problems = []
-    config = job.config.model_dump(mode="json")
-    for earlier, names in _SETTLED.get(job.name, {}).items():
-        record = job.run.step_record(earlier)
-        if record is None:
-            continue
-        for name in names:
-            now, then = (reduce(getitem, name.split("."), c) for c in (config, record["config"]))
-            if now != then:
-                problems.append(
-                    f"{name} is {now}, but {earlier} of this run had {then}; keep it, or run "
-                    f"jobs/{earlier}.py again."
-                )
-    if problems:
-        raise ConfigError("\n".join(problems))
+        log.debug("%s: %s: %s", self.name, name, readable(value), extra=numbers(**{name: value}))
 
 
 def readable(value: Any) -> str:
@@ -162,48 +146,3 @@ def readable(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def run_step(job: Job, step: Callable[[Job], None]) -> None:
-    """Runs one step and writes its record last, so that its tables count only when it is done.
-
-    The last step of a night completes the run and points readers at it.
-    """
-    undone = job.run.start_step(job.name)
-    if undone:
-        log.info("%s: starts afresh; no longer valid: %s", job.name, ", ".join(undone))
-    _check_settings(job)
-    job.tables, job.notes = {}, {}
-    started = time.monotonic()
-    with heartbeat(job.spark, job.name):
-        step(job)
-    seconds = round(time.monotonic() - started, 1)
-    job.run.finish_step(
-        job.name,
-        {
-            "step": job.name,
-            "run_date": str(job.run_date),
-            "finished_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "seconds": seconds,
-            "tables": job.tables,
-            "notes": job.notes,
-            "config": job.config.model_dump(mode="json"),
-            "versions": _versions(job.spark),
-        },
-    )
-    log.info("%s: done in %.1f s", job.name, seconds)
-    if job.name == LAST_STEP:
-        job.run.complete()
-        job.warehouse.publish(job.run)
-        log.info("published %s", job.run.uri)
-
-
-def _versions(spark: SparkSession) -> dict[str, str]:
-    packages = ("pyarrow", "petastorm", "torch", "horovod", "numpy")
-    found = {name: metadata.version(name) for name in packages}
-    return {
-        "ncf_spark": __version__,
-        "python": platform.python_version(),
-        "spark": spark.version,
-        **found,
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-log = logging.getLogger("ncf_spark")
+from ncf_spark.job.logs import log, numbers
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -39,4 +38,8 @@ def _beat(spark: SparkSession, step: str, every_s: float, stop: threading.Event)
             sum(getattr(s, n) for s in running) for n in ("numCompletedTasks", "numTasks")
         )
         seconds = time.monotonic() - started
-        log.info("%s: running for %.0f s, %d of %d tasks done", step, seconds, done, tasks)
+        log.info(
+            "%s: running for %.0f s, %d of %d tasks done",
+            *(step, seconds, done, tasks),
+            extra=numbers(seconds=round(seconds), tasks_done=done, num_tasks=tasks),
+        )

@@ -30,7 +30,7 @@ def write_interactions(job: Job) -> DataFrame:
     staging = job.run.table_uri("staging")
     files.delete(staging)  # what a run that failed left there
     drop_duplicates = settings.duplicates == "drop"
-    pairs = _read_events(job).transform(events.build_pairs, drop_duplicates=drop_duplicates)
+    pairs = read_events(job).transform(events.build_pairs, drop_duplicates=drop_duplicates)
     pairs = tables.staged(pairs, f"{staging}/pairs")
     counts, distinct = _count_raw(pairs)
     _check_times(job, counts)
@@ -48,7 +48,7 @@ def read_catalogue(job: Job) -> DataFrame:
     if not source.configured:
         return tables.empty_table(job.spark, schema)
     columns = source.columns.model_dump()
-    raw = _read(job, source, "catalogue", columns)
+    raw = read_raw(job, source, "catalogue", columns)
     missing = [
         f"catalogue: column {name} is missing. Columns present: {raw.columns}. "
         "Change activity.features in the configuration."
@@ -60,14 +60,14 @@ def read_catalogue(job: Job) -> DataFrame:
     rows = sources.filter_source(raw, source, "catalogue")
     numbers = [*features, *([columns["price"]] if columns["price"] else [])]
     findings.note_numbers(job, rows, numbers)
-    return catalogue.build_catalogue(rows, columns, features)
+    return catalogue.build_catalogue(rows, columns, features, ends_at=job.ends_at)
 
 
 def read_provided_holdout(job: Job) -> DataFrame:
     """(user_id, item_id, negatives: array of item ids) of the provided test set."""
     source = job.config.split.holdout
     columns = source.columns.model_dump()
-    raw = _read(job, source, "split.holdout", columns)
+    raw = read_raw(job, source, "split.holdout", columns)
     negatives = sources.column(columns["negatives"]) if columns["negatives"] else F.array()
     return sources.filter_source(raw, source, "split.holdout").select(
         sources.column(columns["user"]).cast("string").alias("user_id"),
@@ -76,45 +76,8 @@ def read_provided_holdout(job: Job) -> DataFrame:
     )
 
 
-def check_recipients(job: Job) -> None:
-    """Raises what is wrong with the place, columns or filter of the recipients, in time."""
-    if job.config.recipients.configured:
-        _read_recipients(job)
-
-
-def read_recipients(job: Job, user_index: DataFrame) -> DataFrame:
-    """The recipients (`schemas.RECIPIENTS`); every known user where none are configured."""
-    if not job.config.recipients.configured:
-        nothing = F.lit(None).cast("string")
-        return user_index.select(
-            "user_id",
-            nothing.alias("email"),
-            nothing.alias("country"),
-            F.lit(True).alias("consent"),
-        )
-    rows = _read_recipients(job)
-    recipients = rows.withColumn("consent", F.expr("try_cast(consent_text AS BOOLEAN)"))
-    recipients = schemas.conform(recipients, schemas.RECIPIENTS, "recipients")
-    findings.note_recipients(job, recipients, rows)
-    return recipients
-
-
-def _read_recipients(job: Job) -> DataFrame:
-    source = job.config.recipients
-    columns = source.columns.model_dump()
-    raw = _read(job, source, "recipients", columns)
-    names = {"user": "user_id", "email": "email", "country": "country", "consent": "consent_text"}
-    return sources.filter_source(raw, source, "recipients").select(
-        *[
-            (sources.column(columns[name]) if columns[name] else F.lit(None))
-            .cast("string")
-            .alias(ours)
-            for name, ours in names.items()
-        ]
-    )
-
-
-def _read(job: Job, source: Source, name: str, columns: dict[str, str | None]) -> DataFrame:
+def read_raw(job: Job, source: Source, name: str, columns: dict[str, str | None]) -> DataFrame:
+    """The rows of a configured source, whose columns and filter are checked but not applied."""
     raw = sources.read_source(job.spark, source, name)
     sources.check_columns(raw, columns, name)
     if source.where is not None:
@@ -122,10 +85,12 @@ def _read(job: Job, source: Source, name: str, columns: dict[str, str | None]) -
     return raw
 
 
-def _read_events(job: Job) -> DataFrame:
+def read_events(job: Job) -> DataFrame:
+    """Every raw event, with the reason why it is dropped, or none."""
     settings = job.config.input
     columns = settings.columns.model_dump()
-    raw = _read(job, settings, "input", columns)
+    raw = read_raw(job, settings, "input", columns)
+    findings.check_types(job, {name: raw.schema[name] for name in columns.values() if name})
     if settings.time_format not in events.TIME_FORMATS:
         sources.check_time_format(job.spark, settings.time_format)
     window = settings.window_days
@@ -154,7 +119,7 @@ def _check_times(job: Job, counts: dict[str, int]) -> None:
     settings, bad, total = job.config.input, counts.get("bad_time", 0), sum(counts.values())
     if bad <= settings.max_bad_time_share * total:
         return
-    unreadable = _read_events(job).where(F.col("drop_reason") == "bad_time")
+    unreadable = read_events(job).where(F.col("drop_reason") == "bad_time")
     examples = [row[0] for row in unreadable.select("raw_time").limit(3).collect()]
     raise DataError(
         f"input: column {settings.columns.time} does not parse as a time in {bad:,} of {total:,} "

@@ -6,6 +6,7 @@ from typing import Any
 
 from ncf_spark.config import Config
 from ncf_spark.job.context import Job
+from ncf_spark.job.starting import start_of_training
 from ncf_spark.schemas import DataError
 
 
@@ -43,6 +44,7 @@ def training_places(job: Job, place: str, checkpoints: str) -> dict[str, Any]:
         "activity_uri": finished("item_activity"),
         "model_uri": job.run.table_uri(place),
         "checkpoints_uri": f"{checkpoints}/{place}",
+        "start": start_of_training(job) if place == "model" else None,
         "tables": {
             step: (job.run.step_record(step) or {}).get("finished_at", "")
             for step in ("build_interactions", "score_item_activity")

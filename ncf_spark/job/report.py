@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from ncf_spark import schemas
-from ncf_spark.evaluation.judging import build_metric_differences
+from ncf_spark.config import LAST_NIGHT
+from ncf_spark.evaluation.champion import Choice
+from ncf_spark.evaluation.judging import build_metric_differences, build_metrics
 from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.evaluation.page.render import ReportData, render_report
 from ncf_spark.evaluation.recommended import build_recommended_popularity
@@ -18,6 +21,7 @@ from ncf_spark.evaluation.segments import (
 )
 from ncf_spark.job.baselines import baseline_places
 from ncf_spark.job.context import Job, readable
+from ncf_spark.job.judged import compare_with_last_night
 from ncf_spark.job.models import model_places, selection_sentence
 from ncf_spark.storage import files
 
@@ -46,7 +50,24 @@ def item_categories(job: Job) -> DataFrame:
     return build_item_categories(job.read("catalogue", given), item_index)
 
 
-def write_report(job: Job, ranks: DataFrame, categories: DataFrame, metrics: DataFrame) -> None:
+def night_metrics(job: Job, ranks: DataFrame, categories: DataFrame) -> DataFrame:
+    """Every figure of every model, as `schemas.METRICS`."""
+    settings = job.config.evaluation
+    return build_metrics(
+        ranks,
+        job.read("train", schemas.TRAIN),
+        categories,
+        job.read("item_popularity", schemas.ITEM_POPULARITY),
+        ks=settings.ks,
+        segment_bounds=settings.segment_bounds,
+        bootstrap_samples=settings.bootstrap_samples,
+        seed=job.config.run.seed,
+    )
+
+
+def write_report(
+    job: Job, ranks: DataFrame, categories: DataFrame, metrics: DataFrame, choice: Choice
+) -> None:
     """Writes metrics.json and report/index.html."""
     settings, own = job.config.evaluation, job.config.model.kind
     _note_categories(job, ranks, categories)
@@ -58,7 +79,8 @@ def write_report(job: Job, ranks: DataFrame, categories: DataFrame, metrics: Dat
     popularity = job.read("item_popularity", schemas.ITEM_POPULARITY)
     shares = build_recommended_popularity(ranks, popularity, main_cut_off(settings.ks)).collect()
     differences = build_metric_differences(
-        ranks,
+        # Over other users, which no difference can be drawn from.
+        ranks.where(F.col("model") != LAST_NIGHT),
         to=own,
         ks=settings.ks,
         bootstrap_samples=settings.bootstrap_samples,
@@ -79,6 +101,8 @@ def write_report(job: Job, ranks: DataFrame, categories: DataFrame, metrics: Dat
         facts=_facts(job),
         notes=_notes(job),
         baselines=list(baseline_places(job)),
+        choice=choice if job.config.model.candidates else None,
+        last_night=compare_with_last_night(job, ranks, choice),
     )
     files.write_bytes(f"{job.run.table_uri('report')}/index.html", render_report(data).encode())
 

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
-from collections.abc import Callable
-from datetime import date, datetime, timezone
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
 from typing import Literal
 
 from pyspark.sql import SparkSession
 
 from ncf_spark.config import Config, ConfigError, load_config
-from ncf_spark.job.context import Job, log, run_step
+from ncf_spark.job.context import Job
+from ncf_spark.job.gates import RefusedError
+from ncf_spark.job.logs import log, say_at_the_end, set_up_logging
+from ncf_spark.job.stepping import run_step, why_to_run
+from ncf_spark.job.telling import check_monitoring
 from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.storage.runs import STEP_TABLES, Warehouse
+from ncf_spark.storage.lock import LockedError
+from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.sources import describe_read_failure
+from ncf_spark.storage.warehouse import Warehouse
 
-BAD_INPUT = 2
+FAILED, BAD_INPUT, REFUSED = 1, 2, 3
 
 
 def main(
     step: Callable[[Job], None],
     name: str,
     description: str | None,
-    run: Literal["newest", "new", "none"] = "newest",
+    run: Literal["newest", "start", "none"] = "newest",
+    explain: Callable[[Job, str | None, str | None], None] | None = None,
 ) -> None:
     """Runs a job as a process and ends it with the exit status of the design.
 
@@ -32,39 +38,75 @@ def main(
         step: does the work.
         name: of the job.
         description: shown by `--help`.
-        run: which run the job works in: the date's newest, a new one, or none.
+        run: which run the job works in: the date's newest; the same, or a new one where there is
+            none to go on with; or none.
+        explain: what `--explain USER_ID` and `--explain-item ITEM_ID` do, instead of the work.
     """
-    arguments = _parser(name, description).parse_args()
-    try:
+    arguments = _parser(name, description, explain is not None).parse_args()
+    with reporting():
         config = load_config(arguments.config, arguments.set)
-    except ConfigError as error:
-        _fail(str(error))
-    _set_up_logging(config.logging.level)
-    spark = _session(name)
+        set_up_logging(config.logging.level, config.logging.format)
+        check_monitoring(config)
+        nights = _nights(arguments, config)
+        if run == "none":
+            with _session(name) as spark:
+                step(_job(name, config, spark, nights[0], Warehouse(config.storage.warehouse)))
+            return
+        warehouse = Warehouse(config.storage.warehouse)
+        asked = [getattr(arguments, one, None) for one in ("explain", "explain_item")]
+        if explain is not None and any(asked):
+            with _session(name) as spark:
+                job = _job(name, config, spark, nights[0], warehouse)
+                _choose_run(job, may_start=False)
+                explain(job, *asked)
+            return
+        warehouse.check_writable()
+        warehouse.published_run()  # A damaged pointer is better known now than after hours.
+        what = f"{name} of {nights[0]}" + (f" to {nights[-1]}" if len(nights) > 1 else "")
+        with warehouse.locked(what, config.storage.lock_expires), _session(name) as spark:
+            for night in nights:
+                job = _job(name, config, spark, night, warehouse, arguments.force)
+                _choose_run(job, run == "start")
+                if name in STEP_TABLES:
+                    run_step(job, step)
+                else:
+                    step(job)
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Ends the process with the exit status of the design, and one clear message."""
     try:
-        job = _open_job(name, config, spark, arguments.run_date, run)
-        if name in STEP_TABLES:
-            run_step(job, step)
-        else:
-            step(job)
+        yield
     except (ConfigError, DataError, SchemaError) as error:
-        _fail(str(error))
+        _fail(f"error: {error}", BAD_INPUT)
+    except RefusedError as error:
+        _fail(f"refused: {error}", REFUSED)
+    except LockedError as error:
+        _fail(f"error: {error}", FAILED)
     except Exception as error:
+        if "No space left on device" in str(error):
+            log.debug("what failed", exc_info=True)
+            _fail(
+                "error: there is no space left where tables are written (storage.warehouse) or "
+                "where Spark keeps what it is working on (spark.local.dir). Nothing that was "
+                "published is lost: make room, and run the night again.",
+                FAILED,
+            )
         damaged = describe_read_failure(error)
         if damaged is None:
             raise
         log.debug("the query that failed", exc_info=True)
-        _fail(damaged)
-    finally:
-        spark.stop()
+        _fail(f"error: {damaged}", BAD_INPUT)
 
 
-def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    raise SystemExit(BAD_INPUT)
+def _fail(message: str, status: int) -> None:
+    say_at_the_end(message)
+    raise SystemExit(status)
 
 
-def _parser(name: str, description: str | None) -> argparse.ArgumentParser:
+def base_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """What every job is told."""
     parser = argparse.ArgumentParser(
         prog=f"{name}.py",
         description=description,
@@ -72,12 +114,6 @@ def _parser(name: str, description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--config", required=True, metavar="FILE", help="YAML file that overrides conf/base.yaml"
-    )
-    parser.add_argument(
-        "--run-date",
-        type=_date,
-        metavar="YYYY-MM-DD",
-        help="the night's date (default: run.date, else today in UTC)",
     )
     parser.add_argument(
         "--set",
@@ -89,6 +125,41 @@ def _parser(name: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _parser(name: str, description: str | None, explains: bool) -> argparse.ArgumentParser:
+    parser = base_parser(name, description)
+    if explains:
+        parser.add_argument(
+            "--explain",
+            metavar="USER_ID",
+            help="print why a recipient got what, or nothing, in the date's newest run",
+        )
+        parser.add_argument(
+            "--explain-item",
+            metavar="ITEM_ID",
+            help="print why an item is not shown, or how often it is",
+        )
+    parser.add_argument(
+        "--run-date",
+        type=_date,
+        metavar="YYYY-MM-DD",
+        help="the night's date (default: run.date, else today in UTC)",
+    )
+    if name in (*STEP_TABLES, "nightly"):
+        parser.add_argument(
+            "--force", action="store_true", help="run finished steps again, rather than skip them"
+        )
+    if name == "nightly":
+        for option, meaning in (("--from", "first"), ("--to", "last")):
+            parser.add_argument(
+                option,
+                type=_date,
+                dest=meaning,
+                metavar="YYYY-MM-DD",
+                help=f"{meaning} night of a backfill, instead of --run-date",
+            )
+    return parser
+
+
 def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
@@ -96,24 +167,46 @@ def _date(text: str) -> date:
         raise argparse.ArgumentTypeError(f"expected YYYY-MM-DD, found {text}") from None
 
 
-def _open_job(
-    name: str, config: Config, spark: SparkSession, argument: date | None, which: str
+def _nights(arguments: argparse.Namespace, config: Config) -> list[date]:
+    """The nights that are asked for, in their order."""
+    first, last = (getattr(arguments, name, None) for name in ("first", "last"))
+    if first is None and last is None:
+        return [arguments.run_date or config.run.date or datetime.now(timezone.utc).date()]
+    if first is None or last is None or arguments.run_date is not None:
+        raise ConfigError("--from and --to go together, and without --run-date.")
+    if last < first:
+        raise ConfigError(f"--from {first} is later than --to {last}.")
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _job(
+    name: str,
+    config: Config,
+    spark: SparkSession,
+    night: date,
+    warehouse: Warehouse,
+    force: bool = False,
 ) -> Job:
-    run_date = argument or config.run.date or datetime.now(timezone.utc).date()
-    warehouse = Warehouse(config.storage.warehouse)
-    if which != "none":
-        warehouse.check_writable()
-        warehouse.published_run()  # A damaged pointer is better known now than after hours.
-    run = warehouse.newest_run(run_date) if which == "newest" else warehouse.open_run(run_date)
-    if run is None:
-        raise DataError(
-            f"{warehouse.uri}: there is no run of {run_date}. "
-            "Run jobs/build_interactions.py for this date first, or give another --run-date."
-        )
-    return Job(name, config, spark, run_date, warehouse, run)
+    run = warehouse.newest_run(night) or warehouse.open_run(night)
+    return Job(name, config, spark, night, warehouse, run, force)
 
 
-def _session(name: str) -> SparkSession:
+def _choose_run(job: Job, may_start: bool) -> None:
+    """Sees to it that there is a run to work in; a complete one that would change is left alone."""
+    if not may_start:
+        if job.warehouse.newest_run(job.run_date) is None:
+            raise DataError(
+                f"{job.warehouse.uri}: there is no run of {job.run_date}. "
+                "Run jobs/build_interactions.py for this date first, or give another --run-date."
+            )
+        return
+    steps = [job.name] if job.name in STEP_TABLES else list(STEP_TABLES)
+    if job.run.is_complete and any(why_to_run(job, step) for step in steps):
+        job.run = job.warehouse.open_run(job.run_date)
+
+
+@contextmanager
+def _session(name: str) -> Iterator[SparkSession]:
     """The session with what the meaning of our code depends on; tuning stands in conf/spark/."""
     spark = (
         SparkSession.builder.appName(f"ncf {name}")
@@ -121,10 +214,8 @@ def _session(name: str) -> SparkSession:
         .config("spark.sql.legacy.timeParserPolicy", "CORRECTED")
         .getOrCreate()
     )
-    spark.sparkContext.setLogLevel("ERROR")
-    return spark
-
-
-def _set_up_logging(level: str) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    log.setLevel(level)
+    spark.sparkContext.setLogLevel("WARN")
+    try:
+        yield spark
+    finally:
+        spark.stop()

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from pyspark import SparkContext
 
 from ncf_spark.config import ConfigError
-from ncf_spark.job.context import Job, log
+from ncf_spark.job.context import Job
+from ncf_spark.job.hosts import check_hosts
+from ncf_spark.job.logs import log
 
 _EXECUTOR_START_S = 60
 
 
 def check_workers(job: Job) -> None:
-    """Raises ConfigError when there are more workers than task slots.
+    """Raises ConfigError when there are more workers than task slots, or hosts cannot connect.
 
     All workers must run at once. Without this check Horovod would wait for the missing ones until
-    its time-out.
+    its time-out, or abort.
     """
-    context = job.spark.sparkContext
-    wanted = job.config.training.num_workers
+    context, training = job.spark.sparkContext, job.config.training
+    wanted = training.num_workers
     if context.getConf().get("spark.dynamicAllocation.enabled", "false") == "true":
         log.info("train: dynamic allocation is on, so the slots for %d workers are unknown", wanted)
         return
@@ -30,6 +33,12 @@ def check_workers(job: Job) -> None:
             f"(master {context.master}). Lower training.num_workers, or give Spark more cores "
             "(local[N], spark.executor.instances, spark.executor.cores)."
         )
+    check_hosts(context, slots, training.network_interfaces)
+
+
+def start_settings(job: Job) -> dict[str, Any]:
+    """How the workers are started: by the configuration, and by the executors' Python."""
+    return {**job.config.training.of_workers, "python": job.spark.sparkContext.pythonExec}
 
 
 def _wait_for_slots(context: SparkContext, wanted: int) -> int:
@@ -61,5 +70,5 @@ def check_memory(job: Job, model: str, needed: dict[str, int]) -> None:
             f"training.worker_memory_bytes is {limit:,}, but a worker of {model} needs {total:,} "
             f"bytes ({parts}). Raise training.num_workers or the limit, or lower model.factors and "
             "model.tower; for positives also training.resident_bytes, for copies "
-            "training.batch_size."
+            "training.batch_size. The row groups are a fixed amount for reading the tables."
         )

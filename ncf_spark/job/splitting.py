@@ -13,6 +13,7 @@ from ncf_spark.interactions import split
 from ncf_spark.interactions.indexing import with_indexes
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_provided_holdout
+from ncf_spark.job.starting import choose_start, trained_pairs
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import files, tables
 
@@ -38,9 +39,13 @@ def held_out_ids(job: Job, id_name: str) -> DataFrame:
     return ids
 
 
-def check_sizes(job: Job) -> None:
-    """Raises DataError when there are too few items to rank or to recommend from."""
-    config, num_items = job.config, job.num_rows("item_index")
+def check_sizes(job: Job, num_items: int) -> None:
+    """Raises DataError when there are too few items to rank or to recommend from.
+
+    Args:
+        num_items: those that are present.
+    """
+    config = job.config
     needed = {
         "evaluation.num_negatives + 1": config.evaluation.num_negatives + 1,
         "max(evaluation.ks) + evaluation.num_negatives": max(config.evaluation.ks)
@@ -58,9 +63,16 @@ def check_sizes(job: Job) -> None:
 
 
 def write_split(
-    job: Job, interactions: DataFrame, user_index: DataFrame, item_index: DataFrame
+    job: Job,
+    interactions: DataFrame,
+    user_index: DataFrame,
+    item_index: DataFrame,
+    num_present: int,
 ) -> None:
     """Writes `split`, and from it `train` by user shard, `validation` and `holdout`.
+
+    Args:
+        num_present: items of tonight's input; negatives are drawn from them alone.
 
     Raises:
         DataError: when one of them is empty.
@@ -73,10 +85,12 @@ def write_split(
     )
     users = split.build_user_items(pairs, num_shards=num_shards)
     users = tables.staged(users, f"{staging}/users")
+    departed = job.num_rows("item_index") > num_present
     drawn = partial(
         split.build_holdout,
         users,
-        num_items=job.num_rows("item_index"),
+        num_items=num_present,
+        present=item_index.where("is_present") if departed else None,
         num_negatives=job.config.evaluation.num_negatives,
         seed=job.config.run.seed,
     )
@@ -100,6 +114,9 @@ def _write_pairs(
 ) -> DataFrame:
     """Writes `split`: each pair by its indexes, with what it serves for."""
     indexed = with_indexes(interactions, user_index, item_index)
+    start = choose_start(job)
+    trained = None if start is None else trained_pairs(job, start)
+    indexed = split.with_was_trained(indexed, trained)
     pairs = _with_is_holdout(job, indexed, user_index, item_index)
     if job.config.split.validation:
         pairs = split.with_validation_held_out(pairs, seed=job.config.run.seed)

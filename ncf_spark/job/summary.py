@@ -1,35 +1,170 @@
-"""What a person reads when the night is over."""
+"""The night on one page, for a person: text from what the steps recorded. No Spark here."""
 
 from __future__ import annotations
 
-from pyspark.sql import functions as F
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from ncf_spark import schemas
-from ncf_spark.evaluation.metrics import main_cut_off
-from ncf_spark.job.context import Job
+from ncf_spark.config import LAST_NIGHT
+
+Rows = Sequence[Mapping[str, Any]]
+
+_LISTED = {
+    "users with recommendations": "user_topk",
+    "items with similar ones": "item_topk",
+    "rows to send": "campaign",
+}
+_SHOWN = ("hr", "ndcg")
 
 
-def print_summary(job: Job) -> None:
-    """Prints where the tables are, the model beside popularity, and the campaign's first rows.
+@dataclass(frozen=True)
+class NightFacts:
+    """What a summary is made of.
 
-    Neither addresses nor user ids are shown: this ends in a log.
+    Args:
+        run_date: YYYY-MM-DD.
+        run: its name.
+        uri: of the run.
+        own: the name of the model that users are scored with.
+        records: what each step wrote about itself, by the step.
+        metrics: figures over all users at one cut-off: model, protocol, metric, k, value, and low
+            and high where there is an interval.
+        before: the run that was published before tonight, and the name of its model; None: there is
+            none.
+        metrics_before: its figures.
+        verdicts: a sentence of each gate.
+        published: whether readers are pointed at the run.
+        outcome: the same in a sentence: where, or why not.
     """
-    print(f"\nPublished: {job.run.uri}")
-    places = ("campaign", "campaign_long", "campaign_csv", "user_topk", "item_topk", "metrics")
-    for table in (*places, "report/index.html"):
-        print(f"  {job.run.table_uri(table)}")
-    metrics = job.read("metrics", schemas.METRICS)
-    order = ["protocol", "metric", "k", "model"]
-    print("\nThe model and what it is compared with, on the holdout:")
-    k = main_cut_off(job.config.evaluation.ks)
-    main_figures = metrics.where(f"segment = 'all' and metric in ('hr', 'ndcg') and k = {k}")
-    shown = [F.round(name, 4).alias(name) for name in ("value", "low", "high")]
-    main_figures.orderBy(*order).select(*order, *shown).show(100, False)
-    campaign = job.read("campaign", schemas.campaign_schema(job.config.campaign.k))
-    slots = [
-        schemas.slot_column(name, rank)
-        for rank in range(1, min(3, job.config.campaign.k) + 1)
-        for name in ("item_id", "title")
-    ]
-    print("First rows of the campaign table (3 slots of each):")
-    campaign.orderBy("user_id").select("country", "arm", *slots).show(5, 32)
+
+    run_date: str
+    run: str
+    uri: str
+    own: str
+    records: Mapping[str, Mapping[str, Any]]
+    metrics: Rows
+    before: tuple[str, str] | None
+    metrics_before: Rows
+    verdicts: Sequence[str]
+    published: bool
+    outcome: str
+
+
+def night_summary(facts: NightFacts) -> str:
+    """One page: what came in, what was dropped and why, how the model did, what was published."""
+    sections = {
+        "What came in": _came_in(facts.records),
+        "What was dropped, and why": _dropped(facts.records),
+        "How the model did": _how_it_did(facts),
+        "Gates": facts.verdicts,
+        "What was made": _made(facts),
+        "How long it took": _durations(facts.records),
+        "Published": [facts.outcome],
+    }
+    lines = [f"Night of {facts.run_date}, run {facts.run}"]
+    for title, content in sections.items():
+        if content:
+            lines += ["", title, *(f"  {line}" for line in content)]
+    return "\n".join(lines) + "\n"
+
+
+def _notes(records: Mapping[str, Mapping[str, Any]], step: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = records.get(step, {}).get("notes", {})
+    return found
+
+
+def _num_rows(records: Mapping[str, Mapping[str, Any]], table: str) -> int | None:
+    for record in records.values():
+        if table in record.get("tables", {}):
+            return int(record["tables"][table]["num_rows"])
+    return None
+
+
+def _came_in(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    notes = _notes(records, "build_interactions")
+    events = notes.get("events", {})
+    counts = [(name, events.get(name)) for name in ("raw events", "events used")]
+    tables = {
+        "interactions": "interactions",
+        "users known": "user_index",
+        "items known": "item_index",
+    }
+    counts += [(name, _num_rows(records, table)) for name, table in tables.items()]
+    source = notes.get("input", {}).get("from")
+    return [*_aligned(counts), *([f"from {source}"] if source else [])]
+
+
+def dropped_events(records: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Raw events that were not used, by the reason."""
+    events = _notes(records, "build_interactions").get("events", {})
+    start = "dropped, "
+    return {n.removeprefix(start): count for n, count in events.items() if n.startswith(start)}
+
+
+def _dropped(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    raw = _notes(records, "build_interactions").get("events", {}).get("raw events", 0)
+    dropped = {reason: count for reason, count in dropped_events(records).items() if count}
+    shares = {f"{reason} ({count / max(1, raw):.1%})": count for reason, count in dropped.items()}
+    lines = _aligned(shares.items()) or ["no event"]
+    # Whatever else a step left out or found odd, it counted.
+    for step in ("build_interactions", "export_campaign"):
+        others = {n: c for n, c in _notes(records, step).items() if isinstance(c, int) and c}
+        lines += _aligned(others.items())
+    left_out = _notes(records, "export_campaign").get("recipients left out", {})
+    return [*lines, *_aligned((f"recipients: {code}", n) for code, n in left_out.items())]
+
+
+def _how_it_did(facts: NightFacts) -> list[str]:
+    figures = _figures(facts.metrics)
+    before = _figures(facts.metrics_before)
+    own_before = facts.before[1] if facts.before else ""
+    lines = []
+    for (model, protocol, metric, k), row in figures.items():
+        if model != facts.own or metric not in _SHOWN:
+            continue
+        interval = ""
+        if row.get("low") is not None and row.get("high") is not None:
+            interval = f" ({row['low']:.4f} to {row['high']:.4f})"
+        line = f"{metric}@{k} {protocol}: {facts.own} {row['value']:.4f}{interval}"
+        line += _beside("last night", row, before.get((own_before, protocol, metric, k)))
+        judged_again = figures.get((LAST_NIGHT, protocol, metric, k))
+        if facts.own != LAST_NIGHT:
+            line += _beside("last night's model on tonight's holdout", row, judged_again)
+        line += _beside("popularity", row, figures.get(("popularity", protocol, metric, k)))
+        lines.append(line)
+    if facts.before is None:
+        lines.append("There is no published run before to compare with.")
+    elif lines:
+        lines.append(f"Last night is run {facts.before[0]}, each on the holdout of its own night.")
+    return lines
+
+
+def _figures(rows: Rows) -> dict[tuple[str, str, str, int], Mapping[str, Any]]:
+    found = {(r["model"], r["protocol"], r["metric"], int(r["k"])): r for r in rows}
+    return dict(sorted(found.items()))
+
+
+def _beside(whose: str, row: Mapping[str, Any], other: Mapping[str, Any] | None) -> str:
+    if other is None:
+        return ""
+    return f"; {whose} {other['value']:.4f} ({row['value'] - other['value']:+.4f})"
+
+
+def _made(facts: NightFacts) -> list[str]:
+    rows = {name: _num_rows(facts.records, table) for name, table in _LISTED.items()}
+    places = [f"{facts.uri}/{name}" for name in ("campaign_files", "report/index.html")]
+    return [*_aligned(rows.items()), *places]
+
+
+def _durations(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    seconds = {step: round(record.get("seconds", 0)) for step, record in records.items()}
+    parts = ", ".join(f"{step} {spent} s" for step, spent in seconds.items())
+    return [f"{sum(seconds.values()):,} s: {parts}"] if seconds else []
+
+
+def _aligned(counts: Iterable[tuple[str, int | None]]) -> list[str]:
+    """`1,234  raw events`, the numbers one below the other; without those that are not known."""
+    known = [(f"{count:,}", name) for name, count in counts if count is not None]
+    width = max((len(count) for count, _ in known), default=0)
+    return [f"{count:>{width}}  {name}" for count, name in known]

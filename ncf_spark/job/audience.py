@@ -1,0 +1,153 @@
+"""Who is written to: the customer's recipients, suppression lists and send log come in here."""
+
+from __future__ import annotations
+
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, DataType, NumericType
+
+from ncf_spark import schemas
+from ncf_spark.campaign import recipients
+from ncf_spark.config import Source
+from ncf_spark.job import findings
+from ncf_spark.job.context import Job
+from ncf_spark.job.intake import read_raw
+from ncf_spark.schemas import DataError
+from ncf_spark.storage import sources, tables
+
+
+def check_audience(job: Job) -> None:
+    """Raises what is wrong with the place, columns or conditions of these tables, in time."""
+    if job.config.recipients.configured:
+        users = recipients.build_users(_conform(_read_recipients(job)))
+        _check_sql(users, job.config.campaign.audience, "campaign.audience", BooleanType)
+    if job.config.suppressions:
+        read_suppressed(job)
+    if job.config.send_log.configured:
+        read_send_log(job)
+
+
+def check_item_rules(job: Job) -> None:
+    """Raises DataError when an SQL of section campaign does not fit the columns of items."""
+    names = ("item_id", "title", "category", "brand", "price", "url", "image_url")
+    items = tables.empty_table(job.spark, schemas.CATALOGUE).select(*names)
+    rules = job.config.campaign
+    conditions = {
+        "campaign.items.where": rules.items.where,
+        "campaign.pairs.consumable": rules.pairs.consumable,
+        "campaign.lists.pin": rules.lists.pin,
+    }
+    for setting, condition in conditions.items():
+        _check_sql(items, condition, setting, BooleanType)
+    _check_sql(items, rules.lists.boost, "campaign.lists.boost", NumericType)
+
+
+def read_users(job: Job, present: DataFrame) -> DataFrame:
+    """The recipients, one row a user; all of `present` (user_id, …) where none are configured."""
+    if not job.config.recipients.configured:
+        nothing = [
+            F.lit(None).cast(field.dataType).alias(field.name)
+            for field in schemas.RECIPIENTS
+            if field.name not in ("user_id", "consent")
+        ]
+        rows = present.select("user_id", *nothing, F.lit(True).alias("consent"))
+        return recipients.build_users(rows)
+    raw = _read_recipients(job)
+    rows = _conform(raw)
+    findings.note_recipients(job, rows, raw)
+    return recipients.build_users(rows)
+
+
+def read_countries(job: Job) -> DataFrame | None:
+    """(user_id, country) of the recipients; None where no item is bound to countries."""
+    source = job.config.recipients
+    is_known = source.configured and source.columns.country is not None
+    if not is_known or job.config.catalogue.columns.countries is None:
+        return None
+    return recipients.build_users(_conform(_read_recipients(job))).select("user_id", "country")
+
+
+def read_suppressed(job: Job) -> DataFrame | None:
+    """What the suppression lists name, as `campaign.recipients.build_suppressed`; None: no list."""
+    lists = {}
+    for name, source in job.config.suppressions.items():
+        rows = _texts(job, source, f"suppressions.{name}", ("user", "email", "email_sha256"))
+        lists[name] = rows.withColumnRenamed("user", "user_id")
+    return recipients.build_suppressed(lists) if lists else None
+
+
+def read_send_log(job: Job) -> DataFrame:
+    """`schemas.SEND_LOG`; what cannot be read is null, and counts for nobody."""
+    log = _texts(job, job.config.send_log, "send_log", ("user", "item", "campaign", "sent_at"))
+    return log.select(
+        F.col("user").alias("user_id"),
+        F.col("item").alias("item_id"),
+        F.col("campaign").alias("campaign_id"),
+        _time("sent_at").alias("sent_at"),
+    )
+
+
+def note_send_log(job: Job, send_log: DataFrame) -> None:
+    """Counts the rows of the log that cannot be used.
+
+    Raises:
+        DataError: when its times cannot be read at all: everyone would be written to.
+    """
+    is_bad = F.col("user_id").isNull() | F.col("sent_at").isNull()
+    row = send_log.agg(F.count(F.lit(1)), F.count(F.when(is_bad, 1))).first()
+    num_rows, num_bad = (0, 0) if row is None else (row[0], row[1])
+    if num_rows and num_bad == num_rows:
+        raise DataError(
+            f"send_log: none of its {num_rows:,} rows has a user and a time that can be read "
+            f"(columns {job.config.send_log.columns.user}, {job.config.send_log.columns.sent_at}). "
+            "Times are timestamps or ISO 8601 texts."
+        )
+    job.note("rows of send_log without a user or a readable time, left out", num_bad)
+
+
+def _read_recipients(job: Job) -> DataFrame:
+    """Texts, by our names; the consent as it was written is `consent_text`."""
+    names = ("user", "email", "locale", "country", "segment", "consent", "last_sent_at")
+    rows = _texts(job, job.config.recipients, "recipients", names)
+    return rows.withColumnsRenamed({"user": "user_id", "consent": "consent_text"})
+
+
+def _conform(rows: DataFrame) -> DataFrame:
+    read = rows.withColumn("consent", F.expr("try_cast(consent_text AS BOOLEAN)")).withColumn(
+        "last_sent_at", _time("last_sent_at")
+    )
+    return schemas.conform(read, schemas.RECIPIENTS, "recipients")
+
+
+def _texts(job: Job, source: Source, name: str, ours: tuple[str, ...]) -> DataFrame:
+    """The source's columns by our names, all as texts; what is not configured is null."""
+    columns = source.columns.model_dump()  # type: ignore[attr-defined]
+    raw = read_raw(job, source, name, columns)
+    kept = sources.filter_source(raw, source, name)
+    return kept.select(*[_text(columns[one]).alias(one) for one in ours])
+
+
+def _text(name: str | None) -> Column:
+    column = sources.column(name) if name else F.lit(None)
+    return column.cast("string")
+
+
+def _time(name: str) -> Column:
+    return F.try_to_timestamp(F.col(name))
+
+
+def _check_sql(rows: DataFrame, sql: str | None, setting: str, kind: type[DataType]) -> None:
+    """Raises DataError when an SQL expression does not fit the columns of `rows`, or its use."""
+    if sql is None:
+        return
+    try:
+        [field] = rows.select(F.expr(sql)).schema
+    except PySparkException as error:
+        raise DataError(
+            f"{setting}: {sources.first_line(error)} Columns present: {rows.columns}."
+        ) from None
+    if not isinstance(field.dataType, kind):
+        wanted = "true or false" if kind is BooleanType else "a number"
+        found = field.dataType.simpleString()
+        raise DataError(f"{setting}: {sql} is of type {found}; it should be {wanted}.")

@@ -1,0 +1,72 @@
+"""How log lines look: text for a person, or JSON lines for a collector. To standard error.
+
+spark-submit joins what Python writes there to its own standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+log = logging.getLogger("ncf_spark")
+
+# Not a context variable: the threads that report progress speak for the step, too.
+_working_on: dict[str, str | None] = {"step": None, "run": None}
+
+
+def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
+    """Our own lines from `level` on, other libraries' from WARNING on.
+
+    Spark's own lines come from the JVM, and look as conf/spark/log4j2.properties says.
+    """
+    handler = logging.StreamHandler()
+    if form == "json":
+        handler.setFormatter(JsonLines())
+        sys.excepthook = lambda *error: log.critical("the job failed", exc_info=error)
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(handlers=[handler], force=True)
+    log.setLevel(level)
+
+
+def say_at_the_end(message: str) -> None:
+    """A job's last word: a line of the log where that is JSON, else the message as it is."""
+    if any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers):
+        log.error("%s", message)
+    else:
+        print(message, file=sys.stderr, flush=True)
+
+
+def working_on(step: str | None, run: str | None) -> None:
+    """Says which step and run the lines from now on are of."""
+    _working_on.update(step=step, run=run)
+
+
+def numbers(**fields: Any) -> dict[str, dict[str, Any]]:
+    """`log.info("…", extra=numbers(seconds=3.2))`: fields of a JSON line; a text has none."""
+    return {"numbers": fields}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time (ISO 8601, UTC), level, step, run, message, and the numbers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        at = datetime.fromtimestamp(record.created, timezone.utc)
+        given: Mapping[str, Any] = getattr(record, "numbers", {})
+        content: dict[str, Any] = {
+            "time": at.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            **_working_on,
+            "message": record.getMessage(),
+        }
+        if record.name != log.name:
+            content["logger"] = record.name
+        if record.exc_info:
+            content["exception"] = self.formatException(record.exc_info)
+        fields = {name: value for name, value in given.items() if name not in content}
+        return json.dumps(content | fields, default=str, ensure_ascii=False)

@@ -1,0 +1,39 @@
+"""The events that followed a campaign, checked and in our terms."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from ncf_spark.config import ConfigError
+from ncf_spark.interactions import events
+from ncf_spark.job.context import Job
+from ncf_spark.storage import sources
+
+
+def read_outcomes(job: Job) -> DataFrame:
+    """(user_id, type, event_at, value, campaign_id), one row an event; null: cannot be read.
+
+    Raises:
+        ConfigError: when no source of later events is configured.
+        SchemaError: when a configured column is missing or of a type that cannot serve.
+        DataError: when the source cannot be read.
+    """
+    source, time_format = job.config.outcomes, job.config.input.time_format
+    if not source.configured:
+        raise ConfigError(
+            "outcomes.path: is not set, so there is nothing to measure by. Name the events that "
+            "followed the campaign in outcomes.path or outcomes.table."
+        )
+    columns = source.columns.model_dump()
+    raw = sources.read_source(job.spark, source, "outcomes")
+    sources.check_columns(raw, columns, "outcomes")
+    events.check_types(raw, columns, time_format, "outcomes")
+    if time_format not in events.TIME_FORMATS:
+        sources.check_time_format(job.spark, time_format)
+    return sources.filter_source(raw, source, "outcomes").select(
+        events.text_column(columns["user"]).alias("user_id"),
+        events.text_column(columns["type"]).alias("type"),
+        events.time_column(raw, columns["time"], time_format).alias("event_at"),
+        events.number_column(columns["value"]).alias("value"),
+        events.text_column(columns["campaign"]).alias("campaign_id"),
+    )

@@ -1,0 +1,161 @@
+"""How a step runs: skipped where it is done, its record written last."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from functools import reduce
+from importlib import metadata
+from operator import getitem
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from ncf_spark import __version__
+from ncf_spark.config import ConfigError
+from ncf_spark.job.context import Job, readable
+from ncf_spark.job.heartbeat import heartbeat
+from ncf_spark.job.logs import log, numbers
+from ncf_spark.job.publishing import publish
+from ncf_spark.job.unchanged import changes, read_inputs, runs_beside
+from ncf_spark.schemas import DataError
+from ncf_spark.storage.runs import LAST_STEP
+
+FIRST_STEP = "build_interactions"
+
+# Settings that a step shares with an earlier one, whose tables it would misread under others.
+_OF_THE_SPLIT = ["split.method", "split.holdout_days", "split.validation"]
+_OF_THE_CAMPAIGN = [
+    *("campaign.items", "campaign.pairs.bought_types", "campaign.pairs.wanted_types"),
+    *("campaign.pairs.consumable", "campaign.lists.pin", "campaign.lists.boost"),
+    "campaign.files.profiles",  # of which some take no long URLs
+]
+_SETTLED = {
+    "train": {"build_interactions": [*_OF_THE_SPLIT, "training.num_shards"]},
+    "evaluate": {
+        "build_interactions": [*_OF_THE_SPLIT, "input.columns.time", "evaluation.num_negatives"],
+        "train": ["model.kind", "evaluation.baselines", "evaluation.compared"],
+    },
+    "export_campaign": {"score_users": ["scoring.k", *_OF_THE_CAMPAIGN]},
+}
+
+
+def _check_settings(job: Job) -> None:
+    """Raises ConfigError when a step is told otherwise than the step whose tables it reads."""
+    problems = []
+    config = job.config.model_dump(mode="json")
+    for earlier, names in _SETTLED.get(job.name, {}).items():
+        record = job.run.step_record(earlier)
+        if record is None:
+            continue
+        for name in names:
+            now, then = (reduce(getitem, name.split("."), c) for c in (config, record["config"]))
+            if now != then:
+                problems.append(
+                    f"{name} is {now}, but {earlier} of this run had {then}; keep it, or run "
+                    f"jobs/{earlier}.py again."
+                )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def run_step(job: Job, step: Callable[[Job], None]) -> None:
+    """Runs one step and writes its record last, so that its tables count only when it is done.
+
+    A step that is done and would come out the same is skipped, unless `job.force`. The last step of
+    a night publishes the run.
+
+    Raises:
+        DataError: when the run is complete but the step would come out otherwise; when files of the
+            input are missing, or change while they are read.
+        LockedError: when another job took the warehouse over.
+        RefusedError: when a gate refuses to publish.
+    """
+    job.next_step(job.name)
+    job.warehouse.check_lock()
+    why = why_to_run(job, job.name)
+    if why is None:
+        log.info("%s: done in %s, nothing has changed: skipped", job.name, job.run.name)
+    else:
+        log.info("%s: begins in %s: %s", job.name, job.run.name, why)
+        job.run.check_open()
+        _check_settings(job)
+        _run(job, step)
+    if job.name == LAST_STEP:
+        publish(job)
+
+
+def why_to_run(job: Job, step: str) -> str | None:
+    """Why a step must run in the job's run; None: it is done, and would come out the same.
+
+    Raises:
+        DataError: when files of its input are missing.
+    """
+    record = job.run.step_record(step)
+    if record is None:
+        return "it is not done yet"
+    if job.force:
+        return "it was done before, but --force was given"
+    changed = changes(job, step, record, read_inputs(job, step))
+    return f"it was done before, but {'; '.join(changed)}" if changed else None
+
+
+def _run(job: Job, step: Callable[[Job], None]) -> None:
+    inputs = read_inputs(job, job.name)
+    beside = runs_beside(job, job.name)
+    started = time.monotonic()
+    with heartbeat(job.spark, job.name):
+        step(job)
+    if job.name == FIRST_STEP and read_inputs(job, job.name) != inputs:
+        raise DataError(
+            "input: its files changed while they were read, so what was read may belong to no one "
+            "moment. Run this night again when they are complete."
+        )
+    job.begin()
+    job.warehouse.check_lock()
+    seconds = round(time.monotonic() - started, 1)
+    record = {
+        "step": job.name,
+        "run_date": str(job.run_date),
+        "finished_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "seconds": seconds,
+        "inputs": inputs,
+        "tables": job.tables,
+        "notes": job.notes,
+        "config": job.config.model_dump(mode="json"),
+        "versions": _versions(job.spark),
+        **beside,
+    }
+    job.run.finish_step(job.name, record)
+    rows = {table: written["num_rows"] for table, written in job.tables.items()}
+    log.info(
+        "%s: done in %.1f s%s",
+        *(job.name, seconds, _counts(rows, job.notes)),
+        extra=numbers(seconds=seconds, rows=rows, notes=job.notes),
+    )
+
+
+def _counts(rows: dict[str, int], notes: dict[str, Any]) -> str:
+    """What a step's line says beside its duration: rows written, and whatever it counted.
+
+    Zeros and figures that are no counts stand in the step's record alone.
+    """
+    parts = [f"{table} {num_rows:,} rows" for table, num_rows in rows.items()]
+    for name, value in notes.items():
+        counted = value if isinstance(value, dict) else {name: value}
+        if "bytes" not in name:
+            parts += [f"{n} {readable(v)}" for n, v in counted.items() if isinstance(v, int) and v]
+    return "".join(f"; {part}" for part in parts)
+
+
+def _versions(spark: SparkSession) -> dict[str, str]:
+    packages = ("pyarrow", "petastorm", "torch", "horovod", "numpy")
+    found = {name: metadata.version(name) for name in packages}
+    return {
+        "ncf_spark": __version__,
+        "python": platform.python_version(),
+        "spark": spark.version,
+        **found,
+    }
