@@ -6,7 +6,7 @@ export SPARK_LOCAL_HOSTNAME := localhost
 in_venv = . .venv/bin/activate &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench bench-peers clean
+.PHONY: help setup demo environment test check format bench bench-peers clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -17,6 +17,9 @@ setup: ## Make .venv: pinned packages and a Horovod built against its torch (min
 demo: setup ## Generate events, then run the whole nightly job on two local executors
 	$(in_venv) spark-submit --properties-file conf/spark/local.conf jobs/generate_events.py --config conf/demo.yaml
 	$(in_venv) spark-submit --properties-file conf/spark/local-cluster.conf jobs/nightly.py --config conf/demo.yaml
+
+environment: setup ## Pack what a cluster's executors need into build/: .venv, and this package
+	$(in_venv) python .ci/pack.py
 
 test: setup ## Run the tests; ARGS goes to pytest, as in make test ARGS="-k split -x"
 	$(in_venv) python -m pytest $(ARGS)
@@ -45,5 +48,5 @@ bench: setup ## Measure speed side by side with others (after bench-peers)
 	$(in_venv) python -m tests.benchmarks.preparation
 
 clean: ## Remove .venv and everything built but the Horovod wheels, which stay in .wheels
-	rm -rf .venv .venv-peers build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-peers .venv-s3 build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,6 +25,8 @@ INSTALL_REQUIRES = [
     "matplotlib>=3.8",
     # The page of the evaluation's report, which escapes whatever text it shows.
     "Jinja2>=3.1",
+    # The night's figures as a text that Prometheus reads.
+    "prometheus_client",
     # petastorm imports distutils, which Python 3.12 has through setuptools only.
     'setuptools; python_version >= "3.12"',
 ]
@@ -33,6 +35,13 @@ EXTRAS_REQUIRE = {
     # Distributed training. Horovod compiles against the torch it finds: build it as .ci/setup does
     # (toolchain file, no build isolation) before asking for this extra; its other needs follow.
     "horovod": ["horovod==0.28.1"],
+    # Each night as a run of an MLflow server or store: monitoring.mlflow_tracking_uri.
+    "mlflow": ["mlflow-skinny>=2.10,<4"],
+    # What a campaign brought: jobs/measure_campaign.py. Neither nights nor executors need them.
+    "measure": [
+        "statsmodels>=0.14.2",  # the two-proportion test, and intervals of differences and ratios
+        "scipy>=1.10",  # the chi-square test of the arms' sizes
+    ],
     "test": [
         "pytest",
         "psutil",  # finds the worker that a test kills
@@ -44,7 +53,12 @@ EXTRAS_REQUIRE = {
         "mypy",
         "types-PyYAML",
         "import-linter",  # holds the layers of the package
+        "mlflow-skinny",  # what the extra mlflow brings, on its local file store
+        "statsmodels",  # what the extra measure brings
+        "scipy",
         "ir-measures",  # the reference that our ranking metrics are compared with
+        "duckdb",  # reads the files of a campaign, beside Python's csv and json
+        "venv-pack",  # packs .venv for executors: make environment, and the test of a cluster
     ],
     "bench": [
         "duckdb",  # a second engine to compare the table transforms with
