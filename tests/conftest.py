@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
+
+from tests.s3 import SERVER, Relay, s3_server
 
 # Timestamps pass between Python and Spark in the process's own zone.
 os.environ["TZ"] = "UTC"
@@ -52,6 +55,33 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def _s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    if not SERVER.exists():
+        pytest.skip("there is no .venv-s3 with an S3 server; make setup brings it")
+    with s3_server(tmp_path_factory.mktemp("s3") / "log") as relay:
+        yield relay
+
+
+@pytest.fixture
+def s3(_s3: Relay, monkeypatch: pytest.MonkeyPatch) -> Relay:
+    """An S3 server with an empty bucket `shop`; the environment says where, and with which keys."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", _s3.url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    _s3.refuse = lambda method, path: False
+    owner = fs.S3FileSystem(
+        scheme="http",
+        endpoint_override=_s3.url.removeprefix("http://"),
+        region="us-east-1",
+        allow_bucket_creation=True,
+    )
+    owner.create_dir("shop")
+    owner.delete_dir_contents("shop")
+    _s3.requests.clear()
+    return _s3
 
 
 def rows(table: DataFrame) -> list[tuple[Any, ...]]:

@@ -30,13 +30,13 @@ def test_every_design_table_is_linted():
 
 def test_conform_selects_the_columns_in_order(spark):
     users = spark.createDataFrame([(7, "x", "a")], "user_index int, more string, user_id string")
-    fitted = conform(users, schemas.USER_INDEX, "user_index")
+    fitted = conform(users, schemas.USER_NUMBERS, "user_index")
     assert (fitted.columns, rows(fitted)) == (["user_id", "user_index"], [("a", 7)])
 
 
 def test_conform_leaves_nulls_to_the_writer(spark):
     users = spark.createDataFrame([(None, 7)], "user_id string, user_index int")
-    assert rows(conform(users, schemas.USER_INDEX, "user_index")) == [(None, 7)]
+    assert rows(conform(users, schemas.USER_NUMBERS, "user_index")) == [(None, 7)]
 
 
 def test_conform_names_every_problem_at_once(spark):
@@ -52,7 +52,7 @@ def test_conform_names_every_problem_at_once(spark):
 def test_conform_lists_the_columns_that_there_are(spark):
     events = spark.createDataFrame([("a", "b")], "user string, item string")
     with pytest.raises(SchemaError, match="user_index: column user_id is missing") as raised:
-        conform(events, schemas.USER_INDEX, "user_index")
+        conform(events, schemas.USER_NUMBERS, "user_index")
     assert str(raised.value).splitlines() == [
         "user_index: column user_id is missing (string). Columns present: ['item', 'user'].",
         "user_index: column user_index is missing (int). Columns present: ['item', 'user'].",
@@ -60,10 +60,10 @@ def test_conform_lists_the_columns_that_there_are(spark):
 
 
 def test_features_follow_as_doubles():
-    table = schemas.with_features(schemas.USER_INDEX, ["followers", "posts"])
+    table = schemas.with_features(schemas.USER_NUMBERS, ["followers", "posts"])
     assert table.names == ["user_id", "user_index", "followers", "posts"]
     assert (table["posts"].dataType, table["posts"].nullable) == (DoubleType(), False)
-    assert schemas.USER_INDEX.names == ["user_id", "user_index"]
+    assert schemas.USER_NUMBERS.names == ["user_id", "user_index"]
 
 
 @pytest.mark.parametrize("name", ["price", "Price", "num_users", "activity", "a.b", "updated_at"])
@@ -72,12 +72,12 @@ def test_a_feature_that_would_be_mistaken_for_another_column_is_refused(name):
         schemas.with_features(schemas.CATALOGUE, ["followers", name])
 
 
-def test_the_wide_campaign_has_six_nullable_columns_a_slot():
+def test_the_wide_campaign_has_seven_nullable_columns_a_slot():
     wide = schemas.campaign_schema(2)
     assert wide.names == [
-        *["campaign_id", "run_date", "user_id", "email", "country", "arm"],
-        *["item_1", "title_1", "price_1", "url_1", "score_1", "source_1"],
-        *["item_2", "title_2", "price_2", "url_2", "score_2", "source_2"],
+        *["campaign_id", "run_date", "user_id", "email", "locale", "country", "segment", "arm"],
+        *["item_1", "title_1", "url_1", "image_url_1", "price_1", "score_1", "source_1"],
+        *["item_2", "title_2", "url_2", "image_url_2", "price_2", "score_2", "source_2"],
     ]
-    assert {field.nullable for field in wide.fields[6:]} == {True}
+    assert {field.nullable for field in wide.fields[8:]} == {True}
     assert wide["price_2"].dataType == DoubleType()

@@ -92,7 +92,11 @@ def measure(trainer: Trainer, steps: int, device: torch.device) -> dict[str, flo
             break
     wait(device)
     seconds = time.perf_counter() - started
-    return {"samples_per_second": samples / seconds, "ms_per_step": 1e3 * seconds / taken}
+    return {
+        "samples_per_step": samples // taken,
+        "samples_per_second": samples / seconds,
+        "ms_per_step": 1e3 * seconds / taken,
+    }
 
 
 def wait(device: torch.device) -> None:
@@ -101,16 +105,24 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected more than 0, at most 1; found {text}")
+    return value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--scale", type=float, default=1.0, help="of users, items and positives")
+    parser.add_argument("--scale", type=_share, default=1.0, help="of users, items and positives")
     parser.add_argument("--batch", type=int, default=1_048_576, help="samples of a step")
     parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--tower", type=int, nargs="+", default=[256, 256, 128, 64])
     parser.add_argument("--negatives", type=int, default=4)
     parser.add_argument("--retries", type=int, default=8)
-    parser.add_argument("--precision", default="float32", help="float32, tf32 or bfloat16")
+    precisions = ("float32", "tf32", "bfloat16")
+    parser.add_argument("--precision", default="float32", choices=precisions)
     parser.add_argument("--steps", type=int, default=30, help="that are counted, at most")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -120,8 +132,8 @@ def main() -> None:
     found = measure(trainer, arguments.steps, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-    settings = {n: getattr(trainer.settings, n) for n in ("batch_size", "precision")}
-    print(json.dumps({"device": name, **settings, **found, "peak_bytes": peak}))
+    told = {"device": name, "precision": arguments.precision, **found, "peak_bytes": peak}
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

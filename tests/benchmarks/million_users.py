@@ -24,6 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark.model.recommender import Recommender
+from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import build_user_topk, with_seen
 from ncf_spark.training.shards import UserShards
 from tests.benchmarks.contenders.score_users import SHARDS, write_model
@@ -73,10 +74,10 @@ def score(spark: SparkSession, uri: str) -> tuple[float, str]:
     read = spark.read.parquet
     topk = build_user_topk(
         read(f"{uri}/model/user_vectors").transform(with_seen, read(f"{uri}/pairs")),
-        model_uri=f"{uri}/model",
+        scorer=ScorerPlace("model", f"{uri}/model", TILE_BYTES),
         eligible_uri=f"{uri}/eligible",
         k=K,
-        block_bytes=TILE_BYTES,
+        source="model",
     )
     topk.write.parquet(f"{uri}/user_topk")
     plan = topk._jdf.queryExecution().executedPlan().toString()

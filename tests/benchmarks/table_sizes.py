@@ -6,7 +6,7 @@ NeuMF of 8 factors, tower 64-32-16-8, 4 negatives, lazy Adam, generated positive
 5 million users beside 50 thousand, in turns in one process; the bytes that two workers exchange in
 a step at 10 thousand and 5 million users, counted; and a step of two workers with the items
 exchanged by rows beside one with the whole table. The loop chooses rows where a step of all workers
-has fewer samples than there are items.
+has fewer samples than a quarter of the items.
 """
 
 from __future__ import annotations

@@ -1,80 +1,141 @@
 from datetime import date
 
 import pytest
+from pyspark.sql import functions as F
 
 from ncf_spark import schemas
-from ncf_spark.campaign.export import build_campaign, build_campaign_long
+from ncf_spark.campaign import export
 from tests.conftest import rows
 
 NIGHT = date(2026, 11, 23)
-TOPK = [
-    (0, 1, 12, 2.5, "model"),
-    (0, 2, 10, 1.5, "model"),
-    (0, 3, 11, 0.5, "model"),
-    (1, 1, 11, 9.0, "model"),
-    (2, 1, 10, 1.0, "model"),  # has not consented
-    (2, 2, 11, 0.0, "model"),
-]
-CATALOGUE = [
-    ("tea", "Tea", "hot", 2.5, "https://shop.example/tea", None),
-    ("rum", "Rum, 40 %", None, None, None, None),
+SLOTS = "slots array<struct<item_id:string,category:string,score:float,source:string>>"
+DETAILS = "email string, locale string, country string, segment string, arm string"
+LISTS = f"user_id string, {DETAILS}, {SLOTS}"
+PASSED = "array<struct<item_id:string,source:string,verdict:string>>"
+TEA, RUM, ICE = (
+    ("tea", "hot", 2.5, "model"),
+    ("rum", None, 1.5, "model"),
+    ("ice", "hot", None, "pin"),
+)
+ITEMS = [
+    ("tea", "Tea", "https://shop.example/tea", None, 2.5),
+    ("rum", "Rum, 40 %", None, "https://shop.example/rum.png", None),
 ]
 
 
-def build(spark, order=1, recipients=None, **settings):
-    if recipients is None:
-        recipients = [
-            ("ana", "ana@x.example", "DE"),
-            ("ben", None, None),
-            ("zoe", "z@x.example", "FR"),
-        ]
-    users, items = [("ana", 0), ("ben", 1), ("cem", 2)], [("tea", 10), ("rum", 11), ("ice", 12)]
-    return build_campaign_long(
-        spark.createDataFrame(TOPK[::order], schemas.USER_TOPK),
-        spark.createDataFrame(users[::order], schemas.USER_INDEX),
-        spark.createDataFrame(items[::order], schemas.ITEM_INDEX),
-        spark.createDataFrame(CATALOGUE[::order], schemas.CATALOGUE),
-        spark.createDataFrame(recipients[::order], "user_id string, email string, country string"),
-        **{"campaign_id": "autumn", "run_date": NIGHT, "k": 2, "min_items": 1, **settings},
+def lists(spark, order=1):
+    given = [
+        ("ana", "ana@x.example", "de", "DE", "vip", "model", [ICE, TEA]),
+        ("ben", None, None, None, None, "popular", [RUM]),
+    ]
+    return spark.createDataFrame(given[::order], LISTS)
+
+
+def long(spark, order=1):
+    items = spark.createDataFrame(
+        ITEMS[::order], "item_id string, title string, url string, image_url string, price double"
     )
+    found = export.build_campaign_long(lists(spark, order), items, "autumn", NIGHT)
+    return schemas.conform(found, schemas.CAMPAIGN_LONG, "campaign_long")
 
 
-ANA = ("autumn", NIGHT, "ana", "ana@x.example", "DE", "model")
-BEN = ("autumn", NIGHT, "ben", None, None, "model")
-ICE_1 = ("ice", None, None, None)  # not in the catalogue
-TEA_2 = ("tea", "Tea", 2.5, "https://shop.example/tea")
-RUM = ("rum", "Rum, 40 %", None, None)
+ANA = ("autumn", NIGHT, "ana", "ana@x.example", "de", "DE", "vip", "model")
+BEN = ("autumn", NIGHT, "ben", None, None, None, None, "popular")
+ICE_CELLS = ("ice", None, None, None, None, None, "pin")  # not in the catalogue
+TEA_CELLS = ("tea", "Tea", "https://shop.example/tea", None, 2.5, 2.5, "model")
+RUM_CELLS = ("rum", "Rum, 40 %", None, "https://shop.example/rum.png", None, 1.5, "model")
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_each_recipient_gets_the_first_k_with_their_metadata(spark, order):
-    table = build(spark, order)
-    assert table.columns == schemas.CAMPAIGN_LONG.names
-    assert rows(table) == [
-        (*ANA, 1, *ICE_1, 2.5, "model"),
-        (*ANA, 2, *TEA_2, 1.5, "model"),
-        (*BEN, 1, *RUM, 9.0, "model"),
+def test_each_slot_is_a_row_with_the_items_metadata(spark, order):
+    assert rows(long(spark, order)) == [
+        (*ANA, 1, *ICE_CELLS),
+        (*ANA, 2, *TEA_CELLS),
+        (*BEN, 1, *RUM_CELLS),
     ]
-
-
-def test_recipients_with_too_few_recommendations_get_no_row(spark):
-    assert {row.user_id for row in build(spark, min_items=2).collect()} == {"ana"}
-    # Of ana's three only k count.
-    assert build(spark, k=2, min_items=3).collect() == []
-
-
-def test_without_recipients_nobody_gets_a_row(spark):
-    long = build(spark, recipients=[])
-    assert long.collect() == []
-    assert build_campaign(long, k=2).collect() == []
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_wide_form_has_one_row_a_recipient_and_nulls_in_empty_slots(spark, order):
-    long = spark.createDataFrame(build(spark).collect()[::order], schemas.CAMPAIGN_LONG)
-    wide = build_campaign(long, k=2)
+    table = spark.createDataFrame(long(spark).collect()[::order], schemas.CAMPAIGN_LONG)
+    wide = export.build_campaign(table, k=2)
     assert wide.columns == schemas.campaign_schema(2).names
-    assert rows(wide) == [
-        (*ANA, *ICE_1, 2.5, "model", *TEA_2, 1.5, "model"),
-        (*BEN, *RUM, 9.0, "model", *[None] * 6),
+    assert rows(wide) == [(*ANA, *ICE_CELLS, *TEA_CELLS), (*BEN, *RUM_CELLS, *[None] * 7)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_lists_have_the_slots_in_their_order(spark, order):
+    table = spark.createDataFrame(long(spark).collect()[::order], schemas.CAMPAIGN_LONG)
+    found = schemas.conform(export.build_campaign_lists(table), schemas.CAMPAIGN_LISTS, "lists")
+    slots = {row.user_id: [tuple(slot) for slot in row.slots] for row in found.collect()}
+    assert slots == {"ana": [ICE_CELLS, TEA_CELLS], "ben": [RUM_CELLS]}
+
+
+@pytest.mark.parametrize(
+    ("slots", "min_items", "min_categories", "expected"),
+    [
+        ([TEA], 1, 1, True),
+        ([TEA], 2, 1, False),
+        ([TEA, ICE], 2, 2, False),
+        ([TEA, RUM], 2, 2, True),
+        ([RUM, RUM], 2, 2, True),  # no category is one of its own
+        ([], 1, 1, False),
+        (None, 1, 1, False),
+    ],
+)
+def test_a_list_is_long_enough_and_shows_enough(spark, slots, min_items, min_categories, expected):
+    table = spark.createDataFrame([(slots,)], SLOTS)
+    found = export.enough("slots", min_items=min_items, min_categories=min_categories)
+    assert table.select(found).first()[0] is expected
+
+
+def test_every_recipient_stands_there_with_the_arm_or_the_reason(spark):
+    users = [
+        ("ana", "model", None),
+        ("ben", "popular", None),
+        ("cem", None, "no_consent"),
+        ("dora", "holdout", None),
+        ("eva", "holdout", None),
+        ("finn", "model", None),
+    ]
+    filled = [("ana", [ICE, TEA]), ("ben", [RUM]), ("dora", [TEA, RUM]), ("eva", []), ("finn", [])]
+    table = spark.createDataFrame(filled, f"user_id string, {SLOTS}")
+    found = export.build_campaign_recipients(
+        spark.createDataFrame(users, "user_id string, arm string, reason string"),
+        table,
+        export.enough("slots", min_items=1, min_categories=1),
+        "autumn",
+        NIGHT,
+    )
+    found = schemas.conform(found, schemas.CAMPAIGN_RECIPIENTS, "campaign_recipients")
+    assert rows(found.drop("campaign_id", "run_date")) == [
+        ("ana", "model", None, 2),
+        ("ben", "popular", None, 1),
+        ("cem", None, "no_consent", 0),
+        ("dora", "holdout", None, 0),
+        ("eva", "holdout", "too_few_items", 0),
+        ("finn", "model", "too_few_items", 0),
+    ]
+
+
+def test_the_report_counts_whatever_was_left_out_and_sent(spark):
+    became = [("ana", "model", None), ("ben", "model", None), ("cem", None, "no_consent")]
+    passed = [
+        ([("x", "model", "bought"), ("y", "model", "brand")],),
+        ([("x", "s", "bought")],),
+        ([],),
+    ]
+    found = export.build_report(
+        spark.createDataFrame(became, "user_id string, arm string, reason string"),
+        spark.createDataFrame([("x", "denied"), ("y", None)], "item_id string, reason string"),
+        spark.createDataFrame(passed, f"passed {PASSED}"),
+        spark.range(3).select(F.lit("model").alias("source")),
+    )
+    assert rows(schemas.conform(found, schemas.CAMPAIGN_REPORT, "campaign_report")) == [
+        ("arm", "model", 2),
+        ("item", "denied", 1),
+        ("pair", "bought", 2),
+        ("pair", "brand", 1),
+        ("recipient", "no_consent", 1),
+        ("slot", "model", 3),
     ]

@@ -26,6 +26,6 @@ def load(tmp_path) -> Load:
 
 def problems(load: Load, text: str, *overrides: str) -> list[str]:
     """The lines of the error, sorted."""
-    with pytest.raises(ConfigError, match=r"shop\.yaml: \d+ problem") as raised:
+    with pytest.raises(ConfigError, match=r"shop\.yaml( with --set .+)?: \d+ problem") as raised:
         load(text, *overrides)
     return sorted(line.strip() for line in str(raised.value).splitlines()[1:])

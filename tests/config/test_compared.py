@@ -63,7 +63,8 @@ def test_a_compared_model_follows_a_set_override(load):
 def test_the_name_of_a_baseline_is_taken(load, name):
     ranks = "[8, 16]" if name == "als_8" else "[64]"
     assert problems(load, compared(f"{name}: {{}}"), f"evaluation.als.ranks={ranks}") == [
-        f"evaluation: compared: ['{name}'] are names of baselines; choose others"
+        f"evaluation: compared: ['{name}'] are names of baselines, or of last "
+        "night's model; choose others"
     ]
 
 
@@ -177,7 +178,7 @@ def test_a_rule_across_sections_holds_for_a_compared_model_too(load):
 
 def test_a_compared_model_without_settings_is_written_as_an_empty_table(load):
     assert problems(load, compared("a: null")) == [
-        "evaluation.compared.a is None; it should be a valid dictionary"
+        "evaluation.compared.a is null; it should be a section with keys"
     ]
 
 

@@ -128,7 +128,7 @@ def test_unknown_keys_wrong_types_and_ranges_are_reported_together_with_their_pl
         "model.kind is 'svd'; it should be 'mf', 'gmf', 'mlp' or 'neumf'",
         "run.seed is -1; it should be greater than or equal to 0",
         "split.holdout_days is 0; it should be greater than or equal to 1",
-        "training.num_workers is True; it should be a valid integer",
+        "training.num_workers is true; it should be a valid integer",
     ]
 
 
@@ -218,8 +218,14 @@ def test_options_become_the_texts_that_spark_takes(load):
         ("activity.features={posts: 1}", "activity.features needs the item features; set catal"),
         ("campaign.id=a/b", "campaign.id is 'a/b'; it"),
         ("generate.num_items=19", "generate: num_items is 19 but num_categories is 20; each cat"),
+        ("training.checkpoint_every=5", "training.checkpoint_every is 5; it should be a section "),
+        (
+            "training.resident_bytes=1e9",
+            "training.resident_bytes is 1000000000.0; it should be a "
+            "valid integer: write 1000000000",
+        ),
         ("storage.warehouse=''", "storage.warehouse is ''; it"),
-        ("input=", "input is None; it should be a valid dictionary"),
+        ("input=", "input is null; it should be a section with keys"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(load, override, line):
@@ -249,6 +255,53 @@ def test_patience_needs_validation_items(load):
     assert problems(load, "split: {validation: false}", "training.patience=3") == [
         "training.patience needs items to judge epochs by; set split.validation: true"
     ]
+
+
+def test_a_model_that_goes_on_may_know_a_provided_test_set(load):
+    text = "split: {method: provided, holdout: {path: test.csv}}"
+    assert load(text).training.warm_epochs is None
+    [problem] = problems(load, text, "training.warm_epochs=3")
+    assert problem.startswith("training.warm_epochs cannot be used with split.method provided")
+
+
+@pytest.mark.parametrize(
+    ("override", "needed"),
+    [
+        ("campaign.frequency={sends: 1, days: 7}", "send_log.path"),
+        ("campaign.pairs.sent_days=7", "send_log.path"),
+        ("campaign.pairs.bought_types=[order]", "input.columns.type"),
+        ("campaign.audience=country = 'DE'", "recipients.path"),
+        ("suppressions={out: {path: a.csv, columns: {user: u}}}", "recipients.path"),
+        ("campaign.lists.max_per_category=2", "catalogue.columns.category"),
+        ("campaign.lists.max_per_brand=2", "catalogue.columns.brand"),
+        ("campaign.items.required=[url]", "catalogue.columns.url"),
+        ("campaign.best_sellers.by=country", "recipients.columns.country"),
+        ("campaign.files.profiles=[klaviyo]", "recipients.columns.email"),
+        ("campaign.pairs.wanted=true", "campaign.pairs.wanted_types"),
+    ],
+)
+def test_a_rule_of_the_campaign_names_the_table_that_it_needs(load, override, needed):
+    assert any(needed in problem for problem in problems(load, "", override))
+
+
+def test_how_often_someone_had_mail_may_stand_beside_the_recipients(load):
+    text = "recipients: {path: r, columns: {last_sent_at: l}}"
+    assert load(text, "campaign.frequency={sends: 1, days: 7}").campaign.frequency.sends == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("campaign.tiers=[model, model]", "campaign: tiers is ['model', 'model']; name one or"),
+        ("campaign.tiers=[]", "campaign: tiers is []; name one or more"),
+        ("campaign.lists.min_categories=3", "campaign: lists.min_categories is 3 but min_items is"),
+        ("campaign.arms={popular: 0.6, holdout: 0.6, salt: a}", "campaign.arms: popular is 0.6"),
+        ("suppressions={out: {path: a.csv, columns: {}}}", "suppressions.out.columns: names none"),
+        ("suppressions={out: {columns: {user: u}}}", "suppressions.out: has neither path nor"),
+    ],
+)
+def test_a_campaign_that_cannot_be_is_named(load, override, line):
+    assert any(problem.startswith(line) for problem in problems(load, "", override))
 
 
 # --- what follows from the settings -------------------------------------------------------------

@@ -8,11 +8,12 @@ from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.evaluation import baselines
 from ncf_spark.evaluation.baselines import build_item_neighbours, fit_als
-from ncf_spark.job.baselines import judged_models, write_baselines
+from ncf_spark.job.baselines import write_baselines
 from ncf_spark.job.context import Job
+from ncf_spark.job.judged import judged_models
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.ranks import build_held_out, build_ranks
-from ncf_spark.storage.runs import Warehouse
+from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 
 TRAIN = "user_index int, item_index int"
@@ -160,6 +161,7 @@ def job(spark, folder: Path, chosen: str) -> Job:
         f"storage.warehouse={folder}",
         "input.path=none",
         f"evaluation.baselines={chosen}",
+        "gates.of_popularity=null",
         "evaluation.item_item={neighbours: 2, shrinkage: 0.0}",
         "evaluation.als.ranks=[3]",
         "evaluation.als.iterations=1",
@@ -168,8 +170,12 @@ def job(spark, folder: Path, chosen: str) -> Job:
     warehouse = Warehouse(config.storage.warehouse)
     day = date(2026, 11, 23)
     made = Job("train", config, spark, day, warehouse, warehouse.open_run(day))
-    users = spark.range(10).selectExpr("cast(id as string) user_id", "cast(id as int) user_index")
-    items = spark.range(6).selectExpr("cast(id as string) item_id", "cast(id as int) item_index")
+    users = spark.range(10).selectExpr(
+        "cast(id as string) user_id", "cast(id as int) user_index", "true is_present"
+    )
+    items = spark.range(6).selectExpr(
+        "cast(id as string) item_id", "cast(id as int) item_index", "id < 5 is_present"
+    )
     train = spark.createDataFrame([(*pair, 0) for pair in PAIRS], schemas.TRAIN)
     made.write("train", train, schemas.TRAIN, partition_by=["shard"])
     made.write("user_index", users, schemas.USER_INDEX)
@@ -189,7 +195,7 @@ def test_the_baselines_that_are_asked_for_are_written_and_judged(spark, tmp_path
     assert {
         name: table["num_rows"] for name, table in made.tables.items() if name not in before
     } == {
-        "item_popularity": 6,
+        "item_popularity": 5,  # the item that departed is not among them
         "item_neighbours": 7,
         "compared/als/user_vectors": 10,
         "compared/als/item_vectors": 6,
@@ -203,7 +209,8 @@ def test_the_baselines_that_are_asked_for_are_written_and_judged(spark, tmp_path
         ("item_item", "item_item", uri("item_neighbours")),
         ("als", "dot", uri("compared/als")),
     ]
-    counts = [vectors.count() if vectors is not None else None for *_, vectors in judged]
+    vectors = [row.user_vectors for row in judged]
+    counts = [found.count() if found is not None else None for found in vectors]
     assert counts == [10, None, 10]
 
 
@@ -213,5 +220,5 @@ def test_item_popularity_is_written_whatever_is_asked_for(spark, tmp_path):
     write_baselines(made)
     assert set(made.tables) - before == {"item_popularity"}
     popularity = rows(made.read("item_popularity", schemas.ITEM_POPULARITY))
-    assert popularity == [(0, 4), (1, 2), (2, 2), (3, 1), (4, 1), (5, 0)]
+    assert popularity == [(0, 4), (1, 2), (2, 2), (3, 1), (4, 1)]  # item 5 departed
     assert [name for name, *_ in judged_models(made)] == ["neumf"]

@@ -7,7 +7,6 @@ from ncf_spark.evaluation.bootstrap import (
     build_differences,
     build_intervals,
     build_sums,
-    user_weights,
     with_parts,
 )
 from tests.conftest import rows
@@ -125,25 +124,3 @@ def test_differences_are_paired(lists):
 def test_nothing_differs_from_a_model_that_is_not_there(lists):
     sums = build_sums(lists, FIGURES, samples=2, seed=1)
     assert rows(build_differences(sums, FIGURES, to="c")) == []
-
-
-def test_copies_of_users_are_poisson_and_independent():
-    weights = user_weights(np.arange(3000, dtype=np.int32), samples=100, seed=4)
-    assert weights.shape == (3000, 101)
-    assert np.all(weights[:, 0] == 1)
-    drawn = weights[:, 1:]
-    shares = np.bincount(drawn.astype(int).ravel(), minlength=5)[:5] / drawn.size
-    # e^-1 / n!
-    assert shares == pytest.approx([0.36788, 0.36788, 0.18394, 0.06131, 0.01533], abs=0.003)
-    between_users = np.corrcoef(drawn[:50])[np.triu_indices(50, 1)]
-    between_replicates = np.corrcoef(drawn.T)[np.triu_indices(100, 1)]
-    assert abs(between_users.mean()) < 0.01
-    assert abs(between_replicates).max() < 0.1
-
-
-def test_copies_depend_on_the_user_alone():
-    users = np.array([5, 2, 9], np.int32)
-    weights = user_weights(users, samples=20, seed=4)
-    assert np.array_equal(user_weights(users[::-1], samples=20, seed=4), weights[::-1])
-    assert np.array_equal(user_weights(users, samples=9, seed=4), weights[:, :10])
-    assert not np.array_equal(user_weights(users, samples=20, seed=-4), weights)

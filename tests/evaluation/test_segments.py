@@ -42,7 +42,7 @@ def test_categories_are_numbered_and_those_that_are_null_left_out(spark):
         [("a", "Action|Thriller"), ("b", None), ("c", "Tea"), ("unbought", "Tea")],
         "item_id string, category string",
     )
-    index = spark.createDataFrame([("a", 0), ("b", 1), ("c", 2)], schemas.ITEM_INDEX)
+    index = spark.createDataFrame([("a", 0), ("b", 1), ("c", 2)], schemas.ITEM_NUMBERS)
     assert rows(build_item_categories(catalogue, index)) == [(0, "Action|Thriller"), (2, "Tea")]
 
 

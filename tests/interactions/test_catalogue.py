@@ -1,22 +1,34 @@
+from datetime import datetime, timezone
+
 import pytest
 
 from ncf_spark.interactions.catalogue import build_catalogue
 from tests.conftest import rows
 
-NAMES = ("item", "title", "category", "price", "url", "image_url", "updated_at")
+ENDS_AT = datetime(2026, 11, 24, tzinfo=timezone.utc)
+PLAIN = ("item_id", "title", "category", "price", "url", "image_url")
+FOR_SALE = ("brand", "in_stock", "is_active", "countries")
+NAMES = (
+    *("item", "title", "category", "price", "url", "image_url", "updated_at"),
+    *("brand", "in_stock", "active_from", "active_until", "countries"),
+)
 COLUMNS = {**dict.fromkeys(NAMES), "item": "id", "title": "name", "price": "price"}
 RAW = "id string, name string, price string, changed int, followers string"
 
 
+def build_whole(table, *features: str, **columns: str):
+    return build_catalogue(table, {**COLUMNS, **columns}, features, ends_at=ENDS_AT)
+
+
 def build(table, *features: str, **columns: str):
-    return rows(build_catalogue(table, {**COLUMNS, **columns}, features))
+    return rows(build_whole(table, *features, **columns).select(*PLAIN, *features))
 
 
 def test_rows_are_in_our_terms_and_what_is_not_given_is_null(spark):
     raw = spark.createDataFrame([(7, "Tea", 2.5)], "id int, name string, price double")
-    table = build_catalogue(raw, COLUMNS, [])
-    assert table.columns == ["item_id", "title", "category", "price", "url", "image_url"]
-    assert rows(table) == [("7", "Tea", None, 2.5, None, None)]
+    table = build_whole(raw)
+    assert table.columns == [*PLAIN, *FOR_SALE]
+    assert rows(table) == [("7", "Tea", None, 2.5, None, None, *[None] * 4)]
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -58,9 +70,61 @@ def test_what_is_no_finite_number_is_a_missing_price_or_a_feature_of_0(spark):
 
 def test_columns_may_have_blanks_and_dots(spark):
     raw = spark.createDataFrame([("a", "Tea", 3)], "`item id` string, `name.en` string, `n f` int")
-    found = build(raw, "n f", item="item id", title="name.en", price=None)
+    whole = build_whole(raw, "n f", item="item id", title="name.en", price=None)
+    found = rows(whole.select(*PLAIN, "`n f`"))
     assert found == [("a", "Tea", None, None, None, None, 3.0)]
 
 
 def test_no_rows_are_no_items(spark):
     assert build(spark.createDataFrame([], RAW)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *[("3", True), ("0", False), ("-1", False), ("0.5", True), ("yes", True), ("true", True)],
+        *[("no", False), ("F", False), ("", False), (None, False), ("some", False)],
+    ],
+)
+def test_what_cannot_be_read_as_in_stock_is_not(spark, value, expected):
+    raw = spark.createDataFrame([("a", value)], "id string, stock string")
+    [row] = build_whole(raw, title=None, price=None, in_stock="stock").collect()
+    assert row.in_stock is expected
+
+
+def test_stock_may_be_given_as_truth_or_number(spark):
+    raw = spark.createDataFrame([("a", True, 0), ("b", False, 7)], "id string, t boolean, n int")
+    for name, expected in (("t", [True, False]), ("n", [False, True])):
+        found = build_whole(raw, title=None, price=None, in_stock=name)
+        assert [row.in_stock for row in found.orderBy("item_id").collect()] == expected
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "expected"),
+    [
+        (None, None, True),
+        ("", " ", True),
+        ("2026-11-24", "2026-11-25", True),
+        ("2026-11-24T00:00:01Z", None, False),
+        (None, "2026-11-24", False),
+        ("soon", None, False),
+        (None, "later", False),
+    ],
+)
+def test_an_item_is_active_between_its_dates(spark, since, until, expected):
+    raw = spark.createDataFrame([("a", since, until)], "id string, f string, u string")
+    found = build_whole(raw, title=None, price=None, active_from="f", active_until="u")
+    assert found.first().is_active is expected
+    # With one of the two alone, that one decides.
+    [row] = build_whole(raw, title=None, price=None, active_from="f").collect()
+    assert row.is_active is (since in (None, "", "2026-11-24"))
+
+
+def test_countries_are_a_list_or_a_text_of_codes(spark):
+    raw = [("a", "de, AT;ch", ["fr ", "DE"]), ("b", "", []), ("c", None, None)]
+    table = spark.createDataFrame(raw, "id string, text string, list array<string>")
+    for name, expected in (("text", ["AT", "CH", "DE"]), ("list", ["DE", "FR"])):
+        found = build_whole(table, title=None, price=None, countries=name)
+        assert [row.countries for row in found.orderBy("item_id").collect()] == [
+            *[expected, None, None]
+        ]

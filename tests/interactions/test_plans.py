@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
+from ncf_spark.config.tables import CatalogueColumns
 from ncf_spark.interactions import (
     activity,
     catalogue,
@@ -68,7 +69,8 @@ def plans(spark) -> dict[str, DataFrame]:
     kept = events.filter_kept(pairs)
     users, items = empty(schemas.USER_INDEX), empty(schemas.ITEM_INDEX)
     appended = indexing.append_index(kept.select("user_id"), users, "user_id", "user_index")
-    indexed = indexing.with_indexes(kept, users, items)
+    numbered = indexing.with_indexes(kept, users, items)
+    indexed = split.with_was_trained(numbered, numbered)
     held_out = split.with_last_event_held_out(indexed, seed=1)
     validated = split.with_validation_held_out(held_out, seed=1)
     train = split.build_train(validated, num_shards=4)
@@ -79,7 +81,7 @@ def plans(spark) -> dict[str, DataFrame]:
     scored = activity.with_activity(counts, {"num_users": 1.0})
     new = activity.with_is_new(scored, date(2026, 11, 23), 14)
     both = new.withColumn("activity_by_counts", F.col("activity"))
-    columns = dict.fromkeys(("title", "category", "price", "url", "image_url", "updated_at"))
+    columns = dict.fromkeys(CatalogueColumns.model_fields)
     found = {
         "events.build_events": built,
         "events.build_pairs": pairs,
@@ -88,7 +90,8 @@ def plans(spark) -> dict[str, DataFrame]:
         "events.filter_out_ids": events.filter_out_ids(kept, users.select("user_id")),
         "indexing.append_index": appended,
         "indexing.with_index": indexing.with_index(kept, users, "user_id"),
-        "indexing.with_indexes": indexed,
+        "indexing.with_indexes": numbered,
+        "split.with_was_trained": indexed,
         "split.with_last_event_held_out": held_out,
         "split.with_validation_held_out": validated,
         "split.with_recent_held_out": split.with_recent_held_out(indexed, cutoff_at=MIDNIGHT),
@@ -104,7 +107,7 @@ def plans(spark) -> dict[str, DataFrame]:
         "activity.with_is_new": new,
         "activity.with_distributions": activity.with_distributions(both),
         "catalogue.build_catalogue": catalogue.build_catalogue(
-            raw, {**columns, "item": "item"}, []
+            raw, {**columns, "item": "item"}, [], ends_at=MIDNIGHT
         ),
         "popularity.build_item_popularity": popularity.build_item_popularity(train, items),
         **generated_plans(spark),

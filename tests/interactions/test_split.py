@@ -9,14 +9,21 @@ from pyspark.sql import functions as F
 from ncf_spark.interactions import split
 from tests.conftest import at, rows
 
+PAIR = "user_index int, item_index int"
+PAIR_NAMES = ["user_index", "item_index"]
 INDEXED = "user_index int, item_index int, first_event_at timestamp, last_event_at timestamp"
 
 
-def pairs(spark, *days: tuple[int, int, int, int]):
+def indexed(spark, table: list[tuple], known: list[tuple[int, int]] | None = None):
+    """Rows of INDEXED with `was_trained`: true for the pairs that are known."""
+    trained = None if known is None else spark.createDataFrame(known, PAIR)
+    return split.with_was_trained(spark.createDataFrame(table, INDEXED), trained)
+
+
+def pairs(spark, *days: tuple[int, int, int, int], known: list[tuple[int, int]] | None = None):
     """(user_index, item_index, first day, last day of November)."""
-    return spark.createDataFrame(
-        [(u, i, at(f"2026-11-{f:02}"), at(f"2026-11-{n:02}")) for u, i, f, n in days], INDEXED
-    )
+    table = [(u, i, at(f"2026-11-{f:02}"), at(f"2026-11-{n:02}")) for u, i, f, n in days]
+    return indexed(spark, table, known)
 
 
 # --- leave one out ------------------------------------------------------------------------------
@@ -30,6 +37,7 @@ def test_each_users_last_pair_is_held_out_and_a_single_pair_is_not(spark, order)
     assert held_out.count() == 6
     assert held_out.columns == [
         *INDEXED.replace(" int", "").replace(" timestamp", "").split(", "),
+        "was_trained",
         "is_holdout",
     ]
 
@@ -47,7 +55,7 @@ def test_ties_are_broken_the_same_way_whatever_the_order(spark):
 
 def test_pairs_without_times_come_before_those_with(spark):
     table = [(0, 1, None, None), (0, 2, at("2026-11-01"), at("2026-11-01")), (0, 3, None, None)]
-    held_out = split.with_last_event_held_out(spark.createDataFrame(table, INDEXED), seed=20)
+    held_out = split.with_last_event_held_out(indexed(spark, table), seed=20)
     assert rows(held_out.where("is_holdout").select("item_index")) == [(2,)]
 
 
@@ -98,9 +106,7 @@ def test_without_times_a_hash_chooses_the_same_one_whatever_the_order(spark):
     table = [(user, item, None, None) for user in range(40) for item in range(4)]
     found = []
     for given_rows in (table, table[::-1]):
-        held_out = split.with_last_event_held_out(
-            spark.createDataFrame(given_rows, INDEXED), seed=2
-        )
+        held_out = split.with_last_event_held_out(indexed(spark, given_rows), seed=2)
         marked = split.with_validation_held_out(held_out, seed=2)
         found.append(rows(marked.where("is_validation").select("user_index", "item_index")))
     assert found[0] == found[1]
@@ -128,6 +134,31 @@ def test_validation_is_never_held_out_and_never_trained_on(spark, last_day, seed
         others = [last_day[pair] for pair in found["train"] if pair[0] == user]
         assert others
         assert last_day[user, item] >= max(others)
+
+
+# --- what an earlier model knows ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_the_earlier_model_was_trained_on_is_never_held_out(spark, order):
+    """User 0 bought 5 again after 6 and 7; user 1 has one new pair, user 2 none."""
+    days = [(0, 5, 1, 9), (0, 6, 3, 4), (0, 7, 8, 8), (0, 8, 2, 2), (1, 5, 1, 9), (1, 6, 3, 3)]
+    days += [(2, 5, 1, 1), (2, 6, 2, 2)]
+    known = [(0, 5), (1, 5), (2, 5), (2, 6), (3, 9)]
+    table = pairs(spark, *days[::order], known=known[::order])
+    held_out = split.with_last_event_held_out(table, seed=20)
+    marked = split.with_validation_held_out(held_out, seed=20)
+    assert rows(marked.where("is_holdout").select(PAIR_NAMES)) == [(0, 7), (1, 6)]
+    assert rows(marked.where("is_validation").select(PAIR_NAMES)) == [(0, 6)]
+    assert marked.count() == len(days)
+
+
+def test_nor_by_the_temporal_split(spark):
+    """Its first event fell out of the window: by the second it is as if first seen now."""
+    table = pairs(spark, (0, 5, 9, 9), (0, 6, 9, 9), (0, 7, 1, 1), known=[(0, 6)])
+    cutoff_at = datetime(2026, 11, 8, tzinfo=timezone.utc)
+    held_out = split.with_recent_held_out(table, cutoff_at=cutoff_at)
+    assert rows(held_out.where("is_holdout").select(PAIR_NAMES)) == [(0, 5)]
 
 
 # --- temporal -----------------------------------------------------------------------------------
@@ -215,6 +246,20 @@ def test_who_knows_nearly_all_items_gets_all_that_are_left(spark, num_items):
     (row,) = build_holdout(spark.createDataFrame(table, SPLIT), num_items=num_items).collect()
     assert len(row.negatives) == min(num_items - 8, 10)
     assert set(row.negatives) <= set(range(8, num_items))
+
+
+@pytest.mark.parametrize("num_present", [12, 13, 14])  # 13 is a prime
+def test_negatives_are_drawn_from_the_items_that_are_present(spark, num_present):
+    known, left = [3, 60, 77], range(100, 97 + num_present)
+    items = spark.createDataFrame([(i,) for i in [*left, *known]], "item_index int")
+    table = spark.createDataFrame([(u, i, i == 60, False) for u in (0, 1) for i in known], SPLIT)
+    some, all_left = (
+        build_holdout(table, num_items=num_present, present=items, num_negatives=n).collect()
+        for n in (5, 99)
+    )
+    assert [len({*row.negatives} & {*left}) for row in some] == [5, 5]
+    assert some[0].negatives != some[1].negatives
+    assert [sorted(row.negatives) for row in all_left] == [[*left], [*left]]
 
 
 def test_a_user_without_a_train_pair_is_not_judged(spark):

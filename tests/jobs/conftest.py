@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from ncf_spark.storage.runs import Run, Warehouse
+from ncf_spark.storage.runs import Run
+from ncf_spark.storage.warehouse import Warehouse
 
 ROOT = Path(__file__).parents[2]
 RUN_DATE = "2026-11-01"
@@ -78,6 +80,10 @@ def small_config(folder: Path, **changes: object) -> dict[str, object]:
     source = {"path": str(folder / "input")}
     return {
         "storage": {"warehouse": str(folder / "ware house")},
+        "monitoring": {
+            "openmetrics_path": str(folder / "collector" / "ncf.prom"),
+            "mlflow_tracking_uri": f"file://{folder}/mlflow",
+        },
         "generate": source | {"num_users": 300, "num_items": 150, "num_events": 12000},
         "input": {"path": f"{source['path']}/events"},
         "catalogue": {"path": f"{source['path']}/items"},
@@ -133,6 +139,20 @@ class Night:
         return run
 
 
+def copy_night(night: Night, folder: Path) -> Night:
+    """The night with its input and its warehouse in a folder of its own, for a test that writes."""
+    shutil.copytree(night.folder, folder)
+    config = folder / Path(night.config).relative_to(night.folder)
+    config.write_text(config.read_text().replace(str(night.folder), str(folder)))
+    return Night(str(config), folder, night.output)
+
+
+def copy_warehouse(night: Night, folder: Path) -> Warehouse:
+    """The night's warehouse in a folder of its own."""
+    shutil.copytree(night.folder / "ware house", folder)
+    return Warehouse(str(folder))
+
+
 def expect(result: subprocess.CompletedProcess[str], status: int) -> str:
     """What the process printed, after checking how it ended."""
     output = result.stdout + result.stderr
@@ -141,12 +161,24 @@ def expect(result: subprocess.CompletedProcess[str], status: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
-    """Generated events, then a night on two executor processes with two Horovod workers."""
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    """Generated events, then a night on two executor processes with two Horovod workers.
+
+    All tests share it and none may change it: those that write do so in a copy.
+    """
     folder = tmp_path_factory.mktemp("night")
     config = write_config(folder / "conf", small_config(folder))
     expect(submit("jobs/generate_events.py", "--config", config), 0)
     result = submit(
         "jobs/nightly.py", "--config", config, "--run-date", RUN_DATE, conf="local-cluster"
     )
-    return Night(config, folder, expect(result, 0))
+    night = Night(config, folder, expect(result, 0))
+    found = _files_of(night)
+    yield night
+    assert _files_of(night) == found, "a test wrote to the night that all tests share"
+
+
+def _files_of(night: Night) -> dict[str, int]:
+    """Every file of its warehouse, and when it was written."""
+    files = (path for path in (night.folder / "ware house").rglob("*") if path.is_file())
+    return {str(path): path.stat().st_mtime_ns for path in files}

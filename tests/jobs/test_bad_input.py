@@ -14,14 +14,13 @@ import train
 from pyspark.sql import SparkSession
 
 from ncf_spark import schemas
-from ncf_spark.campaign.eligibility import build_consenting
 from ncf_spark.config import ConfigError, load_config
 from ncf_spark.job import Job, run_step, splitting
-from ncf_spark.job.intake import read_recipients
+from ncf_spark.job.audience import note_send_log, read_send_log, read_users
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
-from ncf_spark.storage.runs import Warehouse
 from ncf_spark.storage.sources import describe_read_failure
+from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 from tests.jobs.conftest import ROOT
 
@@ -312,11 +311,9 @@ def test_consents_are_counted_and_unreadable_ones_are_said(
     options = "format: csv, options: {header: true}"
     recipients = f"recipients={{path: {tmp_path / 'people.csv'}, {options}, {columns}}}"
     job = prepare(spark, tmp_path, recipients)
-    read = read_recipients(job, spark.read.parquet(job.run.table_uri("user_index")))
-    assert rows(build_consenting(read)) == [
-        ("u0", None, None),
-        ("u2", None, None),
-        ("u5", None, None),
+    read = read_users(job, spark.read.parquet(job.run.table_uri("user_index")))
+    assert rows(read.where("consent").select("user_id", "email")) == [
+        *[("u0", None), ("u2", None), ("u5", None)]
     ]
     assert job.notes["rows of recipients"] == {
         "consenting": 3,
@@ -332,13 +329,15 @@ def test_ids_keep_their_numbers_over_nights(spark: SparkSession, tmp_path: Path)
     for name in ("score_item_activity", "train", "evaluate", "score_users", "similar_items"):
         first.run.finish_step(name, {"tables": {}})
     first.run.finish_step("export_campaign", {"tables": {}})
-    first.run.complete()
+    first.run.complete({})
     first.warehouse.publish(first.run)
     (tmp_path / "events.csv").write_text(EVENTS.replace("u0,", "a new one,"))
     second = prepare(spark, tmp_path)
     after = rows(spark.read.parquet(second.run.table_uri("user_index")))
-    assert set(numbers) < set(after)
-    assert ("a new one", 20) in after
+    present = {(user, number): is_present for user, number, is_present in after}
+    assert {(user, number) for user, number, _ in numbers} < set(present)
+    assert present["a new one", 20]
+    assert [user for (user, _), is_present in present.items() if not is_present] == ["u0"]
 
 
 def test_a_provided_test_set_is_kept_from_train_and_gets_negatives(
@@ -360,3 +359,67 @@ def test_a_provided_test_set_is_kept_from_train_and_gets_negatives(
     assert job.num_rows("validation") == 20
     assert job.num_rows("train") == 219
     assert job.notes["holdout rows of users without train rows, left out"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["suppressions={out: {path: NOWHERE, columns: {email: e}}}"],
+            r"suppressions\.out\.path: NOWHERE does not exist",
+        ),
+        (
+            ["suppressions={out: {path: PEOPLE, columns: {email: e}}}"],
+            r"suppressions\.out: column e is missing. Columns present: \['user', 'consent'\]",
+        ),
+        (["campaign.audience=county = 'DE'"], r"campaign\.audience: .*county"),
+        (
+            ["send_log={path: PEOPLE, format: csv, options: {header: true}}"],
+            r"send_log: column user_id is missing",
+        ),
+    ],
+)
+def test_who_is_not_written_to_is_known_before_the_night_begins(
+    spark: SparkSession, tmp_path: Path, settings, message
+):
+    people = tmp_path / "people.csv"
+    people.write_text("user,consent\nu0,yes\n")
+    columns = "columns: {user: user, consent: consent, email: null, country: null}"
+    options = "format: csv, options: {header: true}"
+    given = [
+        f"recipients={{path: {people}, {options}, {columns}}}",
+        *[setting.replace("PEOPLE", str(people)) for setting in settings],
+    ]
+    with pytest.raises((DataError, SchemaError), match=message):
+        prepare(spark, tmp_path, *given)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("campaign.items.where=brnad = 'own'", r"campaign\.items\.where: .*brnad"),
+        ("campaign.items.where=price", r"campaign\.items\.where: price is of type double; .* true"),
+        ("campaign.pairs.consumable=price >", r"campaign\.pairs\.consumable: .*"),
+        ("campaign.lists.pin='x'", r"campaign\.lists\.pin: .*"),
+        (
+            "campaign.lists.boost=brand",
+            r"campaign\.lists\.boost: brand is of type string; .* number",
+        ),
+    ],
+)
+def test_rules_of_items_are_checked_before_the_night_begins(
+    spark: SparkSession, tmp_path: Path, setting, message
+):
+    more = ["input.columns.time=time"] if "consumable" in setting else []
+    with pytest.raises(DataError, match=message):
+        prepare(spark, tmp_path, setting, *more)
+
+
+def test_a_send_log_without_readable_times_would_write_to_everyone(
+    spark: SparkSession, tmp_path: Path
+):
+    (tmp_path / "log.csv").write_text("user_id,sent_at\nu0,yesterday\n,2026-11-01\n")
+    given = f"send_log={{path: {tmp_path / 'log.csv'}, format: csv, options: {{header: true}}}}"
+    job = prepare(spark, tmp_path, given)
+    with pytest.raises(DataError, match="none of its 2 rows has a user and a time"):
+        note_send_log(job, read_send_log(job))

@@ -38,7 +38,9 @@ def test_there_is_a_job_for_each_step_of_the_design():
         "score_users",
         "similar_items",
         "export_campaign",
+        "measure_campaign",
         "nightly",
+        "runs",
     }
 
 

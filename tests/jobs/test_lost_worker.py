@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from ncf_spark.storage import files
-from ncf_spark.storage.runs import Run, Warehouse
+from ncf_spark.storage.runs import Run
+from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import RUN_DATE, Night, expect, start, submit, wait
 
 pytestmark = pytest.mark.slow

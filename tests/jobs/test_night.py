@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -15,13 +19,19 @@ from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.ranks import build_held_out, build_ranks
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import STEP_TABLES, Run
-from tests.jobs.conftest import NO_REPLANNING, RUN_DATE, Night, expect, submit
+from tests.jobs.conftest import NO_REPLANNING, RUN_DATE, Night, copy_night, expect, submit
 
 pytestmark = pytest.mark.slow
 
 
 def table(spark: SparkSession, run: Run, name: str) -> DataFrame:
     return spark.read.parquet(run.finished_table_uri(name))
+
+
+@pytest.fixture
+def own_night(night: Night, tmp_path: Path) -> Night:
+    """A copy of the night, to write to."""
+    return copy_night(night, tmp_path / "own")
 
 
 def figures(run: Run) -> dict[tuple[str, str, str, int], float]:
@@ -48,6 +58,55 @@ def test_the_night_ends_with_tables_metrics_and_first_rows(night: Night):
     assert "popularity" in night.output
     assert "Article" in night.output
     assert "neumf epoch 2/2, loss 0." in night.output
+
+
+def test_the_night_on_one_page_ends_the_log_and_stands_in_the_run(night: Night):
+    page = files.read_bytes(f"{night.run.uri}/summary.txt").decode()
+    assert page in night.output
+    raw = night.run.step_record("build_interactions")["notes"]["events"]["raw events"]
+    assert f"{raw:,}  raw events" in page
+    assert "duplicates (" in page
+    assert f"{figures(night.run)['neumf', 'full', 'ndcg', 10]:.4f}" in page
+    assert "popularity 0." in page
+    assert f"Yes: {night.run.uri}, which LATEST.json names." in page
+
+
+def test_the_log_has_a_line_for_each_step_with_counts_and_seconds(night: Night):
+    lines = [line for line in night.output.splitlines() if re.search(r" INFO \w+: done in ", line)]
+    assert [line.split()[2] for line in lines] == [f"{step}:" for step in STEP_TABLES]
+    counts = night.run.step_record("score_users")["tables"]["user_topk"]["num_rows"]
+    assert f"user_topk {counts:,} rows" in lines[4]
+    assert "; duplicates" in lines[0] or "dropped, duplicates" in lines[0]
+    assert not re.search(r"^\d\d:\d\d:\d\d INFO spark", night.output, re.MULTILINE)
+
+
+def test_spark_itself_says_little(night: Night):
+    noise = re.findall(r"^\d\d:\d\d:\d\d [A-Z]+ spark .*", night.output, re.MULTILINE)
+    assert len(noise) <= 3, noise
+
+
+def test_the_figures_are_there_for_prometheus(night: Night):
+    collected = (night.folder / "collector" / "ncf.prom").read_text()
+    own = files.read_bytes(f"{night.run.uri}/metrics.prom").decode()
+    for text in (collected, own):
+        found = {f.name: f.samples for f in text_string_to_metric_families(text)}
+        assert found["ncf_run_published"][0].value == 1
+        assert found["ncf_last_success_timestamp_seconds"][0].value > 1.7e9
+        assert {s.labels["step"] for s in found["ncf_step_duration_seconds"]} == set(STEP_TABLES)
+        values = {tuple(s.labels.values()): s.value for s in found["ncf_model_metric"]}
+        assert figures(night.run)["neumf", "full", "ndcg", 10] in values.values()
+    assert [path.name for path in (night.folder / "collector").iterdir()] == ["ncf.prom"]
+
+
+def test_the_night_is_a_run_in_mlflow(night: Night, monkeypatch: pytest.MonkeyPatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    run_id = files.read_json(f"{night.run.uri}/mlflow.json")["run_id"]
+    run = mlflow.MlflowClient(f"file://{night.folder}/mlflow").get_run(run_id)
+    assert run.data.metrics["neumf/full/ndcg_at_10"] == pytest.approx(
+        figures(night.run)["neumf", "full", "ndcg", 10]
+    )
+    assert run.data.params["run.seed"] == "20"
 
 
 def test_neither_addresses_nor_users_are_printed(night: Night):
@@ -92,36 +151,42 @@ def test_only_recipients_with_consent_are_written_to(spark: SparkSession, night:
     consenting = recipients.where("consent").select("user_id", "email")
     assert campaign.count() > 200
     assert campaign.join(consenting, on=["user_id", "email"], how="left_anti").count() == 0
-    notes = night.run.step_record("export_campaign")["notes"]
-    left_out = notes["consenting recipients without enough recommendations, left out"]
-    assert left_out == consenting.count() - campaign.count()
     refused = recipients.where("not consent")
     assert refused.count() > 0
+    left_out = night.run.step_record("export_campaign")["notes"]["recipients left out"]
+    assert left_out == {"no_consent": refused.count()}
+    assert campaign.count() == consenting.count()
     assert campaign.join(refused, on="user_id").count() == 0
     assert campaign.select("user_id").distinct().count() == campaign.count()
 
 
 def test_the_csv_says_the_same_as_the_table(spark: SparkSession, night: Night):
-    parts = files.list_files(night.run.table_uri("campaign_csv"), ".csv")
-    rows = [
-        row
-        for part in parts
-        for row in csv.DictReader(io.StringIO(files.read_bytes(part).decode()))
-    ]
+    folder = Path(night.run.table_uri("campaign_files/generic_csv").removeprefix("file://"))
+    assert sorted(path.name for path in folder.iterdir()) == ["campaign-0001.csv", "manifest.json"]
+    for path, mode in ((folder, 0o700), *[(path, 0o600) for path in folder.iterdir()]):
+        assert path.stat().st_mode & 0o777 == mode
+    content = (folder / "campaign-0001.csv").read_bytes()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    [part] = manifest["parts"]
+    assert part["sha256"] == hashlib.sha256(content).hexdigest()
+    assert "@" not in json.dumps(manifest)
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert part["rows"] == len(rows)
+    assert list(rows[0]) == manifest["columns"]
     campaign = table(spark, night.run, "campaign")
-    assert list(rows[0]) == campaign.columns
-    assert list(rows[0])[:8] == [
-        "campaign_id",
-        "run_date",
-        "user_id",
-        "email",
-        "country",
-        "arm",
-        "item_1",
-        "title_1",
-    ]
-    written = {(row["user_id"], row["item_1"], row["title_10"]) for row in rows}
-    assert written == {tuple(r) for r in campaign.select("user_id", "item_1", "title_10").collect()}
+    names = ("user_id", "email", "arm", "item_1", "title_10", "url_10", "source_10")
+    written = {tuple(row[name] for name in names) for row in rows}
+    assert written == {tuple(row) for row in campaign.select(*names).collect()}
+    assert len(rows) == campaign.count()
+
+
+def test_every_recipient_has_an_arm_or_a_reason(spark: SparkSession, night: Night):
+    became = table(spark, night.run, "campaign_recipients")
+    everyone = spark.read.parquet(str(night.folder / "input" / "recipients"))
+    assert became.count() == everyone.select("user_id").distinct().count()
+    assert became.where("(arm is null) = (reason is null)").count() == 0
+    report = table(spark, night.run, "campaign_report").where("kind = 'slot'")
+    assert report.agg(F.sum("num")).first()[0] == night.run.recorded_rows("campaign_long")
 
 
 def test_similar_items_are_others_and_eligible(spark: SparkSession, night: Night):
@@ -178,13 +243,22 @@ def test_the_report_shows_every_model(night: Night):
     assert f"{value:.4f}" in page
 
 
-def test_every_step_alone_writes_the_same_rows_again(spark: SparkSession, night: Night):
+def test_every_step_alone_writes_the_same_rows_again(spark: SparkSession, own_night: Night):
     """Another Spark master, an application a step, the same date: only the run's number differs."""
     for step in STEP_TABLES:
-        arguments = ("--config", night.config, "--run-date", RUN_DATE)
-        expect(submit(f"jobs/{step}.py", *arguments, options=NO_REPLANNING), 0)
-    first, second = (Run(f"{night.warehouse.uri}/runs/{RUN_DATE}.{n}") for n in (1, 2))
-    assert night.run.name == second.name
+        arguments = ("--config", own_night.config, "--run-date", RUN_DATE)
+        as_json = ("--set", "logging.format=json")
+        # The first one opens another run; without --force it would be skipped.
+        force = ("--force",) if step == "build_interactions" else ()
+        job = submit(f"jobs/{step}.py", *arguments, *as_json, *force, options=NO_REPLANNING)
+        output = expect(job, 0)
+        lines = [json.loads(line) for line in output.split("\n") if line.startswith("{")]
+        [done] = [line for line in lines if f"{step}: done in " in line["message"]]
+        assert (done["step"], done["level"]) == (step, "INFO")
+        assert done["seconds"] > 0
+        assert sum(done["rows"].values()) > 0
+    first, second = (Run(f"{own_night.warehouse.uri}/runs/{RUN_DATE}.{n}") for n in (1, 2))
+    assert own_night.run.name == second.name
     records = files.read_json(f"{first.uri}/manifest.json")["steps"].values()
     tables = [name for record in records for name in record["tables"]]
     assert {"compared/als/user_vectors", "compared/mf/item_vectors", "ranks"} <= set(tables)
@@ -196,52 +270,52 @@ def test_every_step_alone_writes_the_same_rows_again(spark: SparkSession, night:
     assert figures(first) == figures(second)
 
 
-def test_a_failing_run_leaves_the_published_tables_alone(night: Night):
-    published = night.run.name
-    pointer = (night.folder / "ware house" / "LATEST.json").read_bytes()
-    arguments = ("--config", night.config, "--set", "input.where=event_type = 'nothing'")
+def test_a_failing_run_leaves_the_published_tables_alone(own_night: Night):
+    published = own_night.run.name
+    pointer = (own_night.folder / "ware house" / "LATEST.json").read_bytes()
+    arguments = ("--config", own_night.config, "--set", "input.where=event_type = 'nothing'")
     output = expect(submit("jobs/nightly.py", *arguments), 2)
     assert "interactions: no row is left" in output
     assert "input.where does not hold" in output
-    assert (night.folder / "ware house" / "LATEST.json").read_bytes() == pointer
-    assert night.run.name == published
-    assert night.run.recorded_rows("campaign") > 0
+    assert (own_night.folder / "ware house" / "LATEST.json").read_bytes() == pointer
+    assert own_night.run.name == published
+    assert own_night.run.recorded_rows("campaign") > 0
 
 
-def test_training_that_diverges_names_the_setting_to_lower(night: Night):
-    pointer = (night.folder / "ware house" / "LATEST.json").read_bytes()
+def test_training_that_diverges_names_the_setting_to_lower(own_night: Night):
+    pointer = (own_night.folder / "ware house" / "LATEST.json").read_bytes()
     settings = ("optimiser=sgd", "learning_rate=1e30", "num_workers=2")
     changes = [part for setting in settings for part in ("--set", f"training.{setting}")]
-    changes += ["--set", "evaluation.compared={}", "--set", "evaluation.baselines=[]"]
-    output = expect(submit("jobs/nightly.py", "--config", night.config, *changes), 2)
+    changes += ["--set", "evaluation.compared={}"]
+    output = expect(submit("jobs/nightly.py", "--config", own_night.config, *changes), 2)
     [told] = [line for line in output.splitlines() if line.startswith("error: ")]
     assert told.startswith("error: model: neumf: the loss is not finite after epoch ")
     assert told.endswith("; lower training.learning_rate.")
-    assert (night.folder / "ware house" / "LATEST.json").read_bytes() == pointer
+    assert (own_night.folder / "ware house" / "LATEST.json").read_bytes() == pointer
 
 
-def test_a_step_of_a_complete_run_is_refused(night: Night):
-    assert night.run.is_complete
+def test_a_step_of_a_complete_run_is_refused(own_night: Night):
+    assert own_night.run.is_complete
     with pytest.raises(schemas.DataError, match="a complete run never changes"):
-        night.run.start_step("train")
+        own_night.run.start_step("train")
 
 
-def test_more_workers_than_slots_are_named_at_once(night: Night):
-    arguments = ("--config", night.config, "--set", "training.num_workers=3")
+def test_more_workers_than_slots_are_named_at_once(own_night: Night):
+    arguments = ("--config", own_night.config, "--set", "training.num_workers=3")
     output = expect(submit("jobs/nightly.py", *arguments), 2)
     assert "training.num_workers is 3, but Spark has 2 task slots (master local[2])" in output
     assert "build_interactions" not in output
 
 
-def test_all_wrong_settings_are_named_before_spark_starts(night: Night):
+def test_all_wrong_settings_are_named_before_spark_starts(own_night: Night):
     arguments = ("--set", "training.epochs=0", "--set", "model.kind=svd", "--set", "inptu.path=x")
-    output = expect(submit("jobs/train.py", "--config", night.config, *arguments), 2)
+    output = expect(submit("jobs/train.py", "--config", own_night.config, *arguments), 2)
     for place in ("training.epochs is 0", "model.kind is 'svd'", "inptu: unknown setting"):
         assert place in output
     assert "Traceback" not in output
 
 
-def test_a_step_out_of_turn_names_the_one_before_it(night: Night):
-    arguments = ("--config", night.config, "--run-date", "2020-01-01")
+def test_a_step_out_of_turn_names_the_one_before_it(own_night: Night):
+    arguments = ("--config", own_night.config, "--run-date", "2020-01-01")
     output = expect(submit("jobs/train.py", *arguments), 2)
     assert "there is no run of 2020-01-01. Run jobs/build_interactions.py" in output

@@ -13,9 +13,8 @@ from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark.config import load_config
-from ncf_spark.job import Job
-from ncf_spark.job.context import run_step
-from ncf_spark.storage.runs import Warehouse
+from ncf_spark.job import Job, run_step
+from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 from tests.interactions.test_plans import faults
 from tests.jobs.conftest import RUN_DATE, small_config, write_config

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ncf_spark.storage.runs import STEP_TABLES, Warehouse
+from ncf_spark.storage.runs import STEP_TABLES
+from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import NO_REPLANNING, ROOT, expect, submit
 
 README = (ROOT / "README.md").read_text()

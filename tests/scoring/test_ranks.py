@@ -3,6 +3,7 @@ import random
 import pytest
 import torch
 
+from ncf_spark.evaluation.judging import Judged
 from ncf_spark.schemas import RANKS, conform
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.ranks import build_all_ranks, build_held_out, build_ranks
@@ -194,6 +195,26 @@ def test_lists_are_exact_unseen_and_once_a_user_over_many_blocks(spark, tmp_path
     assert found == sorted(expected, key=lambda row: row[:4])
 
 
+def test_items_that_take_no_part_neither_count_nor_are_shown(spark, tmp_path, gmf):
+    items_uri = write_table(tmp_path / "items", {"item_index": [4, 0, 2, 3]})
+    found = ranked(spark, gmf._replace(items_uri=items_uri), holdout=HELD_OUT[:3])
+    assert found == [
+        ("m", "full", 0, 2, 1, [2, 3]),  # item 1 was before it
+        ("m", "full", 0, 4, 3, None),
+        ("m", "full", 1, 3, 1, [3, 2]),
+        ("m", "sampled_99", 0, 2, 2, None),
+        ("m", "sampled_99", 0, 4, 3, None),
+        ("m", "sampled_99", 1, 3, 2, None),
+    ]
+
+
+def test_popularity_knows_the_items_that_its_table_lacks(spark, tmp_path):
+    counts = write_table(tmp_path / "popularity", {"item_index": [2, 1], "num_users": [4, 3]})
+    place = ScorerPlace("popularity", counts, num_items=5, items_uri=counts)
+    found = ranked(spark, place, vectors=None, holdout=[(0, 2, [1], 0)])
+    assert found == [("m", "full", 0, 2, 1, [2, 1]), ("m", "sampled_99", 0, 2, 1, None)]
+
+
 def test_models_stand_one_below_the_other(spark, tmp_path, gmf):
     counts = {"item_index": [0, 1, 2, 3, 4], "num_users": [3, 9, 4, 4, 0]}
     neighbours = {"item_index": [2], "neighbour_index": [0], "similarity": [0.5]}
@@ -201,10 +222,12 @@ def test_models_stand_one_below_the_other(spark, tmp_path, gmf):
     ranks = build_all_ranks(
         held_out(spark).persist(),
         [
-            ("m", "model", gmf.uri, vectors),
-            ("als", "dot", write_item_vectors(tmp_path / "als", ITEM_VECTORS), vectors),
-            ("popularity", "popularity", write_table(tmp_path / "popularity", counts), None),
-            ("item_item", "item_item", write_table(tmp_path / "neighbours", neighbours), None),
+            Judged("m", "model", gmf.uri, vectors),
+            Judged("als", "dot", write_item_vectors(tmp_path / "als", ITEM_VECTORS), vectors),
+            Judged("popularity", "popularity", write_table(tmp_path / "popularity", counts), None),
+            Judged(
+                "item_item", "item_item", write_table(tmp_path / "neighbours", neighbours), None
+            ),
         ],
         sampled="sampled_99",
         max_k=2,
@@ -222,3 +245,52 @@ def test_models_stand_one_below_the_other(spark, tmp_path, gmf):
     ]
     assert len(found) == 4 * len(RANKED)
     assert len({row[:4] for row in found}) == len(found)
+
+
+# Of the night before: items 3 and 4 of tonight's five are unknown to it, and so is user 1.
+@pytest.mark.parametrize("kind", ["model", "dot"])
+def test_a_model_of_last_night_judges_the_users_it_knows_and_ranks_new_items_last(
+    spark, tmp_path, kind
+):
+    save = save_gmf if kind == "model" else write_item_vectors
+    known = spark.createDataFrame([(0, [1.0]), (2, [-1.0])], VECTORS)
+    ranks = build_all_ranks(
+        held_out(spark),
+        [Judged("last_night", kind, save(tmp_path / "old", ITEM_VECTORS[:3]), known, True)],
+        sampled="sampled_99",
+        max_k=4,
+        num_items=5,
+        block_bytes=2**16,
+    )
+    assert rows(conform(ranks, RANKS, "ranks")) == [
+        ("last_night", "full", 0, 2, 2, [1, 2]),
+        ("last_night", "full", 0, 4, 4, None),  # new: after 1, 2 and 3, which is new too
+        ("last_night", "full", 2, 1, 2, [2, 1, 0]),
+        ("last_night", "sampled_99", 0, 2, 3, None),
+        ("last_night", "sampled_99", 0, 4, 3, None),
+        ("last_night", "sampled_99", 2, 1, 1, None),
+    ]
+
+
+def test_baselines_of_last_night_judge_every_user(spark, tmp_path):
+    counts = {"item_index": [0, 1, 2], "num_users": [3, 0, 9]}
+    neighbours = {"item_index": [2, 1], "neighbour_index": [0, 0], "similarity": [0.5, 1.0]}
+    popularity = write_table(tmp_path / "popularity", counts)
+    item_item = write_table(tmp_path / "neighbours", neighbours)
+    ranks = build_all_ranks(
+        held_out(spark),
+        [
+            Judged("popularity", "popularity", popularity, None, True),
+            Judged("item_item", "item_item", item_item, None, True),
+        ],
+        sampled="sampled_99",
+        max_k=2,
+        num_items=5,
+        block_bytes=2**16,
+    )
+    found = [row[2:] for row in rows(ranks.where("model = 'popularity' and protocol = 'full'"))]
+    assert found[:2] == [(0, 2, 1, [2, 1]), (0, 4, 4, None)]
+    assert found[2:] == [(1, 3, 4, [2, 0]), (2, 1, 3, [2, 0])]
+    found = [row[2:] for row in rows(ranks.where("model = 'item_item' and protocol = 'full'"))]
+    # User 1 has seen only item 4, which is new: everything ties.
+    assert found == [(0, 2, 2, [1, 2]), (0, 4, 4, None), (1, 3, 4, [0, 1]), (2, 1, 5, [0, 1])]

@@ -7,10 +7,22 @@ import torch
 from ncf_spark.model import store
 from ncf_spark.model.recommender import Recommender, initialise_shared
 from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
-from ncf_spark.scoring.spark import build_item_topk, build_user_topk, with_seen
+from ncf_spark.scoring.places import ScorerPlace
+from ncf_spark.scoring.spark import (
+    build_item_topk,
+    build_trained_users,
+    build_user_topk,
+    with_seen,
+)
 from tests.conftest import rows
 from tests.model.architectures import build_architecture
-from tests.scoring.stored import save_gmf, save_model, types, write_table
+from tests.scoring.stored import (
+    save_gmf,
+    save_model,
+    types,
+    write_item_vectors,
+    write_table,
+)
 
 USERS = "user_index int, vector array<float>, seen array<int>"
 
@@ -32,10 +44,10 @@ def test_each_user_gets_the_best_eligible_items_it_has_not_seen(spark, tmp_path,
     ]
     topk = build_user_topk(
         spark.createDataFrame(users, USERS),
-        model_uri=model_uri,
+        scorer=ScorerPlace("model", model_uri, 2**16),
         eligible_uri=eligible_uri,
         k=2,
-        block_bytes=2**16,
+        source="model",
     )
     assert types(topk) == types(USER_TOPK)
     assert rows(topk) == [
@@ -52,12 +64,75 @@ def test_each_user_gets_the_best_eligible_items_it_has_not_seen(spark, tmp_path,
 def test_no_users_get_nothing(spark, tmp_path, model_uri):
     topk = build_user_topk(
         spark.createDataFrame([], USERS),
-        model_uri=model_uri,
+        scorer=ScorerPlace("model", model_uri, 2**16),
         eligible_uri=write_table(tmp_path / "eligible", {"item_index": [1]}),
         k=2,
-        block_bytes=2**16,
+        source="model",
     )
     assert rows(topk) == []
+
+
+def topk_of(spark, tmp_path, scorer, users, source):
+    """The lists of two items by a baseline; items 1, 2 and 4 of 0 … 4 are eligible."""
+    topk = build_user_topk(
+        users,
+        scorer=scorer,
+        eligible_uri=write_table(tmp_path / "eligible", {"item_index": [4, 2, 1]}),
+        k=2,
+        source=source,
+    )
+    assert types(topk) == types(USER_TOPK)
+    return rows(topk)
+
+
+@pytest.fixture
+def bare_users(spark):
+    """Users as scorers without vectors take them."""
+    users = [(7, [0]), (3, [4]), (5, [1, 2, 4]), (9, [3])]
+    return spark.createDataFrame(users, "user_index int, seen array<int>")
+
+
+def test_vectors_alone_recommend_by_their_product(spark, tmp_path):
+    place = write_item_vectors(tmp_path / "als", [[9.0], [1.0], [3.0], [9.0], [2.0]])
+    users = [(7, [1.0], [0]), (3, [-1.0], [4]), (5, [1.0], [1, 2, 4]), (9, [2.0], [2])]
+    found = topk_of(
+        spark, tmp_path, ScorerPlace("dot", place), spark.createDataFrame(users, USERS), "als_64"
+    )
+    assert found == [
+        (3, 1, 1, -1.0, "als_64"),
+        (3, 2, 2, -3.0, "als_64"),
+        (7, 1, 2, 3.0, "als_64"),
+        (7, 2, 4, 2.0, "als_64"),
+        (9, 1, 4, 4.0, "als_64"),
+        (9, 2, 1, 2.0, "als_64"),
+    ]
+
+
+def test_popularity_recommends_what_most_have_and_not_what_nobody_has(spark, tmp_path, bare_users):
+    counts = {"item_index": [3, 0, 4, 1, 2], "num_users": [8, 9, 6, 0, 5]}
+    place = ScorerPlace("popularity", write_table(tmp_path / "popularity", counts), num_items=5)
+    assert topk_of(spark, tmp_path, place, bare_users, "popularity") == [
+        (3, 1, 2, 5.0, "popularity"),  # 4 is seen, and nobody has 1
+        (7, 1, 4, 6.0, "popularity"),
+        (7, 2, 2, 5.0, "popularity"),
+        (9, 1, 4, 6.0, "popularity"),
+        (9, 2, 2, 5.0, "popularity"),
+    ]
+
+
+def test_item_item_recommends_neighbours_of_what_was_seen_alone(spark, tmp_path, bare_users):
+    neighbours = {
+        "item_index": [1, 2, 4, 2, 0],
+        "neighbour_index": [0, 0, 0, 4, 4],
+        "similarity": [0.25, 0.75, 0.5, 1.0, 1.0],
+    }
+    uri = write_table(tmp_path / "neighbours", neighbours)
+    place = ScorerPlace("item_item", uri, num_items=5)
+    assert topk_of(spark, tmp_path, place, bare_users, "item_item") == [
+        (3, 1, 2, 1.0, "item_item"),  # 0 is not eligible, nothing speaks for 1
+        (7, 1, 2, 0.75, "item_item"),
+        (7, 2, 4, 0.5, "item_item"),
+    ]
 
 
 def test_top_k_is_exact_over_many_users_in_many_blocks(spark, tmp_path):
@@ -75,10 +150,10 @@ def test_top_k_is_exact_over_many_users_in_many_blocks(spark, tmp_path):
     users = [(u, vectors[u].tolist(), seen[u] or None) for u in range(150)]
     topk = build_user_topk(
         spark.createDataFrame(users, USERS).repartition(2),
-        model_uri=f"file://{tmp_path}/model",
+        scorer=ScorerPlace("model", f"file://{tmp_path}/model", 2**16),
         eligible_uri=write_table(tmp_path / "eligible", {"item_index": eligible}),
         k=7,
-        block_bytes=2**16,
+        source="model",
     )
     found: dict[int, list] = {}
     for user, rank, item, score, _ in rows(topk):
@@ -95,11 +170,13 @@ def test_top_k_is_exact_over_many_users_in_many_blocks(spark, tmp_path):
         np.testing.assert_allclose(scores, [scored[user][item] for item in items], atol=1e-5)
 
 
-def test_each_item_gets_the_eligible_items_nearest_by_cosine(spark, tmp_path):
+@pytest.mark.parametrize(("kind", "save"), [("model", save_gmf), ("dot", write_item_vectors)])
+def test_each_item_gets_the_eligible_items_nearest_by_cosine(spark, tmp_path, kind, save):
     vectors = [[1.0, 0.0], [2.0, 0.0], [0.0, 3.0], [-1.0, 0.0], [1.0, 1.0]]
     topk = build_item_topk(
         spark.createDataFrame([(4,), (2,), (0,), (3,), (1,)], "item_index int"),
-        model_uri=save_gmf(tmp_path / "model", vectors),
+        kind=kind,
+        uri=save(tmp_path / "model", vectors),
         eligible_uri=write_table(tmp_path / "eligible", {"item_index": [0, 2, 3, 4]}),
         k=2,
     )
@@ -122,7 +199,8 @@ def test_a_bias_does_not_make_items_alike(spark, tmp_path):
     vectors = [[1.0, 0.0, 9.0], [0.0, 1.0, 9.0], [2.0, 1.0, -9.0]]
     topk = build_item_topk(
         spark.createDataFrame([(0,)], "item_index int"),
-        model_uri=save_model(tmp_path / "model", "mf", vectors),
+        kind="model",
+        uri=save_model(tmp_path / "model", "mf", vectors),
         eligible_uri=write_table(tmp_path / "eligible", {"item_index": [0, 1, 2]}),
         k=2,
     )
@@ -130,6 +208,21 @@ def test_a_bias_does_not_make_items_alike(spark, tmp_path):
         (0, 1, 2, 0.89443),
         (0, 2, 1, 0.0),
     ]
+
+
+def test_trained_users_have_all_that_they_saw_and_the_others_are_left_out(spark):
+    split = spark.createDataFrame(
+        [
+            (0, 1, False, False),
+            (0, 4, True, False),
+            (0, 6, False, True),
+            (1, 2, True, False),
+            (2, 3, False, True),
+        ],
+        "user_index int, item_index int, is_holdout boolean, is_validation boolean",
+    )
+    [row] = build_trained_users(split).collect()
+    assert (row.user_index, sorted(row.seen)) == (0, [1, 4, 6])
 
 
 def test_a_users_seen_items_are_gathered_and_null_where_there_are_none(spark):

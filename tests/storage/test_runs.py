@@ -7,7 +7,8 @@ import pytest
 
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import arrays, files
-from ncf_spark.storage.runs import STEP_TABLES, Run, Warehouse
+from ncf_spark.storage.runs import STEP_TABLES, Run
+from ncf_spark.storage.warehouse import Warehouse
 
 NIGHT = date(2026, 11, 23)
 
@@ -101,14 +102,14 @@ def test_a_record_cut_in_half_is_a_clear_error(warehouse):
 
 
 def test_a_complete_run_has_a_manifest_of_all_steps(whole_run):
-    manifest = whole_run.complete()
+    manifest = whole_run.complete({})
     assert manifest["run"] == "2026-11-23.1"
     assert list(manifest["steps"]) == list(STEP_TABLES)
     assert files.read_json(f"{whole_run.uri}/manifest.json") == manifest
 
 
 def test_a_complete_run_refuses_changes(whole_run):
-    whole_run.complete()
+    whole_run.complete({})
     for step in STEP_TABLES:
         with pytest.raises(DataError, match="is complete, and a complete run never changes"):
             whole_run.start_step(step)
@@ -122,7 +123,7 @@ def test_changed_missing_and_damaged_tables_and_missing_steps_are_named_together
     files.write_bytes(f"{whole_run.table_uri('item_topk')}/0.parquet", b"PAR1 and no more")
     files.delete(f"{whole_run.uri}/steps/score_users.json")
     with pytest.raises(DataError, match="step score_users has not finished") as raised:
-        whole_run.complete()
+        whole_run.complete({})
     lines = str(raised.value).splitlines()
     assert len(lines) == 4
     assert "table ranks cannot be read" in lines[1]
@@ -139,20 +140,20 @@ def test_nothing_is_published_before_the_first_night(warehouse):
 
 
 def test_the_pointer_names_the_run_that_was_published_last(warehouse, whole_run):
-    whole_run.complete()
+    whole_run.complete({})
     warehouse.publish(whole_run)
     second = warehouse.open_run(NIGHT)
     for step in STEP_TABLES:
         write_step(second, step)
     assert warehouse.published_run().uri == whole_run.uri
-    second.complete()
+    second.complete({})
     warehouse.publish(second)
     assert warehouse.published_run().uri == second.uri
     assert files.read_json(f"{warehouse.uri}/LATEST.json")["path"] == "runs/2026-11-23.2"
 
 
 def test_an_incomplete_run_is_not_published(warehouse, whole_run):
-    with pytest.raises(DataError, match="is not complete; only a complete run is published"):
+    with pytest.raises(DataError, match="is open; only a complete run is published"):
         warehouse.publish(whole_run)
     assert warehouse.published_run() is None
 

@@ -1,11 +1,8 @@
-import csv
-from pathlib import Path
-
 import pyarrow.parquet as pq
 import pytest
 from pyspark.errors import AnalysisException
 
-from ncf_spark.schemas import ITEM_POPULARITY, TRAIN, USER_INDEX, DataError, SchemaError
+from ncf_spark.schemas import ITEM_POPULARITY, TRAIN, USER_NUMBERS, DataError, SchemaError
 from ncf_spark.storage import arrays, files, tables
 from tests.conftest import rows
 
@@ -17,16 +14,18 @@ def test_a_table_is_read_as_it_was_written_and_counted(spark, tmp_path):
     users = spark.createDataFrame(
         [("x", *user) for user in USERS], "more string, user_id string, user_index int"
     )
-    assert tables.write_table(users, uri, USER_INDEX, "user_index") == 3
-    assert rows(tables.read_table(spark, uri, USER_INDEX, "user_index")) == USERS
+    assert tables.write_table(users, uri, USER_NUMBERS, "user_index") == 3
+    assert rows(tables.read_table(spark, uri, USER_NUMBERS, "user_index")) == USERS
     assert arrays.count_rows(uri) == 3
 
 
 def test_writing_again_replaces_the_table(spark, tmp_path):
     uri = files.to_uri(str(tmp_path / "user_index"))
     for users in (USERS, USERS[:1]):
-        tables.write_table(spark.createDataFrame(users, USER_INDEX), uri, USER_INDEX, "user_index")
-    assert rows(tables.read_table(spark, uri, USER_INDEX, "user_index")) == USERS[:1]
+        tables.write_table(
+            spark.createDataFrame(users, USER_NUMBERS), uri, USER_NUMBERS, "user_index"
+        )
+    assert rows(tables.read_table(spark, uri, USER_NUMBERS, "user_index")) == USERS[:1]
 
 
 def test_a_table_in_folders_keeps_its_columns_and_their_order(spark, tmp_path):
@@ -79,7 +78,7 @@ def test_nulls_where_none_may_be_are_counted_for_every_column(spark, tmp_path):
         [("a", None), (None, None), ("c", 2)], "user_id string, user_index int"
     )
     with pytest.raises(DataError, match="user_id is null in 1 rows") as raised:
-        tables.write_table(users, files.to_uri(str(tmp_path / "u")), USER_INDEX, "user_index")
+        tables.write_table(users, files.to_uri(str(tmp_path / "u")), USER_NUMBERS, "user_index")
     assert str(raised.value).splitlines() == [
         "user_index: column user_id is null in 1 rows, but must never be (the customer's id).",
         "user_index: column user_index is null in 2 rows, but must never be "
@@ -91,21 +90,12 @@ def test_a_table_of_another_shape_is_refused_on_both_ways(spark, tmp_path):
     uri = files.to_uri(str(tmp_path / "t"))
     wrong = spark.createDataFrame(USERS, "user_id string, user_index long")
     with pytest.raises(SchemaError, match="column user_index is bigint, expected int"):
-        tables.write_table(wrong, uri, USER_INDEX, "user_index")
+        tables.write_table(wrong, uri, USER_NUMBERS, "user_index")
     wrong.write.parquet(uri)
     with pytest.raises(SchemaError, match="column user_index is bigint, expected int"):
-        tables.read_table(spark, uri, USER_INDEX, "user_index")
+        tables.read_table(spark, uri, USER_NUMBERS, "user_index")
 
 
 def test_empty_table_has_the_columns_and_no_rows(spark):
     empty = tables.empty_table(spark, ITEM_POPULARITY)
     assert (empty.schema, empty.collect()) == (ITEM_POPULARITY, [])
-
-
-def test_csv_is_read_back_by_an_ordinary_reader_as_it_was(spark, tmp_path):
-    cells = [("u1", 'a "quoted", cut\nline'), (" u2 ", "back\\slash"), ("u3", "Grüße")]
-    uri = files.to_uri(str(tmp_path / "out"))
-    tables.write_csv(spark.createDataFrame(cells, "user_id string, title string").coalesce(1), uri)
-    (part,) = Path(tmp_path / "out").glob("*.csv")
-    with part.open(encoding="utf-8", newline="") as file:
-        assert [tuple(row) for row in csv.reader(file)] == [("user_id", "title"), *cells]

@@ -102,6 +102,7 @@ def build_task(
         model_uri=f"file://{folder}/model",
         checkpoints_uri=f"file://{folder}/checkpoints",
         tables={},
+        start=None,
         num_users=sizes["num_users"],
         num_shards=SHARDS,
         architecture=build_architecture(

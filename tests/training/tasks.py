@@ -69,6 +69,7 @@ def write_task(folder: Path, **named: Any) -> TrainingTask:
         "model_uri": f"file://{folder}/model",
         "checkpoints_uri": f"file://{folder}/checkpoints/model",
         "tables": {"build_interactions": "2026-11-01T03:00:00+00:00"},
+        "start": None,
         "num_users": NUM_USERS,
         "num_shards": NUM_SHARDS,
         "architecture": build_architecture("neumf", NUM_ITEMS, tower=(4, 4, 2)),

@@ -180,6 +180,8 @@ def test_a_torn_checkpoint_is_left_out(task, fail_at, name, damage):
     number, [problem] = last_checkpoint(task.checkpoints_uri, task.identity)
     assert number == 1
     assert f"{task.checkpoints_uri}/000002 is not whole and is left out" in problem
+    if name != "manifest.json":
+        assert f"({name} {'has' if damage == 'cut' else 'is missing'}" in problem
     begun = fail_at(None)
     history = on_workers(task, 2)[0]["history"]
     assert sorted(begun) == [2, 2, 3, 3]

@@ -251,7 +251,7 @@ def test_the_phases_of_a_task_and_their_epochs(task):
 
 URIS = {
     **{"train_uri": "t", "validation_uri": None, "activity_uri": "a", "model_uri": "m"},
-    **{"checkpoints_uri": "c", "tables": {}},
+    **{"checkpoints_uri": "c", "tables": {}, "start": None},
 }
 
 

@@ -84,6 +84,8 @@ class Workers:
 
     def run(self, work, args, **settings):
         self.attempts += 1
+        # The driver's Python may not be where the workers are started.
+        assert settings["executable"] == "./environment/bin/python"
         if not self.told:
             return [{"history": []}]
         said, (task, *_, attempt) = self.told.pop(0), args
@@ -109,6 +111,7 @@ def run(monkeypatch, task, workers: Workers, max_restarts: int = 2):
         start_timeout_s=1,
         network_interfaces=[],
         max_restarts=max_restarts,
+        python="./environment/bin/python",
     )
     return found, waited
 

@@ -46,28 +46,41 @@ def test_the_time_left_is_that_of_the_phase_by_its_own_epochs():
     assert line == "mlp epoch 2/30, loss 0.2873, 750,000 samples/s, 1 min 24 s left"
 
 
+class Lines(list[str]):
+    """The lines that were told, and the record that came with each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[dict] = []
+
+    def emit(self, line: str, extra: dict[str, dict]) -> None:
+        self.append(line)
+        self.records.append(extra["numbers"])
+
+
 def test_the_driver_sees_a_line_for_each_epoch_once(tmp_path):
-    lines: list[str] = []
+    lines = Lines()
     history = [{**FIRST, "phase": "gmf"}, FIRST, SECOND]
-    with followed(f"file://{tmp_path}", {"gmf": 1, "neumf": 2}, lines.append):
+    with followed(f"file://{tmp_path}", {"gmf": 1, "neumf": 2}, lines.emit):
         for count in (1, 2, 3):
             write_history(f"file://{tmp_path}", history[:count])
+    assert lines.records == history
     expected = ["gmf epoch 1/1", "neumf epoch 1/2", "neumf epoch 2/2"]
     assert [line.split(",")[0] for line in lines] == expected
 
 
 def test_epochs_that_were_done_before_have_no_line(tmp_path):
-    lines: list[str] = []
+    lines = Lines()
     write_history(f"file://{tmp_path}", [FIRST])
-    with followed(f"file://{tmp_path}", {"neumf": 2}, lines.append, done=1):
+    with followed(f"file://{tmp_path}", {"neumf": 2}, lines.emit, done=1):
         write_history(f"file://{tmp_path}", [FIRST, SECOND])
     assert [line.split(",")[0] for line in lines] == ["neumf epoch 2/2"]
 
 
 def test_lines_come_while_the_workers_still_train(tmp_path, monkeypatch):
     monkeypatch.setattr("ncf_spark.training.progress._SECONDS_BETWEEN_LOOKS", 0.01)
-    lines: list[str] = []
-    with followed(f"file://{tmp_path}", {"neumf": 2}, lines.append):
+    lines = Lines()
+    with followed(f"file://{tmp_path}", {"neumf": 2}, lines.emit):
         write_history(f"file://{tmp_path}", [FIRST])
         for _ in range(500):
             if lines:
@@ -77,7 +90,7 @@ def test_lines_come_while_the_workers_still_train(tmp_path, monkeypatch):
 
 
 def test_no_history_means_no_line(tmp_path):
-    lines: list[str] = []
-    with followed(f"file://{tmp_path}/nothing", {"neumf": 2}, lines.append):
+    lines = Lines()
+    with followed(f"file://{tmp_path}/nothing", {"neumf": 2}, lines.emit):
         pass
     assert lines == []

@@ -25,6 +25,7 @@ from ncf_spark.model.recommender import (
     initialise_shared,
     initialise_users,
 )
+from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import build_user_topk, with_seen
 from ncf_spark.training.shards import UserShards
 from tests.benchmarks.contenders.sessions import forget_workers, start_spark
@@ -78,10 +79,10 @@ class Scoring:
         users = read(f"{uri}/model/user_vectors").transform(with_seen, read(f"{uri}/pairs"))
         topk = build_user_topk(
             users,
-            model_uri=f"{uri}/model",
+            scorer=ScorerPlace("model", f"{uri}/model", self._config.scoring.block_bytes),
             eligible_uri=f"{uri}/eligible",
             k=10,
-            block_bytes=self._config.scoring.block_bytes,
+            source="model",
         )
         topk.write.mode("overwrite").parquet(f"{uri}/user_topk")
         return {"seconds": time.perf_counter() - started}

@@ -3,8 +3,16 @@ from dataclasses import replace
 
 import pytest
 
+from ncf_spark.evaluation.champion import Candidate, Choice
 from ncf_spark.evaluation.page.render import render_report
-from tests.evaluation.page.report_data import DATA, HISTORY, HOSTILE, POPULARITY
+from tests.evaluation.page.report_data import (
+    DATA,
+    HISTORY,
+    HOSTILE,
+    METRICS,
+    POPULARITY,
+    metric,
+)
 from tests.evaluation.page.report_page import parse, section, table
 
 
@@ -180,3 +188,29 @@ def test_every_picture_has_a_message_and_every_table_heads(root):
     ]
     assert sorted(ids) == sorted(a.attributes["href"][1:] for a in root.one("nav").all("a"))
     assert root.one("html").attributes["lang"] == "en"
+
+
+def test_the_choice_and_last_nights_model_are_told_where_there_are_some():
+    plain = render_report(DATA)
+    assert "Published is" not in plain
+    assert "Candidates for publishing" not in plain
+    candidates = [Candidate("neumf", 0.2, 0.19, 0.21), Candidate("als", 0.1234, 0.1, 0.14)]
+    choice = Choice("ndcg@10 under full", candidates, "neumf", "als", "it is <better>")
+    page = render_report(replace(DATA, choice=choice, last_night="Over the 5 users … 0.1."))
+    assert "<p>Published is <b>neumf</b>: it is &lt;better&gt;.</p>" in page
+    assert "Over the 5 users … 0.1." in page
+    text = re.sub(r"<[^>]+>|\s+", " ", page[page.index("Candidates for publishing") :])
+    for words in (
+        "neumf published ★ 0.2000 0.1900 to 0.2100",
+        "als published before 0.1234 0.1000 to 0.1400",
+    ):
+        assert words in re.sub(" +", " ", text)
+
+
+def test_last_nights_model_is_no_rival_and_its_line_says_whom_it_is_judged_on():
+    last = metric("last_night", "full", "ndcg", 10, 0.9)
+    for baselines in (DATA.baselines, []):
+        page = render_report(replace(DATA, metrics=[*METRICS, last], baselines=baselines))
+        assert "on users it knows" in page
+        assert "for last_night" not in page
+        assert "ahead of both is last_night" not in page.lower()

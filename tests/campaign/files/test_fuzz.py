@@ -1,0 +1,286 @@
+"""Whatever stands in titles, addresses and ids: each file says what is meant, to two readers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+
+from ncf_spark.campaign.files.cells import with_clean_texts
+from ncf_spark.campaign.files.lines import build_lines, build_rows
+from ncf_spark.campaign.files.profiles import PROFILES, columns, header
+from ncf_spark.storage import files
+from ncf_spark.storage.parts import PartsFolder
+from tests.campaign.files.lists import EXPORT, campaign_lists
+
+K = 3
+SLOT = ("item_id", "title", "url", "image_url", "price", "score", "source")
+ABOUT = ("user_id", "email", "locale", "country", "segment")
+ARRAYS = ("item_ids", "titles", "urls", "image_urls", "prices", "scores", "sources")
+COMMON = ("campaign_id", "run_date", "arm", "model_version", "updated_at")
+
+PIECES = st.sampled_from(
+    [
+        *['"', '""', ",", "\n", "\r\n", "\r", "\t", "\\", "'", ";", " ", "null", "NULL", "\\N"],
+        *["=1+1", "+", "-5", "@SUM(A1)", "{", "}", "[", '"price":"1.00"', "\\u0041", "\\n"],
+        *["שלום", "مرحبا", "\u200f", "\u202e", "\u2067", "\u2069", "\u2028", "\x85", "\ufeff"],
+        *["😀", "👩\u200d👩\u200d👧", "e\u0301", "é", "€", "\x01", "\x1f", "\x7f"],
+        *["x" * 10_000, "é" * 5_000, "é" * 127, "x" * 254, "😀" * 64],
+    ]
+)
+ANYTHING = st.text(
+    st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=20
+)
+TEXTS = st.lists(PIECES | ANYTHING, max_size=5).map("".join)
+KEYS = TEXTS.filter(lambda text: text.strip(" ") != "")
+MAYBE = st.none() | TEXTS
+PRICES = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+SCORES = st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False)
+# No tool's file has a NUL in a name; titles are rid of it.
+TITLES = st.none() | st.lists(PIECES | ANYTHING | st.just("\x00"), max_size=5).map("".join)
+SLOTS = st.tuples(
+    TEXTS, TITLES, MAYBE, MAYBE, PRICES, SCORES, st.sampled_from(["model", "popular"])
+)
+RECIPIENTS = st.tuples(
+    *(KEYS, KEYS, MAYBE, MAYBE, MAYBE),
+    st.sampled_from(["model", "popular"]),
+    st.lists(SLOTS, min_size=1, max_size=K),
+)
+LISTS = st.lists(
+    RECIPIENTS, min_size=1, max_size=12, unique_by=(lambda row: row[0], lambda row: row[1])
+)
+FUZZED = settings(
+    max_examples=8,
+    # Each example is two Spark jobs: a smaller one is not worth the minutes of looking for it.
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
+)
+
+
+# --- what is meant, worked out here -------------------------------------------------------------
+
+
+def one_line(text: str | None) -> str | None:
+    """Control characters part a text like line breaks; directions without end are left out."""
+    if text is None:
+        return None
+    text = "".join(c for c in text if not ("\u202a" <= c <= "\u202e" or "\u2066" <= c <= "\u2069"))
+    parts = re.split("[\x00-\x1f\x7f-\x9f\u2028\u2029]", text)
+    return " ".join(filter(None, (part.strip(" ") for part in parts))) or None
+
+
+def safe(text: str | None, limit: int | None = None) -> str:
+    """A text as a spreadsheet may read it, of at most so many bytes; nothing for None."""
+    text = text or ""
+    if text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        text = "'" + text
+    while limit is not None and len(text.encode()) > limit:
+        text = text[:-1]
+    return text
+
+
+def meant(row: tuple[Any, ...]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a recipient's row says: about the recipient, and in each slot."""
+    user_id, email, *about, arm, slots = row
+    texts = [user_id, email, *map(one_line, about)]
+    common = ["autumn", "2026-11-23", arm, "neumf-7", "2026-11-24T02:30:05Z"]
+    head = dict(zip((*ABOUT, *COMMON), [*texts, *common], strict=True))
+    named = [dict(zip(SLOT, slot, strict=True)) for slot in slots]
+    return head, [{**slot, "title": one_line(slot["title"])} for slot in named]
+
+
+def meant_cells(name: str, row: tuple[Any, ...]) -> list[Any]:
+    """The cells of a CSV file: texts, numbers as such, and lists where a cell holds JSON."""
+    head, slots = meant(row)
+    first = {"klaviyo": ["email"], "mailchimp": ["email"], "braze_csv": ["user_id"]}
+    cells: list[Any] = [safe(head[column]) for column in [*first.get(name, ABOUT), *COMMON]]
+    if name == "klaviyo":
+        return cells + [[slot[field] for slot in slots] for field in SLOT]
+    limits = {"title": 255} if name == "mailchimp" else {}
+    for slot in slots:
+        texts = {n: safe(slot[n], limits.get(n)) for n in SLOT if n not in ("price", "score")}
+        cells += ["" if value is None else value for value in {**slot, **texts}.values()]
+    return cells + [""] * len(SLOT) * (K - len(slots))
+
+
+# --- the files ----------------------------------------------------------------------------------
+
+
+def write(spark: SparkSession, folder: Path, name: str, recipients: list[Any]) -> list[str]:
+    """The files of a profile, made from titles that were cleaned as those of items are."""
+    profile = PROFILES[name]
+    titles = list({slot[1] for row in recipients for slot in row[-1]} - {None})
+    numbered = spark.createDataFrame(list(enumerate(titles)), "nth int, title string")
+    clean = {titles[row.nth]: row.title for row in with_clean_texts(numbered).collect()}
+    lists = campaign_lists(
+        spark,
+        [
+            (*row[:-1], [(slot[0], clean.get(slot[1]), *slot[2:]) for slot in row[-1]])
+            for row in recipients
+        ],
+    )
+    with PartsFolder(files.to_uri(str(folder)), {}) as parts:
+        if profile.suffix == "parquet":
+            parts.write_parquet(build_rows(lists, profile, export=EXPORT), group="campaign")
+        else:
+            parts.write_lines(
+                build_lines(lists, profile, export=EXPORT, k=K),
+                group="campaign",
+                suffix=profile.suffix,
+                line_end=profile.line_end,
+                header=header(profile, K),
+                max_bytes=500_000,
+                profile=name,
+            )
+    return [str(file) for file in sorted(folder.glob(f"campaign-*.{profile.suffix}"))]
+
+
+def single(value: float | None) -> float | None:
+    """The float that a score is; JSON and CSV know only its shortest digits."""
+    return None if value is None else float(np.float32(value))
+
+
+def python_csv(file: str) -> list[list[str]]:
+    csv.field_size_limit(10_000_000)
+    with Path(file).open(encoding="utf-8", newline="") as stream:
+        return list(csv.reader(stream, strict=True))
+
+
+def duckdb_csv(file: str) -> list[list[str]]:
+    found = duckdb.read_csv(
+        file,
+        header=False,
+        all_varchar=True,
+        delimiter=",",
+        quotechar='"',
+        escapechar='"',
+        max_line_size=10_000_000,
+    )
+    return [[cell or "" for cell in row] for row in found.fetchall()]
+
+
+def read_cell(column: str, text: str) -> Any:
+    """A cell's number or list, where the column has such."""
+    if column in ARRAYS:
+        found = json.loads(text)
+        return [single(value) for value in found] if column == "scores" else found
+    if not re.match(r"(price|score)_", column) or not text:
+        return text
+    assert re.fullmatch(r"-?\d+\.\d\d+", text)
+    return float(text) if column.startswith("price") else single(float(text))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("read", [python_csv, duckdb_csv])
+@pytest.mark.parametrize("name", ["klaviyo", "braze_csv", "mailchimp", "generic_csv"])
+@FUZZED
+@given(recipients=LISTS)
+def test_csv_says_what_is_meant(spark, tmp_path, name, read, recipients):
+    names = columns(PROFILES[name], K)
+    found = []
+    for file in write(spark, tmp_path / "files", name, recipients):
+        head, *rows = read(file)
+        assert head == names
+        found += [[read_cell(c, t) for c, t in zip(names, row, strict=True)] for row in rows]
+    expected = [meant_cells(name, row) for row in recipients]
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+
+
+# --- JSON and Parquet ---------------------------------------------------------------------------
+
+TEXT = "varchar"
+SLOTS_TYPE = (
+    "struct(item_id varchar, title varchar, url varchar, image_url varchar, price double, "
+    "score float, source varchar)[]"
+)
+
+
+def python_braze(file: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in Path(file).read_bytes().decode().split("\n")[:-1]]
+    return [{**json.loads(line.pop("PAYLOAD")), **line} for line in lines]
+
+
+def duckdb_braze(file: str) -> list[dict[str, Any]]:
+    lines = duckdb.read_json(
+        file,
+        format="newline_delimited",
+        columns=dict.fromkeys(("ID", "UPDATED_AT", "PAYLOAD"), TEXT),
+        maximum_object_size=10_000_000,
+    )
+    found = [dict(zip(lines.columns, row, strict=True)) for row in lines.fetchall()]
+    return [{**json.loads(line.pop("PAYLOAD")), **line} for line in found]
+
+
+def python_jsonl(file: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(file).read_bytes().decode().split("\n")[:-1]]
+
+
+def duckdb_jsonl(file: str) -> list[dict[str, Any]]:
+    lines = duckdb.read_json(
+        file,
+        format="newline_delimited",
+        columns={**dict.fromkeys((*ABOUT, *COMMON), TEXT), "slots": SLOTS_TYPE},
+        maximum_object_size=10_000_000,
+    )
+    return [dict(zip(lines.columns, row, strict=True)) for row in lines.fetchall()]
+
+
+def as_json(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Parquet's dates and times as JSON has them."""
+    times = {"run_date": "%Y-%m-%d", "updated_at": "%Y-%m-%dT%H:%M:%SZ"}
+    return [{**row, **{n: row[n].strftime(f) for n, f in times.items()}} for row in found]
+
+
+def duckdb_parquet(file: str) -> list[dict[str, Any]]:
+    duckdb.sql("set TimeZone = 'UTC'")
+    lines = duckdb.read_parquet(file)
+    return as_json([dict(zip(lines.columns, row, strict=True)) for row in lines.fetchall()])
+
+
+def arrow_parquet(file: str) -> list[dict[str, Any]]:
+    return as_json(pq.read_table(file).to_pylist())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("braze_json", python_braze),
+        ("braze_json", duckdb_braze),
+        ("generic_jsonl", python_jsonl),
+        ("generic_jsonl", duckdb_jsonl),
+        ("generic_parquet", arrow_parquet),
+        ("generic_parquet", duckdb_parquet),
+    ],
+)
+@FUZZED
+@given(recipients=LISTS)
+def test_json_and_parquet_say_what_is_meant(spark, tmp_path, name, read, recipients):
+    found = []
+    for file in write(spark, tmp_path / "files", name, recipients):
+        found += read(file)
+    for row in found:
+        row["slots"] = [{**slot, "score": single(slot["score"])} for slot in row["slots"]]
+    expected = []
+    for head, slots in map(meant, recipients):
+        if name == "braze_json":
+            outer = {"ID": head["user_id"], "UPDATED_AT": head["updated_at"]}
+            head = {**outer, **{column: head[column] for column in COMMON}}
+        expected.append({**head, "slots": slots})
+    by_id = {row.get("ID", row.get("user_id")): row for row in found}
+    assert by_id == {row.get("ID", row.get("user_id")): row for row in expected}
+    assert len(found) == len(expected)

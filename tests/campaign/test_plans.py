@@ -1,0 +1,72 @@
+"""No transform of a campaign sorts a table that grows in one task, or sends it to Python."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timezone
+
+from pyspark.sql import functions as F
+
+from ncf_spark import schemas
+from ncf_spark.campaign import export, exposures, items, pairs, recipients, slots, tiers
+from tests.interactions.test_plans import faults
+
+ENDS_AT = datetime(2026, 11, 24, tzinfo=timezone.utc)
+SOME = "array<struct<item_id:string,reason:string>>"
+
+
+def test_no_transform_has_a_window_without_partition_or_python_in_its_plan(spark):
+    def table(schema):
+        return spark.createDataFrame([], schema)
+
+    history, log = table(schemas.HISTORY), table(schemas.SEND_LOG)
+    shown, users = table(schemas.CAMPAIGN_ITEMS), recipients.build_users(table(schemas.RECIPIENTS))
+    # As where campaign.best_sellers.by is null.
+    grouped = users.withColumn("group", F.lit(None).cast("string"))
+    judged = recipients.with_reason(
+        users.withColumn("num_events", F.lit(0)),
+        suppressed=recipients.build_suppressed({"all": table(schemas.SUPPRESSIONS)}),
+        num_sends=recipients.build_num_sends(log, days=7, ends_at=ENDS_AT),
+        audience="country = 'DE'",
+        frequency=(2, 7),
+        ends_at=ENDS_AT,
+    )
+    best = tiers.build_best_sellers(history, grouped, shown, depth=9, days=7, ends_at=ENDS_AT)
+    never = pairs.build_never_pairs(
+        history,
+        shown,
+        pairs.build_sent(log, days=7, ends_at=ENDS_AT),
+        **{"known": True, "bought": True, "bought_days": 9, "consumable_days": 9},
+        wanted=True,
+        ends_at=ENDS_AT,
+    )
+    candidates = (
+        tiers.build_pinned(users, shown, k=3)
+        .unionByName(
+            tiers.build_from_model(table(schemas.USER_TOPK), table(schemas.USER_INDEX), shown)
+        )
+        .unionByName(tiers.build_from_best_sellers(grouped, best))
+        .unionByName(tiers.build_similar(users, history, table(schemas.ITEM_TOPK), shown, last=5))
+    )
+    gathered = slots.build_gathered(candidates, shown)
+    joined = users.join(gathered, on="user_id", how="left")
+    joined = joined.join(pairs.build_never(never), on="user_id", how="left")
+    joined = joined.withColumn("full_items", F.lit(None).cast("array<string>"))
+    lists = slots.with_slots(joined, slots.SlotRules(10, 3, 2, 3, 0.0))
+    exposed = exposures.build_exposures(lists, most=9)
+    long = table(schemas.CAMPAIGN_LONG)
+    plans = {
+        "recipients": judged,
+        "best_sellers": best,
+        "lists": lists,
+        "exposures": exposed,
+        "full_for": exposures.build_full_for(users, exposed),
+        "without_over": exposures.without_over(lists, exposed),
+        "elsewhere": pairs.build_elsewhere(users, shown),
+        "items": items.build_eligible_items(shown),
+        "campaign": export.build_campaign(long, k=3),
+        "campaign_lists": export.build_campaign_lists(long),
+        "campaign_long": export.build_campaign_long(
+            lists.withColumn("arm", F.lit("model")), shown, "autumn", date(2026, 11, 23)
+        ),
+    }
+    assert {name: faults(plan) for name, plan in plans.items() if faults(plan)} == {}

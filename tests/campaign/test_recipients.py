@@ -1,0 +1,217 @@
+import hashlib
+from datetime import datetime, timezone
+
+import pytest
+
+from ncf_spark import schemas
+from ncf_spark.campaign import reasons, recipients
+from tests.conftest import at, rows
+
+ENDS_AT = datetime(2026, 11, 24, tzinfo=timezone.utc)
+
+
+def raw(user, email=None, consent=True, country=None, segment=None, last_sent_at=None):
+    return (user, email, None, country, segment, consent, last_sent_at)
+
+
+def users_of(spark, *given):
+    return recipients.build_users(spark.createDataFrame(list(given), schemas.RECIPIENTS))
+
+
+def judged(spark, given, activity=(), order=1, **settings):
+    users = users_of(spark, *given[::order])
+    events = spark.createDataFrame(list(activity), "user_id string, num_events long")
+    users = users.join(events, on="user_id", how="left").fillna(0, subset=["num_events"])
+    defaults = {"suppressed": None, "num_sends": None, "audience": None, "frequency": None}
+    found = recipients.with_reason(users, ends_at=ENDS_AT, **{**defaults, **settings})
+    assert found.columns == [*users.columns, "reason"]
+    return {row.user_id: row.reason for row in found.collect()}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_user_consents_when_every_row_does(spark, order):
+    given = [
+        raw("ana", "ana@x.example", country="DE"),
+        raw("ben", consent=False),
+        raw("cem", consent=None),
+        raw("dora"),
+        raw("dora", consent=False),
+        raw("eva"),
+        raw("eva", consent=None),
+        raw(None, "nobody@x.example"),
+    ][::order]
+    found = users_of(spark, *given).select("user_id", "email", "country", "consent", "refuses")
+    assert rows(found) == [
+        ("ana", "ana@x.example", "DE", True, False),
+        ("ben", None, None, False, True),
+        ("cem", None, None, False, False),
+        ("dora", None, None, False, True),
+        ("eva", None, None, False, False),
+    ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_details_of_a_user_are_of_one_row_but_the_last_mail_is_of_all(spark, order):
+    given = [
+        raw("ana", "a@x.example", country="NL", last_sent_at=at("2026-11-20")),
+        raw("ana", "b@x.example", country="DE", last_sent_at=at("2026-11-10")),
+    ][::order]
+    [row] = users_of(spark, *given).collect()
+    assert (row.email, row.country, row.last_sent_at) == ("b@x.example", "DE", at("2026-11-20"))
+
+
+def test_without_an_address_there_is_no_mail_where_every_tool_needs_one(spark):
+    given = [
+        *[raw("ana", " Ana@x.example "), raw("ben"), raw("cem", " "), raw("dora", "dora")],
+        *[raw("eva", "@x"), raw("finn", "a b@x.example"), raw("gil", "a@b@c")],
+    ]
+    found = judged(spark, given, needs_address=True)
+    assert found.pop("ana") is None
+    assert set(found.values()) == {"no_address"}
+    assert set(judged(spark, given).values()) == {None}
+
+
+def suppressed(spark, **lists):
+    tables = {
+        name: spark.createDataFrame(given, schemas.SUPPRESSIONS) for name, given in lists.items()
+    }
+    return recipients.build_suppressed(tables)
+
+
+def sha(address):
+    return hashlib.sha256(address.encode()).hexdigest()
+
+
+def test_lists_name_users_addresses_and_hashes(spark):
+    found = suppressed(
+        spark,
+        unsubscribed=[("ana", None, None), (None, " Ben@X.example ", None), (None, "", None)],
+        bounced=[(None, None, sha("cem@x.example").upper()), ("ana", None, None)],
+    )
+    assert found.columns == ["user_id", "email_sha256"]
+    assert rows(found) == sorted(
+        [(None, sha("ben@x.example")), (None, sha("cem@x.example")), ("ana", None)],
+        key=lambda row: (row[0] is not None, row),
+    )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_who_is_on_a_list_gets_no_mail_whichever_way_the_list_says_it(spark, order):
+    given = [
+        raw("ana", "ana@x.example"),
+        raw("ben", "BEN@x.example"),
+        raw("cem", " cem@x.example"),
+        raw("dora", "dora@x.example"),
+        raw("eva"),
+    ]
+    by = suppressed(
+        spark,
+        all=[
+            ("ana", None, None),
+            (None, "ben@X.example ", None),
+            (None, None, sha("cem@x.example")),
+        ],
+    )
+    assert judged(spark, given, order=order, suppressed=by) == {
+        "ana": "suppressed",
+        "ben": "suppressed",
+        "cem": "suppressed",
+        "dora": None,
+        "eva": None,
+    }
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_address_that_one_user_refused_is_not_written_to_through_another(spark, order):
+    given = [
+        raw("ana", "home@x.example", consent=False),
+        raw("ben", "Home@x.example "),
+        raw("cem", "work@x.example", consent=None),
+        raw("dora", "work@x.example"),
+        raw("eva", "old@x.example"),
+        raw("finn", "old@x.example"),
+    ]
+    by = suppressed(spark, all=[("eva", None, None)])
+    assert judged(spark, given, order=order, suppressed=by) == {
+        "ana": "no_consent",
+        "ben": "shared_address",
+        "cem": "no_consent",  # says nothing, which is no refusal of the address
+        "dora": None,
+        "eva": "suppressed",
+        "finn": "shared_address",
+    }
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_users_with_one_address_the_most_active_gets_the_mail(spark, order):
+    given = [
+        raw("ana", "home@x.example"),
+        raw("ben", "HOME@x.example"),
+        raw("cem", "home@x.example "),
+        raw("dora"),
+        raw("eva"),
+        raw("finn", "  "),
+    ]
+    activity = [("ana", 2), ("ben", 5), ("cem", 5)]
+    found = judged(spark, given, activity, order)
+    assert found == {
+        **{"ana": "same_address", "ben": None, "cem": "same_address"},
+        **{"dora": None, "eva": None, "finn": None},
+    }
+
+
+def test_an_address_goes_to_who_is_eligible_not_to_the_most_active(spark):
+    given = [raw("ana", "home@x.example", country="FR"), raw("ben", "home@x.example", country="DE")]
+    found = judged(spark, given, [("ana", 9)], audience="country = 'DE'")
+    assert found == {"ana": "not_in_audience", "ben": None}
+
+
+def test_an_audience_that_is_null_for_a_user_does_not_hold(spark):
+    given = [raw("ana", country="DE", segment="vip"), raw("ben", country="DE"), raw("cem")]
+    found = judged(spark, given, audience="country = 'DE' and segment <> 'staff'")
+    assert found == {"ana": None, "ben": "not_in_audience", "cem": "not_in_audience"}
+
+
+LOG = [
+    ("ana", "tea", "autumn", at("2026-11-23 08:00")),
+    ("ana", "rum", "autumn", at("2026-11-23 08:00")),  # the same mail
+    ("ben", "tea", "autumn", at("2026-11-23 08:00")),
+    ("ben", None, "winter", at("2026-11-23 08:00")),
+    ("cem", None, None, at("2026-11-17 00:00")),
+    ("cem", None, None, at("2026-11-18 00:00")),
+    ("dora", None, None, at("2026-11-16 23:59")),  # before the seven days
+    ("dora", None, None, at("2026-11-20")),
+    ("eva", None, None, at("2026-11-24 00:00")),  # after the run date
+    ("eva", None, None, at("2026-11-20")),
+    (None, None, None, at("2026-11-20")),
+    ("finn", None, None, None),
+]
+
+
+def num_sends(spark, days=7):
+    log = spark.createDataFrame(LOG, schemas.SEND_LOG)
+    return recipients.build_num_sends(log, days=days, ends_at=ENDS_AT)
+
+
+def test_a_mail_counts_once_however_many_items_it_had(spark):
+    found = dict(rows(num_sends(spark).where("user_id is not null")))
+    assert found == {"ana": 1, "ben": 2, "cem": 2, "dora": 1, "eva": 1}
+
+
+def test_who_had_enough_mails_gets_none(spark):
+    given = [raw(name) for name in ("ana", "ben", "cem", "dora", "eva", "finn")]
+    given.append(raw("gil", last_sent_at=at("2026-11-23")))
+    found = judged(spark, given, num_sends=num_sends(spark), frequency=(2, 7))
+    assert {name for name, reason in found.items() if reason == "too_frequent"} == {"ben", "cem"}
+    # Without a log the recipient's own last mail counts as one.
+    found = judged(spark, given, frequency=(1, 7))
+    assert {name for name, reason in found.items() if reason == "too_frequent"} == {"gil"}
+
+
+def test_no_recipients_are_nobody(spark):
+    assert judged(spark, []) == {}
+
+
+def test_every_reason_has_words():
+    for table in (reasons.RECIPIENTS, reasons.ITEMS, reasons.PAIRS):
+        assert all(len(words) > 10 for words in table.values())

@@ -1,0 +1,166 @@
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ncf_spark.campaign.slots import SlotRules, build_gathered, with_slots
+
+CANDIDATES = "user_id string, tier int, place double, item_id string, score float, source string"
+ITEMS = "item_id string, category string, brand string, countries array<string>"
+USERS = (
+    "user_id string, country string, never array<struct<item_id:string,reason:string>>, "
+    "full_items array<string>"
+)
+SHOP = [
+    ("tea", "hot", "own", None),
+    ("cocoa", "hot", "own", None),
+    ("coffee", "hot", "other", None),
+    ("ice", "cold", "own", ["DE", "NL"]),
+    ("soap", None, None, None),
+    ("salt", None, None, None),
+]
+
+
+def model(item, place, user="ana"):
+    return (user, 1, float(place), item, 10.0 - place, "model")
+
+
+def best(item, place, user="ana"):
+    return (user, 4, float(place), item, 1.0, "bestseller")
+
+
+def choose(spark, candidates, order=1, country="DE", never=None, full=None, **rules):
+    gathered = build_gathered(
+        spark.createDataFrame(candidates[::order], CANDIDATES),
+        spark.createDataFrame(SHOP[::order], ITEMS),
+    )
+    users = spark.createDataFrame([("ana", country, never, full), ("new", None, None, None)], USERS)
+    joined = users.join(gathered, on="user_id", how="left")
+    found = with_slots(joined, SlotRules(**{"k": 3, **rules}))
+    assert found.columns == ["user_id", "country", "slots", "passed"]
+    lists = {
+        row.user_id: (
+            [slot.item_id for slot in row.slots],
+            [(one.item_id, one.verdict) for one in row.passed],
+        )
+        for row in found.collect()
+    }
+    assert lists["new"] == ([], [])
+    return lists["ana"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_slots_are_filled_tier_by_tier_and_each_item_stands_once(spark, order):
+    candidates = [best("tea", 1), best("soap", 2), model("salt", 2), model("tea", 1)]
+    assert choose(spark, candidates, order) == (["tea", "salt", "soap"], [])
+    assert choose(spark, candidates, order, k=2) == (["tea", "salt"], [])
+
+
+def test_without_candidates_the_list_is_empty(spark):
+    assert choose(spark, []) == ([], [])
+
+
+def test_what_a_user_is_never_to_get_is_passed_over_with_its_reason(spark):
+    candidates = [model("tea", 1), model("soap", 2), best("tea", 1), best("salt", 2)]
+    found = choose(spark, candidates, never=[("tea", "bought"), ("tea", "sent"), ("x", "sent")])
+    assert found == (["soap", "salt"], [("tea", "bought"), ("tea", "bought")])
+
+
+@pytest.mark.parametrize(
+    ("country", "shown"),
+    [("DE", True), (" nl", True), ("FR", False), ("", False), (None, False)],
+)
+def test_an_item_for_some_countries_goes_there_alone(spark, country, shown):
+    slots, passed = choose(spark, [model("ice", 1), model("tea", 2)], country=country)
+    assert slots == (["ice", "tea"] if shown else ["tea"])
+    assert passed == ([] if shown else [("ice", "country")])
+
+
+def test_what_is_given_away_is_passed_over(spark):
+    found = choose(spark, [model("tea", 1), model("soap", 2)], full=["tea"])
+    assert found == (["soap"], [("tea", "max_exposures")])
+
+
+def test_a_minimum_score_is_the_models_alone(spark):
+    found = choose(spark, [model("tea", 1), model("soap", 2), best("salt", 9)], min_score=8.5)
+    assert found == (["tea", "salt"], [("soap", "min_score")])
+
+
+def test_at_most_so_many_of_a_category_and_a_brand(spark):
+    candidates = [model(item, n) for n, (item, *_) in enumerate(SHOP)]
+    assert choose(spark, candidates, max_per_category=1) == (
+        ["tea", "ice", "soap"],
+        [("cocoa", "category"), ("coffee", "category")],
+    )
+    assert choose(spark, candidates, k=4, max_per_brand=1) == (
+        ["tea", "coffee", "soap", "salt"],
+        [("cocoa", "brand"), ("ice", "brand")],
+    )
+
+
+def test_the_last_slots_are_kept_for_other_categories(spark):
+    hot = [model("tea", 1), model("cocoa", 2), model("coffee", 3)]
+    assert choose(spark, [*hot, model("ice", 4)], min_categories=2) == (
+        ["tea", "cocoa", "ice"],
+        [("coffee", "min_categories")],
+    )
+    # Items without a category are each of their own.
+    assert choose(spark, [*hot, best("soap", 1), best("salt", 2)], min_categories=3)[0] == [
+        *["tea", "soap", "salt"]
+    ]
+
+
+@dataclass(frozen=True)
+class Item:
+    category: str | None
+    brand: str | None
+
+
+def by_hand(order, shop, rules):
+    """The same rules, item after item, in Python."""
+    chosen = []
+    for name in order:
+        item = shop[name]
+        held = [shop[other] for other in chosen]
+
+        def like(value, field, held=held):
+            return value is not None and sum(getattr(other, field) == value for other in held)
+
+        kinds = [*{i.category for i in held if i.category}, *[1 for i in held if not i.category]]
+        shown = len(kinds) + (not like(item.category, "category"))
+        if len(chosen) == rules.k:
+            break
+        if like(item.category, "category") >= rules.max_per_category:
+            continue
+        if like(item.brand, "brand") >= rules.max_per_brand:
+            continue
+        if rules.k - 1 - len(chosen) < rules.min_categories - shown:
+            continue
+        chosen.append(name)
+    return chosen
+
+
+KINDS = st.sampled_from(["a", "b", "c", None])
+
+
+@settings(max_examples=25)  # of eight users each, who are one Spark job
+@given(
+    kinds=st.lists(st.lists(st.tuples(KINDS, KINDS), max_size=12), min_size=8, max_size=8),
+    limits=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)),
+)
+def test_every_list_is_what_the_rules_say_one_by_one(spark, kinds, limits):
+    rules = SlotRules(5, *limits)
+    shop = {
+        f"u{user}-{n:02}": Item(*kind)
+        for user, items in enumerate(kinds)
+        for n, kind in enumerate(items)
+    }
+    candidates = [(name[:2], 1, float(name[3:]), name, 0.0, "model") for name in shop]
+    table = spark.createDataFrame(candidates, CANDIDATES)
+    items = spark.createDataFrame([(n, i.category, i.brand, None) for n, i in shop.items()], ITEMS)
+    users = spark.createDataFrame([(f"u{n}", None, None, None) for n in range(8)], USERS)
+    joined = users.join(build_gathered(table, items), on="user_id", how="left")
+    for row in with_slots(joined, rules).collect():
+        own = [name for name in shop if name.startswith(row.user_id)]
+        assert [slot.item_id for slot in row.slots] == by_hand(own, shop, rules)

@@ -1,0 +1,154 @@
+from datetime import datetime, timezone
+
+import pytest
+
+from ncf_spark import schemas
+from ncf_spark.campaign import tiers
+from tests.conftest import at, rows
+
+ENDS_AT = datetime(2026, 11, 24, tzinfo=timezone.utc)
+ITEMS = "item_id string, item_index int, is_pinned boolean, boost double, reason string"
+SHOP = [
+    ("tea", 0, False, 0.0, None),
+    ("rum", 1, False, 0.0, None),
+    ("ice", 2, False, 5.0, None),
+    ("gone", 3, True, 0.0, "out_of_stock"),
+    ("new", None, True, 0.0, None),
+    ("novel", None, True, 0.0, None),
+]
+
+
+def shop(spark, order=1):
+    return spark.createDataFrame(SHOP[::order], ITEMS)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_pinned_items_come_to_everyone_in_the_order_of_their_ids(spark, order):
+    users = spark.createDataFrame([("ana",), ("ben",)][::order], "user_id string")
+    found = tiers.build_pinned(users, shop(spark, order), k=1)
+    assert rows(found) == [
+        ("ana", tiers.PIN, 0.0, "new", None, "pin"),
+        ("ben", tiers.PIN, 0.0, "new", None, "pin"),
+    ]
+    assert tiers.build_pinned(users, shop(spark), k=9).count() == 4
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_models_list_is_ordered_by_score_and_boost(spark, order):
+    topk = [(0, 1, 0, 9.0, "model"), (0, 2, 1, 8.0, "model"), (0, 3, 2, 5.0, "model")]
+    topk += [(0, 4, 3, 4.0, "model"), (7, 1, 0, 1.0, "model")]
+    found = tiers.build_from_model(
+        spark.createDataFrame(topk[::order], schemas.USER_TOPK),
+        spark.createDataFrame([("ana", 0, True)], schemas.USER_INDEX),
+        shop(spark, order),
+    )
+    ordered = found.orderBy("place").select("user_id", "tier", "item_id", "score", "source")
+    assert [tuple(row) for row in ordered.collect()] == [
+        ("ana", tiers.MODEL, "ice", 5.0, "model"),
+        ("ana", tiers.MODEL, "tea", 9.0, "model"),
+        ("ana", tiers.MODEL, "rum", 8.0, "model"),
+    ]
+
+
+def bought(user, item, when="2026-11-20", is_bought=True):
+    moment = at(when) if when else None
+    return (user, item, moment, when is None, is_bought, moment if is_bought else None, False)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_similar_items_are_the_neighbours_of_the_latest_purchases(spark, order):
+    history = [
+        bought("ana", "tea", "2026-11-20"),
+        bought("ana", "rum", "2026-11-10"),
+        bought("ana", "ice", "2026-11-01"),  # the third last
+        bought("ben", "ice", None),
+        bought("cem", "tea", is_bought=False),
+        bought("dora", "tea"),  # is not asked for
+    ]
+    near = [(0, 1, 1, 0.5), (0, 2, 2, 0.4), (1, 1, 2, 0.9), (2, 1, 0, 0.8), (2, 2, 3, 0.7)]
+    users = [("ana",), ("ben",), ("cem",)]
+    found = tiers.build_similar(
+        spark.createDataFrame(users[::order], "user_id string"),
+        spark.createDataFrame(history[::order], schemas.HISTORY),
+        spark.createDataFrame(near[::order], schemas.ITEM_TOPK),
+        shop(spark, order),
+        last=2,
+    )
+    shown = [(r.user_id, r.item_id, round(r.score, 3), r.source) for r in found.collect()]
+    assert sorted(shown) == [
+        ("ana", "ice", 0.9, "similar"),  # by tea it would be 0.4
+        ("ana", "rum", 0.5, "similar"),
+        ("ben", "tea", 0.8, "similar"),
+    ]
+
+
+HISTORY = [
+    *[bought(user, "tea") for user in ("a", "b", "c")],
+    *[bought(user, "rum") for user in ("d", "e")],
+    *[bought(user, "ice", "2026-01-01") for user in ("a", "b", "c", "d")],
+    bought("a", "new"),
+    bought("b", "gone"),
+    bought("f", "rum", is_bought=False),
+]
+GROUPS = [("a", "DE"), ("b", "DE"), ("d", "NL"), ("e", None)]
+
+
+def best_sellers(spark, order=1, **settings):
+    found = tiers.build_best_sellers(
+        spark.createDataFrame(HISTORY[::order], schemas.HISTORY),
+        spark.createDataFrame(GROUPS[::order], "user_id string, group string"),
+        shop(spark, order),
+        **{"depth": 9, "days": None, "ends_at": ENDS_AT, **settings},
+    )
+    assert found.columns == ["group", "rank", "item_id", "num_buyers"]
+    return found
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_best_sellers_are_counted_by_group_and_for_everyone(spark, order):
+    assert rows(best_sellers(spark, order)) == [
+        (None, 1, "ice", 4),
+        (None, 2, "tea", 3),
+        (None, 3, "rum", 2),
+        (None, 4, "new", 1),
+        ("DE", 1, "ice", 2),
+        ("DE", 2, "tea", 2),
+        ("DE", 3, "new", 1),
+        ("NL", 1, "ice", 1),
+        ("NL", 2, "rum", 1),
+    ]
+
+
+def test_best_sellers_of_some_days_and_of_some_depth(spark):
+    assert rows(best_sellers(spark, days=30, depth=1)) == [
+        (None, 1, "tea", 3),
+        ("DE", 1, "tea", 2),
+        ("NL", 1, "rum", 1),
+    ]
+
+
+def test_a_user_gets_those_of_the_own_group_first(spark):
+    users = spark.createDataFrame(
+        [("x", "NL"), ("y", None), ("z", "FR")], "user_id string, group string"
+    )
+    found = tiers.build_from_best_sellers(users, best_sellers(spark, depth=2))
+    order = found.orderBy("user_id", "tier", "place").select("user_id", "item_id", "source")
+    here, everywhere = "bestseller_here", "bestseller"
+    assert [tuple(row) for row in order.collect()] == [
+        *[
+            ("x", "ice", here),
+            ("x", "rum", here),
+            ("x", "ice", everywhere),
+            ("x", "tea", everywhere),
+        ],
+        *[("y", "ice", everywhere), ("y", "tea", everywhere)],
+        *[("z", "ice", everywhere), ("z", "tea", everywhere)],
+    ]
+
+
+def test_nobody_bought_anything(spark):
+    empty = spark.createDataFrame([], schemas.HISTORY)
+    users = spark.createDataFrame(GROUPS, "user_id string, group string")
+    best = tiers.build_best_sellers(empty, users, shop(spark), depth=9, days=None, ends_at=ENDS_AT)
+    assert best.collect() == []
+    assert tiers.build_from_best_sellers(users, best).collect() == []

@@ -1,0 +1,131 @@
+"""Training across hosts with addresses and names of their own, and the check before it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ncf_spark.storage import files
+from ncf_spark.storage.warehouse import Warehouse
+from tests.cluster.namespaces import NamedHost, named_hosts, why_not
+from tests.cluster.standalone import SPARK_HOME, Cluster, Machine, standalone
+from tests.jobs.conftest import (
+    FIRST_COMPILER,
+    NO_REPLANNING,
+    ROOT,
+    RUN_DATE,
+    expect,
+    small_config,
+    submit,
+    write_config,
+)
+
+WHY_NOT = why_not()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(WHY_NOT is not None, reason=f"hosts of their own: {WHY_NOT}"),
+]
+
+Hosts = dict[str, NamedHost]
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Hosts]:
+    with named_hosts("alpha", "beta", "gamma") as found:
+        yield found
+    assert not list(Path("/run/netns").glob(f"ncf-{os.getpid()}*"))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a small night whose events are there."""
+    folder = tmp_path_factory.mktemp("hosts")
+    training = {"epochs": 2, "num_workers": 2, "num_shards": 5, "batch_size": 256}
+    evaluation = {"baselines": ["popularity"], "bootstrap_samples": 50}
+    changes = {"training": training, "evaluation": evaluation}
+    written = write_config(folder / "conf", small_config(folder, **changes))
+    expect(submit("jobs/generate_events.py", "--config", written), 0)
+    return written
+
+
+@pytest.fixture(scope="module")
+def cluster(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Its processes reach each other by name."""
+    master, *workers = (host.machine() for host in hosts.values())
+    with standalone(tmp_path_factory.mktemp("named"), master, workers) as found:
+        yield found
+
+
+def night(
+    cluster: Cluster, driver: Machine, config: str, changes: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Runs a night on a cluster, with the driver on one of the hosts."""
+    settings = {
+        "spark.driver.host": driver.host,
+        "spark.driver.bindAddress": driver.address,
+        "spark.executor.memory": "700m",
+        "spark.executorEnv.PYTHONPATH": str(ROOT),
+        "spark.pyspark.python": sys.executable,
+        "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    }
+    command = [*driver.prefix, str(SPARK_HOME / "bin" / "spark-submit")]
+    command += ["--properties-file", "conf/spark/local-cluster.conf", "--master", cluster.master]
+    command += [part for s in settings.items() for part in ("--conf", "=".join(s))]
+    command += [*FIRST_COMPILER, *NO_REPLANNING]
+    command += ["jobs/nightly.py", "--config", config, "--run-date", RUN_DATE, *changes]
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "SPARK_HOME": str(SPARK_HOME),
+        "SPARK_LOCAL_IP": driver.address,
+        "SPARK_LOCAL_HOSTNAME": driver.host,
+    }
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=420
+    )
+
+
+def test_a_night_runs_across_hosts_with_user_shards_on_each(
+    hosts: Hosts, cluster: Cluster, config: str
+):
+    output = expect(night(cluster, hosts["alpha"].machine(), config), 0)
+    assert "task slots by host: beta (10.77.0.2) 1; gamma (10.77.0.3) 1" in output
+    run = Warehouse(str(Path(config).parents[1] / "ware house")).published_run()
+    assert run is not None
+    manifest = files.read_json(f"{run.uri}/model/manifest.json")
+    # Worker 0 has shards 0, 2 and 4, and worker 1 has 1 and 3.
+    assert sorted(manifest["hosts"]) == ["beta", "gamma"]
+    assert all(positives["num_positives"] > 1000 for positives in manifest["positives"])
+    assert manifest["bytes_exchanged"]["shared_gradients"] > 0
+
+
+def test_a_name_that_one_host_does_not_know_is_told(hosts: Hosts, cluster: Cluster, config: str):
+    known = {host.name: host.address for host in hosts.values()}
+    hosts["gamma"].write_hosts({n: a for n, a in known.items() if n != "beta"})
+    try:
+        output = expect(night(cluster, hosts["alpha"].machine(), config), 2)
+    finally:
+        hosts["gamma"].write_hosts(known)
+    assert "error: host gamma (10.77.0.3) cannot resolve beta. Every host must" in output
+    assert "build_interactions" not in output
+
+
+def test_hosts_without_a_usable_name_of_their_own_are_told(
+    hosts: Hosts, config: str, tmp_path: Path
+):
+    """Reached by address, all else would go well until Gloo aborts."""
+    workers = [hosts[name].machine("delta") for name in ("beta", "gamma")]
+    driver = hosts["alpha"].machine()
+    with standalone(tmp_path, driver, workers) as unnamed:
+        changes = ("--set", "training.network_interfaces=[eth7]")
+        output = expect(night(unnamed, driver, config, changes), 2)
+    told = output[output.index("error: ") :].splitlines()
+    for address in ("10.77.0.2", "10.77.0.3"):
+        assert any(f"host delta ({address}) cannot resolve delta." in line for line in told)
+        assert any(f"host delta ({address}) has no network interface eth7" in line for line in told)
+    assert any("the hosts 10.77.0.2, 10.77.0.3 are all named delta." in line for line in told)
+    assert "Traceback" not in output

@@ -1,0 +1,88 @@
+"""Several nights by one command: each sees what it could have seen."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from ncf_spark.storage import files
+from ncf_spark.storage.warehouse import Warehouse
+from tests.jobs.conftest import NO_REPLANNING, expect, submit, write_config
+
+pytestmark = pytest.mark.slow
+
+SMALL = {
+    "training": {"epochs": 1, "num_shards": 2, "num_workers": 1, "batch_size": 256},
+    "evaluation": {"bootstrap_samples": 0, "num_negatives": 30},
+    "gates": {"of_popularity": None, "of_last_night": None, "min_full_lists": None},
+    "recipients": {"path": None},
+    "catalogue": {"path": None},
+    "activity": {"features": {}},
+}
+
+
+def write_events(spark: SparkSession, folder: Path) -> None:
+    """60 users and 50 items of September, a user and an item of October 2, and one of October 5."""
+    at = datetime(2026, 9, 1, 12, tzinfo=timezone.utc)
+    rows = [
+        (f"u{u:02d}", f"i{(7 * u + 3 * n) % 50:02d}", at.replace(day=1 + n), "view")
+        for u in range(60)
+        for n in range(12)
+    ]
+    later = [("u00", "october 2", 2), ("october 2", "i01", 2), ("october 2", "i02", 2)]
+    planted = [("u00", "future", 5), ("future", "i01", 5), ("future", "i02", 5)]
+    rows += [(u, i, at.replace(month=10, day=day), "view") for u, i, day in [*later, *planted]]
+    columns = "user_id string, item_id string, event_at timestamp, event_type string"
+    spark.createDataFrame(rows, columns).coalesce(1).write.parquet(str(folder / "events"))
+
+
+def test_a_backfill_makes_each_night_without_a_trace_of_the_future(
+    spark: SparkSession, tmp_path: Path
+):
+    write_events(spark, tmp_path)
+    storage = {"warehouse": str(tmp_path / "w")}
+    source = {"path": str(tmp_path / "events"), "min_user_items": 1}
+    config = write_config(tmp_path / "conf", {**SMALL, "storage": storage, "input": source})
+    nights = ["--from", "2026-10-01", "--to", "2026-10-03"]
+    backfill = ["jobs/nightly.py", "--config", config, *nights]
+    expect(submit(*backfill, options=NO_REPLANNING), 0)
+
+    warehouse = Warehouse(str(tmp_path / "w"))
+    runs = warehouse.runs()
+    assert [run.name for run in runs] == ["2026-10-01.1", "2026-10-02.1", "2026-10-03.1"]
+    assert [run.state for run in runs] == ["complete"] * 3
+    published = warehouse.published_run()
+    assert published is not None
+    assert published.name == "2026-10-03.1"
+    assert [run.based_on() for run in runs] == [None, "2026-10-01.1", "2026-10-02.1"]
+    known = [{row.user_id for row in read(spark, run.uri, "user_index")} for run in runs]
+    assert [len(users) for users in known] == [60, 61, 61]
+    # The third night has no new event: the same ids, the same pairs.
+    assert read(spark, runs[1].uri, "train") == read(spark, runs[2].uri, "train")
+
+    # A night again after the future has come: indexes know it then, and nothing else does.
+    later = ["--config", config, "--run-date", "2026-10-06"]
+    expect(submit("jobs/nightly.py", *later, options=NO_REPLANNING), 0)
+    again = ["--config", config, "--run-date", "2026-10-02", "--force"]
+    for step in ("build_interactions", "score_item_activity"):
+        expect(submit(f"jobs/{step}.py", *again, options=NO_REPLANNING), 0)
+    second = f"{warehouse.uri}/runs/2026-10-02.2"
+    for table in ("train", "interactions", "item_activity"):
+        assert read(spark, runs[1].uri, table) == read(spark, second, table), table
+
+
+def read(spark: SparkSession, run_uri: str, table: str) -> list[object]:
+    return sorted(spark.read.parquet(f"{run_uri}/{table}").collect(), key=str)
+
+
+def test_a_range_is_checked_before_anything_starts(tmp_path: Path):
+    config = write_config(tmp_path / "conf", {"storage": {"warehouse": str(tmp_path / "w")}})
+    for arguments, message in (
+        (["--from", "2026-10-01"], "--from and --to go together, and without --run-date"),
+        (["--from", "2026-10-02", "--to", "2026-10-01"], "--from 2026-10-02 is later than --to"),
+    ):
+        assert message in expect(submit("jobs/nightly.py", "--config", config, *arguments), 2)
+    assert files.list_names(str(tmp_path / "w")) == []
