@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -149,18 +150,25 @@ def test_a_driver_that_is_killed_in_each_step_goes_on_where_it_was(
         ), table
 
 
+def an_executor(job: Watched) -> psutil.Process:
+    """One of the job's executors, as soon as one is up."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for child in psutil.Process(job.process.pid).children(recursive=True):
+            # Children come and go while they are listed.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in child.cmdline():
+                    return child
+        time.sleep(0.1)
+    return pytest.fail(f"no executor:\n{job.output[-4000:]}")
+
+
 def test_executors_that_are_killed_are_replaced(night: Night, warehouse: Warehouse):
     arguments = options(night, warehouse, **{"training.num_workers": 1})
     job = Watched(start("jobs/nightly.py", *arguments, conf="local-cluster"))
     for step in ("build_interactions", "evaluate", "score_users"):
         job.wait_for(f" {step}: begins in")
-        name = "org.apache.spark.executor.CoarseGrainedExecutorBackend"
-        executors = [
-            child
-            for child in psutil.Process(job.process.pid).children(recursive=True)
-            if name in child.cmdline()
-        ]
-        executors[0].send_signal(signal.SIGKILL)
+        an_executor(job).send_signal(signal.SIGKILL)
     job.end(0)
     run = warehouse.published_run()
     assert run is not None

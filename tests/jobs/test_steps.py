@@ -18,8 +18,12 @@ NIGHT = date(2026, 11, 1)
 @pytest.fixture
 def job(spark: SparkSession, tmp_path) -> Job:
     """A night whose training and scoring are done."""
-    config = load_config("conf/base.yaml", ["input.path=none", f"storage.warehouse={tmp_path}"])
-    warehouse = Warehouse(str(tmp_path))
+    events = tmp_path / "events.csv"
+    events.write_text("user_id,item_id\n")
+    config = load_config(
+        "conf/base.yaml", [f"input.path={events}", f"storage.warehouse={tmp_path / 'warehouse'}"]
+    )
+    warehouse = Warehouse(config.storage.warehouse)
     made = Job("train", config, spark, NIGHT, warehouse, warehouse.open_run(NIGHT), force=True)
     run_step(made, lambda job: write_popularity(job, 3))
     files.write_bytes(f"{made.run.table_uri('model')}/manifest.json", b"{}")

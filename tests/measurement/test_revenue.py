@@ -25,11 +25,12 @@ def paying() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def users(spark, paying):
+    draw = np.random.default_rng(9)
     return spark.createDataFrame(
         [
-            (arm, hash((arm, n)) % 2**62, float(revenue))
+            (arm, int(key), float(revenue))
             for arm, of_arm in paying.items()
-            for n, revenue in enumerate(of_arm)
+            for key, revenue in zip(draw.integers(2**62, size=len(of_arm)), of_arm, strict=True)
         ],
         USERS,
     )
