@@ -1,25 +1,36 @@
-"""Champion or model -> item_topk: each item's nearest eligible neighbours, for product pages."""
+"""Champion or model, and history -> item_topk: each item's nearest eligible neighbours."""
 
 from ncf_spark import schemas
+from ncf_spark.campaign.pairs import build_purchases
 from ncf_spark.job import Job, main
 from ncf_spark.job.champion import item_vectors, read_champion
-from ncf_spark.scoring.spark import build_item_topk
+from ncf_spark.scoring.spark import build_bought_together, build_item_topk
 
 
 def run(job: Job) -> None:
-    """Compares the item vectors by their cosine, for the items with interactions tonight."""
-    kind, place = item_vectors(read_champion(job))
-    items = job.read(f"{place}/item_vectors", schemas.ITEM_VECTORS).join(
-        job.read("item_activity", schemas.ITEM_ACTIVITY), on="item_index", how="left_semi"
-    )
-    topk = build_item_topk(
-        items,
+    """Compares the items with interactions tonight, by their vectors and by their buyers."""
+    settings, (kind, place) = job.config.scoring, item_vectors(read_champion(job))
+    activity = job.read("item_activity", schemas.ITEM_ACTIVITY)
+    vectors = job.read(f"{place}/item_vectors", schemas.ITEM_VECTORS)
+    by_embedding = build_item_topk(
+        vectors.join(activity, on="item_index", how="left_semi"),
         kind=kind,
         uri=job.run.table_uri(place),
         eligible_uri=job.run.finished_table_uri("eligible_items"),
-        k=job.config.scoring.similar_k,
+        k=settings.similar_k,
     )
-    job.write("item_topk", topk, schemas.ITEM_TOPK)
+    by_buyers = build_bought_together(
+        build_purchases(
+            job.read("history", schemas.HISTORY),
+            job.read("user_index", schemas.USER_INDEX),
+            activity,
+        ),
+        job.read("eligible_items", schemas.ELIGIBLE_ITEMS),
+        num_items=job.num_rows("item_index"),
+        k=settings.similar_k,
+        shrinkage=settings.similar_shrinkage,
+    )
+    job.write("item_topk", by_embedding.unionByName(by_buyers), schemas.ITEM_TOPK)
 
 
 if __name__ == "__main__":

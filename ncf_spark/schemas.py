@@ -264,13 +264,17 @@ USER_TOPK = StructType(
     ]
 )
 
-# Grain: (item_index, rank).
+# Grain: (item_index, method, rank).
 ITEM_TOPK = StructType(
     [
         _ITEM_INDEX,
+        _column(
+            "method", StringType(), "embedding: by item vectors; co_purchase: by common buyers"
+        ),
         _RANK,
         _column("similar_item_index", IntegerType(), "the neighbour"),
-        _column("score", FloatType(), "cosine of the item vectors, -1 to 1"),
+        _column("score", FloatType(), "cosine of the vectors, or of the buyers, shrunk; -1 to 1"),
+        _column("support", LongType(), "users who bought both; null: by embedding", nullable=True),
     ]
 )
 
@@ -408,15 +412,15 @@ CAMPAIGN_LONG = StructType(
         _column(
             "score",
             FloatType(),
-            "of the model as in user_topk, of similar a cosine, of best-sellers the buyers; null: "
-            "a pin",
+            "of the model as in user_topk, of neighbours as in item_topk, of best-sellers the "
+            "buyers; null: a pin",
             nullable=True,
         ),
         _column(
             "source",
             StringType(),
-            "what filled the slot: pin, model or a baseline's name, similar, bestseller_here (of "
-            "the user's country or segment), bestseller",
+            "what filled the slot: pin, model or a baseline's name, bought_together, similar, "
+            "bestseller_here (of the user's country or segment), bestseller",
         ),
     ]
 )

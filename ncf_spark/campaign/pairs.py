@@ -45,6 +45,22 @@ def build_history(
     )
 
 
+def build_purchases(history: DataFrame, user_index: DataFrame, item_index: DataFrame) -> DataFrame:
+    """(user_index, item_index) of what was bought, each pair once.
+
+    Args:
+        history: `schemas.HISTORY`.
+        user_index: (user_id, user_index, …); others' purchases are left out.
+        item_index: (item_id, item_index, …); the same.
+    """
+    users, items = (
+        user_index.select("user_id", "user_index"),
+        item_index.select("item_id", "item_index"),
+    )
+    bought = history.where("is_bought").join(users, on="user_id", how="inner")
+    return bought.join(items, on="item_id", how="inner").select("user_index", "item_index")
+
+
 def build_never_pairs(
     history: DataFrame,
     campaign_items: DataFrame,

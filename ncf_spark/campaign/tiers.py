@@ -14,7 +14,7 @@ from pyspark.sql.window import Window
 
 from ncf_spark.campaign.recipients import within
 
-PIN, MODEL, SIMILAR, BEST_SELLERS_HERE, BEST_SELLERS = range(5)
+PIN, MODEL, BOUGHT_TOGETHER, SIMILAR, BEST_SELLERS_HERE, BEST_SELLERS = range(6)
 _COLUMNS = ("user_id", "tier", "place", "item_id", "score", "source")
 
 
@@ -70,12 +70,14 @@ def build_similar(
     *,
     last: int,
 ) -> DataFrame:
-    """The neighbours of each user's latest purchases, by their greatest similarity.
+    """The neighbours of each user's latest purchases: by common buyers, then by their vectors.
+
+    Those of a method are ordered by their greatest similarity.
 
     Args:
         users: (user_id, …).
         history: `schemas.HISTORY`.
-        item_topk: (item_index, similar_item_index, score, …).
+        item_topk: (item_index, method, similar_item_index, score, …).
         last: purchases that count.
     """
     latest = Window.partitionBy("user_id").orderBy(F.desc("last_bought_at"), F.col("item_id"))
@@ -92,16 +94,17 @@ def build_similar(
     near = (
         item_topk.join(numbers, on="item_index", how="inner")
         .join(shown, on="similar_item_index", how="inner")
-        .select("item_id", "similar_id", "score")
+        .select("item_id", "method", "similar_id", "score")
     )
-    found = bought.join(near, on="item_id", how="inner").groupBy("user_id", "similar_id")
+    found = bought.join(near, on="item_id", how="inner").groupBy("user_id", "method", "similar_id")
+    by_buyers = F.col("method") == "co_purchase"
     return found.agg(F.max("score").alias("score")).select(
         "user_id",
-        F.lit(SIMILAR).alias("tier"),
+        F.when(by_buyers, BOUGHT_TOGETHER).otherwise(SIMILAR).alias("tier"),
         (-F.col("score")).cast("double").alias("place"),
         F.col("similar_id").alias("item_id"),
         "score",
-        F.lit("similar").alias("source"),
+        F.when(by_buyers, "bought_together").otherwise("similar").alias("source"),
     )
 
 

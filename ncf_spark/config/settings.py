@@ -19,7 +19,7 @@ from ncf_spark.config.measuring import Measurement, Outcomes
 from ncf_spark.config.monitoring import Logging, Monitoring
 from ncf_spark.config.problems import describe
 from ncf_spark.config.publishing import Gates, Storage
-from ncf_spark.config.sections import Count, Positive, Section, Share, Text
+from ncf_spark.config.sections import Count, NonNegative, Positive, Section, Share, Text
 from ncf_spark.config.tables import Catalogue, Input, ProvidedHoldout, Recipients, SendLog
 
 
@@ -52,6 +52,7 @@ class Scoring(Section):
 
     k: Count
     similar_k: Count
+    similar_shrinkage: NonNegative
     block_bytes: Annotated[int, Field(ge=2**16)]
 
 

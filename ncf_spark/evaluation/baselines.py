@@ -18,11 +18,18 @@ BLOCK_ITEMS = 256
 
 
 def build_item_neighbours(
-    train: DataFrame, *, num_items: int, neighbours: int, shrinkage: float
+    pairs: DataFrame,
+    *,
+    num_items: int,
+    neighbours: int,
+    shrinkage: float,
+    eligible: DataFrame | None = None,
 ) -> DataFrame:
-    """The items that share the most users with each item: (item_index, rank, …), rank from 1.
+    """The items that share the most users with each item.
 
-    similarity(i, j) = |Uᵢ ∩ Uⱼ| / (√(|Uᵢ| |Uⱼ|) + shrinkage), with Uᵢ the train users of i: the
+    Columns: item_index, rank (from 1), neighbour_index, similarity, num_common (users of both).
+
+    similarity(i, j) = |Uᵢ ∩ Uⱼ| / (√(|Uᵢ| |Uⱼ|) + shrinkage), with Uᵢ the users of i: the
     cosine of the items' columns (Sarwar et al. 2001), shrunk so that a few common users count less
     (Ferrari Dacrema et al. 2019). 0 < similarity ≤ 1; of equal ones the lower neighbour_index
     comes first. An item that shares no user with another has no row.
@@ -33,9 +40,10 @@ def build_item_neighbours(
     about a minute. A task holds the matrix, at most COUNT_BYTES (or one row), and an Arrow batch.
 
     Args:
-        train: (user_index, item_index), each pair once.
+        pairs: (user_index, item_index), each pair once.
         num_items: of the item index.
         neighbours: kept for each item, at most.
+        eligible: (item_index) of those that may be a neighbour; None: all may.
     """
     block_items = min(BLOCK_ITEMS, max(1, COUNT_BYTES // (4 * num_items)))
     num_blocks = -(-num_items // block_items)
@@ -45,38 +53,52 @@ def build_item_neighbours(
         _neighbours, num_items=num_items, num_blocks=num_blocks, k=neighbours, shrinkage=shrinkage
     )
     return (
-        train.transform(_build_users)
-        .select(block.alias("block"), "items", "num_users")
+        _build_users(pairs, eligible)
+        .select(block.alias("block"), "items", "num_users", "may_be_shown")
         .repartition("block")
         .sortWithinPartitions("block")
-        .mapInPandas(find, "item_index int, rank int, neighbour_index int, similarity double")
+        .mapInPandas(
+            find,
+            "item_index int, rank int, neighbour_index int, similarity double, num_common bigint",
+        )
     )
 
 
-def _build_users(train: DataFrame) -> DataFrame:
-    """(items, num_users) for each user: its items, and how many users each of them has."""
-    counts = train.groupBy("item_index").agg(F.count(F.lit(1)).cast("int").alias("num_users"))
+def _build_users(pairs: DataFrame, eligible: DataFrame | None) -> DataFrame:
+    """(items, num_users, may_be_shown) for each user: its items, and what is known of each."""
+    items = pairs.groupBy("item_index").agg(F.count(F.lit(1)).cast("int").alias("num_users"))
+    if eligible is None:
+        items = items.withColumn("may_be_shown", F.lit(True))
+    else:
+        shown = eligible.select("item_index", F.lit(True).alias("may_be_shown"))
+        items = items.join(shown, on="item_index", how="left").na.fill({"may_be_shown": False})
+    names = ("item_index", "num_users", "may_be_shown")
     return (
-        train.join(counts, on="item_index", how="inner")
+        pairs.select("user_index", "item_index")
+        .join(items, on="item_index", how="inner")
         .groupBy("user_index")
-        .agg(F.collect_list(F.struct("item_index", "num_users")).alias("pairs"))
-        .select(F.col("pairs.item_index").alias("items"), F.col("pairs.num_users"))
+        .agg(F.collect_list(F.struct(*names)).alias("of_user"))
+        .select(
+            F.col("of_user.item_index").alias("items"), "of_user.num_users", "of_user.may_be_shown"
+        )
     )
 
 
 def _neighbours(
     batches: Iterable[pd.DataFrame], *, num_items: int, num_blocks: int, k: int, shrinkage: float
 ) -> Iterator[pd.DataFrame]:
-    """Over (block, items, num_users) ordered by block: the neighbours of each block's items."""
+    """Over (block, items, num_users, may_be_shown) by block: the neighbours of its items."""
     counts, num_users = _Counts(num_items, num_blocks), np.zeros(num_items)
+    may_be_shown = np.zeros(num_items, bool)
     for batch in batches:
-        for block, items, users in zip(*(batch[name] for name in batch.columns), strict=True):
+        columns = (batch[name] for name in batch.columns)
+        for block, items, users, shown in zip(*columns, strict=True):
             if block != counts.block:
-                yield from counts.neighbours(num_users, k, shrinkage)
+                yield from counts.neighbours(num_users, may_be_shown, k, shrinkage)
                 counts.start(block)
-            num_users[items] = users
+            num_users[items], may_be_shown[items] = users, shown
             counts.add(items)
-    yield from counts.neighbours(num_users, k, shrinkage)
+    yield from counts.neighbours(num_users, may_be_shown, k, shrinkage)
 
 
 class _Counts:
@@ -102,12 +124,14 @@ class _Counts:
         rows = items[items % self._num_blocks == self.block] // self._num_blocks
         self._common[rows[:, None], items] += 1
 
-    def neighbours(self, num_users: np.ndarray, k: int, shrinkage: float) -> Iterator[pd.DataFrame]:
-        """The k most similar items of each row."""
+    def neighbours(
+        self, num_users: np.ndarray, may_be_shown: np.ndarray, k: int, shrinkage: float
+    ) -> Iterator[pd.DataFrame]:
+        """The k most similar items of each row, of those that may be shown."""
         for row, common in enumerate(self._common):
             item = self.block + row * self._num_blocks
             common[item] = 0
-            others = np.flatnonzero(common)
+            others = np.flatnonzero((common > 0) & may_be_shown)
             norms = np.sqrt(num_users[item] * num_users[others])
             similarity = common[others] / (norms + shrinkage)
             # Stable, so that equal ones stay in the order of their indexes.
@@ -118,6 +142,7 @@ class _Counts:
                     "rank": np.arange(1, len(best) + 1, dtype=np.int32),
                     "neighbour_index": others[best].astype(np.int32),
                     "similarity": similarity[best],
+                    "num_common": common[others[best]].astype(np.int64),
                 }
             )
 

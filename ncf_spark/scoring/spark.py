@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 from torch import Tensor
 
+from ncf_spark.evaluation.baselines import build_item_neighbours
 from ncf_spark.model.store import load_model
 from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
 from ncf_spark.scoring.batches import ddl, integers, matrix, over_blocks, pairs
@@ -58,8 +60,8 @@ def build_user_topk(
     else:
         by_baseline = partial(_score_by_baseline, scorer=scorer, eligible_uri=eligible_uri, k=k)
         score = over_blocks(by_baseline, BLOCK_ROWS)
-    columns = ", ".join(part for part in ddl(USER_TOPK).split(", ") if "source" not in part)
-    return ordered.mapInArrow(score, columns).withColumn("source", F.lit(source))
+    found = ordered.mapInArrow(score, _ddl_without(USER_TOPK, "source"))
+    return found.withColumn("source", F.lit(source))
 
 
 def build_item_topk(
@@ -74,7 +76,38 @@ def build_item_topk(
     """
     similar = partial(_similar_items, kind=kind, uri=uri, eligible_uri=eligible_uri, k=k)
     ordered = items.select("item_index").sortWithinPartitions("item_index")
-    return ordered.mapInArrow(over_blocks(similar, BLOCK_ROWS), ddl(ITEM_TOPK))
+    found = ordered.mapInArrow(
+        over_blocks(similar, BLOCK_ROWS), _ddl_without(ITEM_TOPK, "method", "support")
+    )
+    named = {"method": F.lit("embedding"), "support": F.lit(None).cast("long")}
+    return found.withColumns(named).select(*ITEM_TOPK.names)
+
+
+def build_bought_together(
+    purchases: DataFrame, eligible: DataFrame, *, num_items: int, k: int, shrinkage: float
+) -> DataFrame:
+    """The k eligible items that share the most buyers with each item: `ITEM_TOPK`.
+
+    An item that shares no buyer with an eligible one has no row; `build_item_neighbours` has the
+    similarity.
+
+    Args:
+        purchases: (user_index, item_index), each pair once.
+        eligible: (item_index).
+        num_items: of the item index.
+        shrinkage: added to the product of the norms.
+    """
+    neighbours = build_item_neighbours(
+        purchases, num_items=num_items, neighbours=k, shrinkage=shrinkage, eligible=eligible
+    )
+    return neighbours.select(
+        "item_index",
+        F.lit("co_purchase").alias("method"),
+        "rank",
+        F.col("neighbour_index").alias("similar_item_index"),
+        F.col("similarity").cast("float").alias("score"),
+        F.col("num_common").alias("support"),
+    )
 
 
 def with_seen(users: DataFrame, pairs: DataFrame) -> DataFrame:
@@ -94,6 +127,11 @@ def build_trained_users(split: DataFrame) -> DataFrame:
         F.collect_list("item_index").alias("seen"), F.bool_or(is_train).alias("is_trained")
     )
     return gathered.where("is_trained").drop("is_trained")
+
+
+def _ddl_without(schema: StructType, *names: str) -> str:
+    """What Python gives back of a table; Spark adds the columns `names`."""
+    return ddl(StructType([field for field in schema if field.name not in names]))
 
 
 @lru_cache(maxsize=1)

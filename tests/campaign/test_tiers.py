@@ -65,7 +65,21 @@ def test_similar_items_are_the_neighbours_of_the_latest_purchases(spark, order):
         bought("cem", "tea", is_bought=False),
         bought("dora", "tea"),  # is not asked for
     ]
-    near = [(0, 1, 1, 0.5), (0, 2, 2, 0.4), (1, 1, 2, 0.9), (2, 1, 0, 0.8), (2, 2, 3, 0.7)]
+    of_vectors, of_buyers = ("embedding", None), ("co_purchase", 3)
+    near = [
+        (item, method, rank, other, score, support)
+        for (method, support), found in {
+            of_vectors: [
+                (0, 1, 1, 0.5),
+                (0, 2, 2, 0.4),
+                (1, 1, 2, 0.9),
+                (2, 1, 0, 0.8),
+                (2, 2, 3, 0.7),
+            ],
+            of_buyers: [(0, 1, 2, 0.1), (2, 1, 1, 0.2)],
+        }.items()
+        for item, rank, other, score in found
+    ]
     users = [("ana",), ("ben",), ("cem",)]
     found = tiers.build_similar(
         spark.createDataFrame(users[::order], "user_id string"),
@@ -74,10 +88,12 @@ def test_similar_items_are_the_neighbours_of_the_latest_purchases(spark, order):
         shop(spark, order),
         last=2,
     )
-    shown = [(r.user_id, r.item_id, round(r.score, 3), r.source) for r in found.collect()]
-    assert sorted(shown) == [
+    ordered = found.orderBy("user_id", "tier", "place").collect()
+    assert [(r.user_id, r.item_id, round(r.score, 3), r.source) for r in ordered] == [
+        ("ana", "ice", 0.1, "bought_together"),
         ("ana", "ice", 0.9, "similar"),  # by tea it would be 0.4
         ("ana", "rum", 0.5, "similar"),
+        ("ben", "rum", 0.2, "bought_together"),
         ("ben", "tea", 0.8, "similar"),
     ]
 

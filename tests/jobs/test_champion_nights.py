@@ -100,7 +100,12 @@ def test_the_next_night_judges_what_was_published(spark: SparkSession, nights: t
 
 def test_similar_items_are_alike_by_the_vectors_of_als(spark: SparkSession, nights):
     _, run = nights
-    similar = table(spark, run, "item_topk").where("rank = 1").limit(20).collect()
+    similar = (
+        table(spark, run, "item_topk")
+        .where("rank = 1 and method = 'embedding'")
+        .limit(20)
+        .collect()
+    )
     vectors = {
         row["item_index"]: row["vector"]
         for row in table(spark, run, "compared/als/item_vectors").collect()

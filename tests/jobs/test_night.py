@@ -191,7 +191,21 @@ def test_every_recipient_has_an_arm_or_a_reason(spark: SparkSession, night: Nigh
 
 def test_similar_items_are_others_and_eligible(spark: SparkSession, night: Night):
     similar = table(spark, night.run, "item_topk")
-    assert similar.count() == 20 * table(spark, night.run, "item_activity").count()
+    items = table(spark, night.run, "item_activity")
+    by_vectors = similar.where("method = 'embedding'")
+    assert by_vectors.count() == 20 * items.count()
+    assert by_vectors.where("support is not null").count() == 0
+    by_buyers = similar.where("method = 'co_purchase'")
+    bought = table(spark, night.run, "history").where("is_bought").select("user_id", "item_id")
+    one, other = (
+        bought.join(items.select("item_id", F.col("item_index").alias(name)), on="item_id")
+        .join(table(spark, night.run, "user_index"), on="user_id")
+        .select("user_id", name)
+        for name in ("item_index", "similar_item_index")
+    )
+    pairs = one.join(other, on="user_id").groupBy("item_index", "similar_item_index").count()
+    counted = by_buyers.join(pairs, on=["item_index", "similar_item_index"])
+    assert counted.where("support = count").count() == by_buyers.count() > items.count()
     assert similar.where("item_index = similar_item_index").count() == 0
     assert similar.where("score > 1.0001 or score < -1.0001").count() == 0
 

@@ -9,6 +9,7 @@ from ncf_spark.model.recommender import Recommender, initialise_shared
 from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import (
+    build_bought_together,
     build_item_topk,
     build_trained_users,
     build_user_topk,
@@ -181,7 +182,8 @@ def test_each_item_gets_the_eligible_items_nearest_by_cosine(spark, tmp_path, ki
         k=2,
     )
     assert types(topk) == types(ITEM_TOPK)
-    assert [(*row[:3], round(row[3], 5)) for row in rows(topk)] == [
+    assert {row[1] for row in rows(topk)} == {"embedding"}
+    assert [(row[0], *row[2:4], round(row[4], 5)) for row in rows(topk)] == [
         (0, 1, 4, 0.70711),
         (0, 2, 2, 0.0),
         (1, 1, 0, 1.0),  # not eligible itself, yet it has neighbours
@@ -204,9 +206,29 @@ def test_a_bias_does_not_make_items_alike(spark, tmp_path):
         eligible_uri=write_table(tmp_path / "eligible", {"item_index": [0, 1, 2]}),
         k=2,
     )
-    assert [(*row[:3], round(row[3], 5)) for row in rows(topk)] == [
+    assert [(row[0], *row[2:4], round(row[4], 5)) for row in rows(topk)] == [
         (0, 1, 2, 0.89443),
         (0, 2, 1, 0.0),
+    ]
+
+
+def test_items_that_are_bought_together_stand_with_how_often(spark):
+    # Buyers of 0: a b c d; 1: a b; 2: a, who may not be shown; 3: c d e; 4: f alone.
+    buyers = {0: "abcd", 1: "ab", 2: "a", 3: "cde", 4: "f"}
+    purchases = [(ord(user), item) for item, users in buyers.items() for user in users]
+    found = build_bought_together(
+        spark.createDataFrame(purchases, "user_index int, item_index int"),
+        spark.createDataFrame([(0,), (1,), (3,), (4,)], "item_index int"),
+        num_items=5,
+        k=1,
+        shrinkage=1.0,
+    )
+    assert types(found) == types(ITEM_TOPK)
+    assert [(*row[:4], round(row[4], 5), row[5]) for row in rows(found)] == [
+        (0, "co_purchase", 1, 1, round(2 / (8**0.5 + 1), 5), 2),  # 3 has 2 / (√12 + 1)
+        (1, "co_purchase", 1, 0, round(2 / (8**0.5 + 1), 5), 2),
+        (2, "co_purchase", 1, 1, round(1 / (2**0.5 + 1), 5), 1),
+        (3, "co_purchase", 1, 0, round(2 / (12**0.5 + 1), 5), 2),
     ]
 
 

@@ -7,6 +7,7 @@ write (the model's lists among them) are made up too: they obey no rule, so that
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -146,15 +147,20 @@ def write_made(folder: Path, generator: np.random.Generator, given: pd.DataFrame
         "user_topk": lists_of(
             generator, len(users), len(shown), K_SCORED, "user_index", "item_index"
         ),
-        "item_topk": lists_of(
-            generator, len(shown), len(shown), 20, "item_index", "similar_item_index"
-        ),
+        "item_topk": pd.concat(neighbours(generator, len(shown))),
     }
     for name in ("user_index", "item_index"):
         tables[name]["is_present"] = True
     tables["user_topk"]["source"] = "model"
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
+
+
+def neighbours(generator: np.random.Generator, num_items: int) -> Iterator[pd.DataFrame]:
+    """Random neighbours of each item, by either method."""
+    for method, support in (("embedding", None), ("co_purchase", 3)):
+        found = lists_of(generator, num_items, num_items, 20, "item_index", "similar_item_index")
+        yield found.assign(method=method, support=pd.array([support] * len(found), "Int64"))
 
 
 def lists_of(
