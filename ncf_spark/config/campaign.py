@@ -35,6 +35,7 @@ class SuppressionList(Source):
     format: Text = "csv"
     options: dict[str, Text] = Field(default={"header": "true"})
     ddl: Text | None = None
+    derived: dict[str, Text] = Field(default={})
     where: Text | None = None
     columns: SuppressionColumns
 

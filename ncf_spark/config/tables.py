@@ -25,6 +25,7 @@ class Source(Section):
     format: Text
     options: dict[str, OptionText]
     ddl: Text | None
+    derived: dict[str, Text]
     where: Text | None
 
     @property

@@ -19,14 +19,29 @@ _DEFAULT_OPTIONS = {"csv": {"escape": '"'}}
 
 
 def read_source(spark: SparkSession, source: Source, name: str) -> DataFrame:
-    """The rows of a configured source, before its `where`.
+    """The rows of a configured source with its derived columns, before its `where`.
 
     Args:
         name: the section of the configuration, for messages: `input`, `catalogue` …
 
     Raises:
-        DataError: when the place does not exist or cannot be read.
+        DataError: when the place does not exist or cannot be read, or a derived column is not
+            valid for its columns.
     """
+    rows = _load(spark, source, name)
+    derived = {}
+    for column, sql in source.derived.items():
+        try:
+            derived[column] = F.expr(sql)
+            rows.withColumn(column, derived[column])
+        except AnalysisException as error:
+            raise DataError(
+                f"{name}.derived.{column}: {first_line(error)} Columns present: {rows.columns}."
+            ) from None
+    return rows.withColumns(derived)
+
+
+def _load(spark: SparkSession, source: Source, name: str) -> DataFrame:
     place = source.table if source.table is not None else source.path
     if place is None:
         raise DataError(f"{name}: neither path nor table is set. Set {name}.path.")

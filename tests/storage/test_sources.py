@@ -19,6 +19,7 @@ from tests.conftest import rows
 
 def source(**settings) -> Source:
     nothing = {"path": None, "table": None, "options": {}, "ddl": None, "where": None}
+    nothing["derived"] = {}
     return Source(**{**nothing, "format": "parquet", **settings})
 
 
@@ -149,6 +150,31 @@ def test_a_failure_that_is_not_the_files_is_not_explained_away(spark):
 
 
 # --- columns and conditions ---------------------------------------------------------------------
+
+
+def test_derived_columns_are_computed_of_the_rows_own(spark, tmp_path):
+    (tmp_path / "events.csv").write_text("user,n\nana,2\nben,x\n")
+    derived = {"twice": "2 * try_cast(n AS INT)", "user": "upper(user)"}
+    events = source(
+        path=str(tmp_path / "events.csv"), format="csv", options={"header": "true"}, derived=derived
+    )
+    found = read_source(spark, events, "input")
+    assert found.columns == ["user", "n", "twice"]
+    assert rows(found) == [("ANA", "2", 4), ("BEN", "x", None)]
+
+
+@pytest.mark.parametrize("sql", ["amount + 1", "user +", "count(*)"])
+def test_a_derived_column_that_does_not_fit_is_refused_with_the_columns(spark, tmp_path, sql):
+    (tmp_path / "events.csv").write_text("user\nana\n")
+    events = source(
+        path=str(tmp_path / "events.csv"),
+        format="csv",
+        options={"header": "true"},
+        derived={"twice": sql},
+    )
+    told = r"(?s)^input\.derived\.twice: .*Columns present: \['user'\]"
+    with pytest.raises(DataError, match=told):
+        read_source(spark, events, "input")
 
 
 def test_where_keeps_the_rows_for_which_it_holds(spark):

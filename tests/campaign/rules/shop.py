@@ -17,6 +17,8 @@ import pandas as pd
 RUN_DATE = date(2026, 11, 23)
 ENDS_AT = datetime(2026, 11, 24, tzinfo=timezone.utc)
 NUM_ITEMS, K_SCORED = 400, 40
+# Items with events that the catalogue lacks.
+NUM_UNKNOWN = 8
 COUNTRIES = np.array(["DE", "AT", "FR", "NL", None], dtype=object)
 SEGMENTS = np.array(["new", "loyal", "staff", None], dtype=object)
 
@@ -51,6 +53,8 @@ def events(generator: np.random.Generator, num_users: int) -> pd.DataFrame:
     # Of the last fifth of the users nothing is known.
     user = generator.integers(0, max(1, num_users * 4 // 5), size)
     item = np.floor(generator.random(size) ** 2 * NUM_ITEMS).astype(int)
+    unknown = NUM_ITEMS + generator.integers(0, NUM_UNKNOWN, size)
+    item = np.where(generator.random(size) < 0.03, unknown, item)
     ago = generator.integers(0, 200 * 86400, size)
     times = pd.to_datetime(ENDS_AT.replace(tzinfo=None)) - pd.to_timedelta(ago + 1, unit="s")
     text = pd.Series(times).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
