@@ -18,7 +18,7 @@ RULES = {
     "id": "autumn",
     "k": K,
     "min_items": 5,
-    "audience": "country in ('DE', 'AT', 'FR') and segment <> 'staff'",
+    "audience": "(country is null or country in ('DE', 'AT', 'FR')) and segment <> 'staff'",
     "frequency": {"sends": 3, "days": 14},
     "arms": {"popular": 0.1, "holdout": 0.1, "salt": "ncf"},
     "items": {
@@ -187,7 +187,9 @@ def violations(shop: Path, files: Path, most_exposures: int) -> dict[str, int]:
         for n in range(1, K + 1)
     )
     with duckdb.connect() as connection:
-        connection.execute("create macro p_ok(c, s) as c in ('DE', 'AT', 'FR') and s <> 'staff'")
+        connection.execute(
+            "create macro p_ok(c, s) as (c is null or c in ('DE', 'AT', 'FR')) and s <> 'staff'"
+        )
         connection.execute(_VIEWS.format(shop=shop, files=files, slots=slots))
         found = {}
         for name, query in QUERIES.items():
