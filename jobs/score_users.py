@@ -26,7 +26,8 @@ def run(job: Job) -> None:
         k=settings.k,
         source=champion.source,
     )
-    job.write("user_topk", topk, schemas.USER_TOPK)
+    topk = job.write("user_topk", topk, schemas.USER_TOPK)
+    job.note("users with recommendations", topk.where("rank = 1").count())
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def run(job: Job) -> None:
         k=settings.similar_k,
         shrinkage=settings.similar_shrinkage,
     )
-    job.write("item_topk", by_embedding.unionByName(by_buyers), schemas.ITEM_TOPK)
+    topk = job.write("item_topk", by_embedding.unionByName(by_buyers), schemas.ITEM_TOPK)
+    job.note("items with similar ones", topk.select("item_index").distinct().count())
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def build_users(recipients: DataFrame) -> DataFrame:
 
     Of a user's several rows each must give consent: a refusal anywhere counts. `refuses` says that
     one says no, and does not only say nothing. The details are those of the greatest row, so that
-    they belong together. Rows without a user id are left out.
+    they belong together; the address is trimmed. Rows without a user id are left out.
     """
     agreed = F.min(F.coalesce("consent", F.lit(False)))
     refuses = F.coalesce(F.bool_or(~F.col("consent")), F.lit(False))
@@ -39,6 +39,7 @@ def build_users(recipients: DataFrame) -> DataFrame:
             F.max("last_sent_at").alias("last_sent_at"),
         )
         .select("user_id", "row.*", "last_sent_at", "consent", "refuses")
+        .withColumn("email", F.trim("email"))
     )
 
 
@@ -110,7 +111,7 @@ def with_reason(
     holds = F.expr(audience) if audience else F.lit(True)
     tests = {
         "no_consent": ~F.col("consent"),
-        "no_address": F.lit(needs_address) & ~F.coalesce(_is_address("address"), F.lit(False)),
+        "no_address": F.lit(needs_address) & ~is_address("address"),
         "suppressed": F.col("is_suppressed"),
         "shared_address": F.col("is_refused_here"),
         "not_in_audience": ~F.coalesce(holds, F.lit(False)),
@@ -126,9 +127,10 @@ def with_reason(
     return marked.select(*users.columns, reason.alias("reason"))
 
 
-def _is_address(name: str) -> Column:
-    """Whether a text has one @ with something on either side, and no blank."""
-    return F.col(name).rlike(r"^[^@\s]+@[^@\s]+$")
+def is_address(name: str) -> Column:
+    """Whether a text has one @ with something on either side, and no blank within."""
+    matches = F.trim(F.col(name)).rlike(r"^[^@\s]+@[^@\s]+$")
+    return F.coalesce(matches, F.lit(False))
 
 
 def _whens(tests: Mapping[str, Column]) -> list[Column]:

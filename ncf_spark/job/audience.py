@@ -21,9 +21,10 @@ def check_audience(job: Job) -> None:
     """Raises what is wrong with the place, columns or conditions of these tables, in time."""
     if job.config.recipients.configured:
         users = recipients.build_users(_conform(_read_recipients(job)))
-        _check_sql(users, job.config.campaign.audience, "campaign.audience", BooleanType)
-    if job.config.suppressions:
-        read_suppressed(job)
+        named = users.select("user_id", "locale", "country", "segment")
+        _check_sql(named, job.config.campaign.audience, "campaign.audience", BooleanType)
+    for name, rows in _read_suppressions(job).items():
+        _check_suppressions(name, rows)
     if job.config.send_log.configured:
         read_send_log(job)
 
@@ -70,11 +71,51 @@ def read_countries(job: Job) -> DataFrame | None:
 
 def read_suppressed(job: Job) -> DataFrame | None:
     """What the suppression lists name, as `campaign.recipients.build_suppressed`; None: no list."""
+    lists = _read_suppressions(job)
+    return recipients.build_suppressed(lists) if lists else None
+
+
+def note_suppressions(job: Job) -> None:
+    """Counts the rows of each suppression list.
+
+    Raises:
+        DataError: when a list has something else than its columns say: it would bar nobody.
+    """
+    counts = {
+        name: _check_suppressions(name, rows) for name, rows in _read_suppressions(job).items()
+    }
+    if counts:
+        job.note("rows of suppressions", counts)
+
+
+def _read_suppressions(job: Job) -> dict[str, DataFrame]:
+    """(user_id, email, email_sha256) by the list's name."""
     lists = {}
     for name, source in job.config.suppressions.items():
         rows = _texts(job, source, f"suppressions.{name}", ("user", "email", "email_sha256"))
         lists[name] = rows.withColumnRenamed("user", "user_id")
-    return recipients.build_suppressed(lists) if lists else None
+    return lists
+
+
+def _check_suppressions(name: str, rows: DataFrame) -> int:
+    """The rows of a list, after a look at what its columns hold."""
+    email, hashed = F.trim("email"), F.trim("email_sha256")
+    row = rows.agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if((email != "") & ~F.contains(email, F.lit("@"))).alias("email"),
+        F.count_if((hashed != "") & ~hashed.rlike("^[0-9a-fA-F]{64}$")).alias("email_sha256"),
+    ).first()
+    assert row is not None
+    wanted = {"email": "an address", "email_sha256": "a SHA-256 of 64 hexadecimal digits"}
+    for column, what in wanted.items():
+        if row[column]:
+            raise DataError(
+                f"suppressions.{name}.columns.{column}: {row[column]:,} of {row['rows']:,} rows "
+                f"hold something else than {what} there, and would bar nobody. Name the right "
+                "column (user, email or email_sha256), or leave these rows out by "
+                f"suppressions.{name}.where."
+            )
+    return int(row["rows"])
 
 
 def read_send_log(job: Job) -> DataFrame:

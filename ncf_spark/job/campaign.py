@@ -11,6 +11,7 @@ from ncf_spark import schemas
 from ncf_spark.campaign import arms, export, exposures, items, pairs, recipients, slots, tiers
 from ncf_spark.job.audience import (
     note_send_log,
+    note_suppressions,
     read_countries,
     read_send_log,
     read_suppressed,
@@ -164,6 +165,7 @@ class Campaign:
         users = read_users(job, user_index.where("is_present"))
         activity = self.history.groupBy("user_id").agg(F.count(F.lit(1)).alias("num_events"))
         users = users.join(activity, on="user_id", how="left").fillna(0, subset=["num_events"])
+        note_suppressions(job)
         frequency, num_sends = settings.frequency, None
         if frequency is not None and self.send_log is not None:
             num_sends = recipients.build_num_sends(

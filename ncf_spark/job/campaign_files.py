@@ -65,15 +65,22 @@ def _write(job: Job, lists: DataFrame, profile: Profile) -> None:
             gone = delta.build_removals(rows, state, updated_at=export.updated_at)
             _write_rows(folder, _removals(gone, profile), profile, "removed", settings.k)
         parts = _write_rows(folder, chosen, profile, "campaign", settings.k)
-    changed = counts.build_changed_counts(known, profile).collect()
     figures = {
         "rows": sum(part.rows for part in parts),
         "files": len(parts),
         "without an address or id, left out": without_key,
-        "guarded against spreadsheets": sum(row["num_guarded"] for row in changed),
-        "cut short": sum(row["num_clipped"] for row in changed),
+        **_changed(known, profile),
     }
     job.note(f"{profile.name} files", figures)
+
+
+def _changed(lists: DataFrame, profile: Profile) -> dict[str, int]:
+    """How many cells are not as the tables have them, of recipients and of slots."""
+    rows = counts.build_list_counts(lists, profile).collect()
+    return {
+        "guarded against spreadsheets": sum(row["num_guarded"] for row in rows),
+        "cut short": sum(row["num_clipped"] for row in rows),
+    }
 
 
 def _removals(gone: DataFrame, profile: Profile) -> DataFrame:

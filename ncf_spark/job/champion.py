@@ -10,6 +10,7 @@ from ncf_spark import schemas
 from ncf_spark.evaluation.champion import Candidate, Choice, choose
 from ncf_spark.job.baselines import judged_places
 from ncf_spark.job.context import Job
+from ncf_spark.job.logs import log
 from ncf_spark.storage import tables
 from ncf_spark.storage.runs import Run
 
@@ -80,6 +81,7 @@ def write_champion(job: Job, metrics: DataFrame) -> Choice:
         metrics: schemas.METRICS.
     """
     choice = _choose(job, metrics)
+    log.info("%s: champion %s: %s", job.name, choice.champion, choice.reason)
     job.note(
         "champion",
         {

@@ -41,15 +41,26 @@ def explain_user(job: Job, user_id: str) -> str:
     sent = job.read("campaign_long", schemas.CAMPAIGN_LONG).where(is_user).orderBy("rank").collect()
     lines += [f"  slot {row['rank']}: {row['item_id']} by {row['source']}" for row in sent]
     shown = {row["item_id"] for row in sent}
-    lines += [
-        f"  not {item_id} by {source}: {verdict}: {reasons.PAIRS[verdict]}"
-        for item_id, source, verdict in _passed_over(job, user_id, shown)
-    ]
+    passed = _passed_over(job, user_id, shown)
+    if passed is None:
+        lines.append(
+            "  what was passed over cannot be told: by the settings and tables as they are now the "
+            "user gets no mail"
+        )
+    elif passed:
+        lines.append("  passed over, by the settings and tables as they are now:")
+        lines += [
+            f"  not {item_id} by {source}: {verdict}: {reasons.PAIRS[verdict]}"
+            for item_id, source, verdict in passed
+        ]
     return "\n".join(lines)
 
 
-def _passed_over(job: Job, user_id: str, shown: set[str]) -> list[tuple[str, str, str]]:
-    """(item_id, source, verdict) of what came before the last slot and is not shown."""
+def _passed_over(job: Job, user_id: str, shown: set[str]) -> list[tuple[str, str, str]] | None:
+    """(item_id, source, verdict) of what came before the last slot and is not shown.
+
+    None: the user has no arm as things are now.
+    """
     # Not in the run, which never changes.
     staging = f"{job.warehouse.uri}/explained-{uuid.uuid4().hex}"
     try:
@@ -57,9 +68,11 @@ def _passed_over(job: Job, user_id: str, shown: set[str]) -> list[tuple[str, str
         everyone = campaign.users()
         users = campaign.with_never(everyone.where(F.col("user_id") == user_id))
         candidates = campaign.candidates(users, campaign.best_sellers(everyone))
-        [row] = campaign.choose(users, candidates).collect()
+        row = campaign.choose(users, candidates).first()
     finally:
         files.delete(staging)
+    if row is None:
+        return None
     given_away = [(one["item_id"], one["source"], "max_exposures") for one in row["slots"]]
     found = [*row["passed"], *(given_away if shown else [])]
     return [(item, source, verdict) for item, source, verdict in found if item not in shown]

@@ -117,10 +117,19 @@ def note_recipients(job: Job, recipients: DataFrame, consent_text: DataFrame) ->
         .groupBy("consent_text")
         .agg(F.count(F.lit(1)).alias("n"))
     )
-    examples = {row["consent_text"]: row["n"] for row in unreadable.orderBy("n").limit(5).collect()}
-    if examples:
-        log.warning(
-            "recipients: consent reads neither yes nor no in %s; these get nothing. "
-            "Write true or false, yes or no, 1 or 0.",
-            examples,
-        )
+    found = unreadable.orderBy("n").limit(_MOST_ANSWERS + 1).collect()
+    if not found:
+        return
+    # What has many values is another column: of addresses, say, and these belong into no log.
+    is_consent = len(found) <= _MOST_ANSWERS and not any("@" in row[0] for row in found)
+    log.warning(
+        "recipients: consent reads neither yes nor no in %s; these get nothing. "
+        "Write true or false, yes or no, 1 or 0.",
+        {row["consent_text"]: row["n"] for row in found}
+        if is_consent
+        else "other texts than a consent has: recipients.columns.consent may name another column",
+    )
+
+
+# Different texts that a column of consents may hold beside yes and no.
+_MOST_ANSWERS = 5

@@ -30,6 +30,12 @@ class Verdict:
     figures: dict[str, Any]
     sentence: str
 
+    @property
+    def line(self) -> str:
+        """For a person: the setting, how it went, and the sentence."""
+        words = {True: "passed", False: "REFUSED", None: "not judged"}[self.passed]
+        return f"gates.{self.gate}: {words}: {self.sentence}"
+
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
         return asdict(self)
@@ -101,7 +107,7 @@ def _last(gates: Gates, found: Figures) -> Sequence[Mapping[str, int]]:
 def _judge_volume(volume: Volume, name: str, now: int, before: Sequence[int | None]) -> Verdict:
     known = [number for number in before if number is not None]
     if len(known) < volume.at_least:
-        sentence = f"{name}: {now:,}; {len(known)} nights before are too few to compare with"
+        sentence = f"{name}: {now:,}; too few nights before to compare with ({len(known)})"
         return Verdict("volume", None, {name: now, "nights": len(known)}, sentence)
     median = statistics.median(known)
     low, high = volume.low * median, volume.high * median

@@ -5,6 +5,7 @@ spark-submit joins what Python writes there to its own standard output.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -30,6 +31,12 @@ def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(handlers=[handler], force=True)
+    with contextlib.suppress(ImportError):  # Spark 3 has none
+        from pyspark.logger import PySparkLogger
+
+        # A stack trace of every error in the customer's SQL, which the job tells in a sentence.
+        for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+            PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
     log.setLevel(level)
 
 

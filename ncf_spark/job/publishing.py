@@ -39,13 +39,16 @@ def publish(job: Job) -> None:
         verdicts = judge(job.config.gates, figures)
         _log(verdicts)
         facts = _facts(job, records, figures, verdicts)
-        refusals = [verdict.sentence for verdict in verdicts if verdict.passed is False]
+        refusals = [f"gates.{v.gate}: {v.sentence}" for v in verdicts if v.passed is False]
         told = facts_of(job, {**facts, "steps": records}, refusals, hindrance)
         write_page(job, told)
         if refusals:
             run.refuse(facts)
             tell(job, told)
-            raise RefusedError(f"{run.uri}: is not published: {'; '.join(refusals)}.")
+            raise RefusedError(
+                f"{run.uri}: is not published: {'; '.join(refusals)}. Mend the cause, or change "
+                "the gate if the night is right, and run it again: what is done is not done again."
+            )
         run.complete(facts)
     _point(job, hindrance)
     if is_news:
@@ -84,9 +87,8 @@ def _point(job: Job, hindrance: str | None) -> None:
 
 def _log(verdicts: list[Verdict]) -> None:
     for verdict in verdicts:
-        words = {True: "passed", False: "REFUSED", None: "not judged"}[verdict.passed]
         level = log.warning if verdict.passed is False else log.info
-        level("gate %s: %s: %s", verdict.gate, words, verdict.sentence)
+        level("%s", verdict.line)
 
 
 def _facts(

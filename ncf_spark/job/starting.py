@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from ncf_spark import schemas
 from ncf_spark.job.context import Job
+from ncf_spark.job.logs import log
 from ncf_spark.storage import files, tables
 from ncf_spark.storage.runs import Run
 
@@ -63,6 +64,8 @@ def start_of_training(job: Job) -> dict[str, Any] | None:
 
 def _note(job: Job, run: Run | None, reason: str, **more: Any) -> None:
     name = None if run is None else run.name
+    begins = "with first values of its own" if name is None else f"with the model of {name}"
+    log.info("%s: training begins %s: %s", job.name, begins, reason)
     job.note(_NOTE, {"started_from": name, "because": reason, **more})
 
 

@@ -79,8 +79,8 @@ def run_step(job: Job, step: Callable[[Job], None]) -> None:
     if why is None:
         log.info("%s: done in %s, nothing has changed: skipped", job.name, job.run.name)
     else:
-        log.info("%s: begins in %s: %s", job.name, job.run.name, why)
         job.run.check_open()
+        log.info("%s: begins in %s: %s", job.name, job.run.name, why)
         _check_settings(job)
         _run(job, step)
     if job.name == LAST_STEP:

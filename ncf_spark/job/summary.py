@@ -10,10 +10,10 @@ from ncf_spark.config import LAST_NIGHT
 
 Rows = Sequence[Mapping[str, Any]]
 
+# Counted by the steps that write the lists.
 _LISTED = {
-    "users with recommendations": "user_topk",
-    "items with similar ones": "item_topk",
-    "rows to send": "campaign",
+    "users with recommendations": "score_users",
+    "items with similar ones": "similar_items",
 }
 _SHOWN = ("hr", "ndcg")
 
@@ -152,7 +152,8 @@ def _beside(whose: str, row: Mapping[str, Any], other: Mapping[str, Any] | None)
 
 
 def _made(facts: NightFacts) -> list[str]:
-    rows = {name: _num_rows(facts.records, table) for name, table in _LISTED.items()}
+    rows = {name: _notes(facts.records, step).get(name) for name, step in _LISTED.items()}
+    rows["rows to send"] = _num_rows(facts.records, "campaign")
     places = [f"{facts.uri}/{name}" for name in ("campaign_files", "report/index.html")]
     return [*_aligned(rows.items()), *places]
 

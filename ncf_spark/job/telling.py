@@ -8,6 +8,7 @@ from typing import Any
 
 from ncf_spark.config import Config
 from ncf_spark.job.context import Job
+from ncf_spark.job.gates import Verdict
 from ncf_spark.job.logs import log
 from ncf_spark.job.openmetrics import exposition
 from ncf_spark.job.summary import NightFacts, night_summary
@@ -49,7 +50,7 @@ def facts_of(
     published = job.warehouse.published_run()
     stays = "nothing is published" if published is None else f"{published.name} stays published"
     if refusals:
-        outcome = f"No: {'; '.join(refusals)}. Until then {stays}."
+        outcome = f"No: {'; '.join(refusals)}. Meanwhile {stays}."
     elif hindrance is not None:
         outcome = f"No: it {hindrance}."
     else:
@@ -63,7 +64,7 @@ def facts_of(
         metrics=manifest.get("metrics", []),
         before=None if model_before is None or before is None else (before.name, model_before),
         metrics_before=of_before.get("metrics", []),
-        verdicts=[verdict["sentence"] for verdict in manifest.get("gates", [])],
+        verdicts=[Verdict(**verdict).line for verdict in manifest.get("gates", [])],
         published=not refusals and hindrance is None,
         outcome=outcome,
     )

@@ -88,6 +88,8 @@ def fingerprint(spark: SparkSession, source: Source, name: str) -> dict[str, Any
         raise DataError(_cannot_read(f"{name}.path", str(source.path), error)) from None
     if not row["files"]:
         raise DataError(f"{name}.path: {source.path} holds no file.")
+    if not row["bytes"]:
+        raise DataError(f"{name}.path: {source.path} is empty: 0 bytes.")
     return dict(row.asDict())
 
 

@@ -31,7 +31,7 @@ def judged(spark, given, activity=(), order=1, **settings):
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_user_consents_when_every_row_does(spark, order):
     given = [
-        raw("ana", "ana@x.example", country="DE"),
+        raw("ana", " ana@x.example ", country="DE"),
         raw("ben", consent=False),
         raw("cem", consent=None),
         raw("dora"),

@@ -32,6 +32,11 @@ RECORDS: dict[str, dict[str, Any]] = {
         "tables": {"model/user_vectors": {"num_rows": 80}},
         "notes": {"model: last epoch": {"epoch": 3, "loss": 0.31}},
     },
+    "score_users": {
+        "seconds": 2.0,
+        "tables": {"user_topk": {"num_rows": 1600}},
+        "notes": {"users with recommendations": 80},
+    },
     "export_campaign": {
         "seconds": 3.0,
         "tables": {"campaign": {"num_rows": 1234}},

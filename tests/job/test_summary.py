@@ -27,12 +27,13 @@ Gates
   events: 1,020 lies between 900 and 1,500, around the median of 5 nights
 
 What was made
+     80  users with recommendations
   1,234  rows to send
   s3a://shop/w/runs/2026-11-23.2/campaign_files
   s3a://shop/w/runs/2026-11-23.2/report/index.html
 
 How long it took
-  115 s: build_interactions 12 s, train 100 s, export_campaign 3 s
+  117 s: build_interactions 12 s, train 100 s, score_users 2 s, export_campaign 3 s
 
 Published
   Yes: s3a://shop/w/runs/2026-11-23.2, which LATEST.json names.

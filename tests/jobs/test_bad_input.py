@@ -16,7 +16,12 @@ from pyspark.sql import SparkSession
 from ncf_spark import schemas
 from ncf_spark.config import ConfigError, load_config
 from ncf_spark.job import Job, run_step, splitting
-from ncf_spark.job.audience import note_send_log, read_send_log, read_users
+from ncf_spark.job.audience import (
+    note_send_log,
+    note_suppressions,
+    read_send_log,
+    read_users,
+)
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
 from ncf_spark.storage.sources import describe_read_failure
@@ -321,6 +326,55 @@ def test_consents_are_counted_and_unreadable_ones_are_said(
         "with no or an unreadable consent": 2,
     }
     assert "consent reads neither yes nor no in {'ja': 1}" in caplog.text
+
+
+def read_people(spark: SparkSession, folder: Path, lines: str, *settings: str) -> Job:
+    """A job that has read recipients from a file of these lines."""
+    (folder / "people.csv").write_text("user,consent,mail\n" + lines)
+    columns = "columns: {user: user, consent: consent, email: mail, country: null}"
+    options = "format: csv, options: {header: true}"
+    recipients = f"recipients={{path: {folder / 'people.csv'}, {options}, {columns}}}"
+    job = prepare(spark, folder, recipients, *settings)
+    read_users(job, spark.read.parquet(job.run.table_uri("user_index")))
+    return job
+
+
+@pytest.mark.parametrize("answers", ["u@x.example", "abcdefgh"])
+def test_what_is_no_column_of_consents_is_not_shown_in_the_log(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture, answers: str
+):
+    texts = [answers] if "@" in answers else list(answers)
+    read_people(spark, tmp_path, "".join(f"u{n},{text},\n" for n, text in enumerate(texts)))
+    assert "recipients.columns.consent may name another column" in caplog.text
+    assert not any(f"'{text}'" in caplog.text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("column", "held", "said"),
+    [
+        ("email_sha256", "u1@x.example", "a SHA-256 of 64 hexadecimal digits"),
+        ("email", "0" * 64, "an address"),
+    ],
+)
+def test_a_suppression_list_that_would_bar_nobody_is_refused(
+    spark: SparkSession, tmp_path: Path, column: str, held: str, said: str
+):
+    (tmp_path / "gone.csv").write_text(f"mail\n{held}\n\n")
+    listed = (
+        f"suppressions={{gone: {{path: {tmp_path / 'gone.csv'}, columns: {{{column}: mail}}}}}}"
+    )
+    told = rf"^suppressions\.gone\.columns\.{column}: 1 of 1 rows hold something else than {said}"
+    with pytest.raises(DataError, match=told) as raised:
+        read_people(spark, tmp_path, "u1,yes,u1@x.example\n", listed)
+    assert held not in str(raised.value)
+
+
+def test_the_rows_of_suppression_lists_are_counted(spark: SparkSession, tmp_path: Path):
+    (tmp_path / "gone.csv").write_text("mail\n A@X.example\nb@x.example\n")
+    listed = f"suppressions={{gone: {{path: {tmp_path / 'gone.csv'}, columns: {{email: mail}}}}}}"
+    job = read_people(spark, tmp_path, "u1,yes,u1@x.example\n", listed)
+    note_suppressions(job)
+    assert job.notes["rows of suppressions"] == {"gone": 2}
 
 
 def test_ids_keep_their_numbers_over_nights(spark: SparkSession, tmp_path: Path):

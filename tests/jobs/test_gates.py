@@ -111,7 +111,7 @@ def test_what_is_not_known_is_not_judged_and_said(gates, gate, change):
 def test_too_few_nights_are_not_compared_with(gates):
     verdicts = judge(gates, replace(GOOD, volumes_before=[NIGHT] * 2))
     assert [v.passed for v in verdicts if v.gate == "volume"] == [None] * 3
-    assert "2 nights before are too few" in verdicts[0].sentence
+    assert "too few nights before to compare with (2)" in verdicts[0].sentence
 
 
 def test_gates_that_are_off_ask_nothing(gates):

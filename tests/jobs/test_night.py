@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
+from ncf_spark.config import load_config
+from ncf_spark.job import Job
+from ncf_spark.job.explaining import explain_item, explain_user
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.ranks import build_held_out, build_ranks
 from ncf_spark.storage import files
@@ -22,6 +26,8 @@ from ncf_spark.storage.runs import STEP_TABLES, Run
 from tests.jobs.conftest import NO_REPLANNING, RUN_DATE, Night, copy_night, expect, submit
 
 pytestmark = pytest.mark.slow
+
+DATE = date.fromisoformat(RUN_DATE)
 
 
 def table(spark: SparkSession, run: Run, name: str) -> DataFrame:
@@ -178,6 +184,46 @@ def test_the_csv_says_the_same_as_the_table(spark: SparkSession, night: Night):
     written = {tuple(row[name] for name in names) for row in rows}
     assert written == {tuple(row) for row in campaign.select(*names).collect()}
     assert len(rows) == campaign.count()
+
+
+def asked(spark: SparkSession, night: Night, *settings: str) -> Job:
+    """A job that may be asked why."""
+    config = load_config(night.config, settings)
+    return Job("export_campaign", config, spark, DATE, night.warehouse, night.run)
+
+
+def test_who_asks_for_a_recipient_is_told_the_slots_and_what_was_passed_over(
+    spark: SparkSession, night: Night
+):
+    long = table(spark, night.run, "campaign_long")
+    user = long.where("arm = 'model'").orderBy("user_id").first()["user_id"]
+    sent = long.where(F.col("user_id") == user).orderBy("rank").collect()
+    lines = explain_user(asked(spark, night), user).splitlines()
+    assert lines[:2] == [
+        f"{user} in campaign {sent[0]['campaign_id']} of {RUN_DATE}",
+        f"  arm model, {len(sent)} items",
+    ]
+    slots = [f"  slot {row['rank']}: {row['item_id']} by {row['source']}" for row in sent]
+    assert lines[2 : 2 + len(sent)] == slots
+    (night.folder / "nobody.csv").write_text("user,consent\n")
+    gone = f"path: {night.folder / 'nobody.csv'}, format: csv, options: {{header: true}}"
+    columns = "columns: {user: user, consent: consent, email: null, country: null}"
+    now = asked(spark, night, f"recipients={{{gone}, {columns}}}")
+    assert explain_user(now, user).splitlines()[-1] == (
+        "  what was passed over cannot be told: by the settings and tables as they are now the "
+        "user gets no mail"
+    )
+    assert explain_user(now, "nobody") == "nobody is not among the recipients."
+
+
+def test_who_asks_for_an_item_is_told_how_often_it_stands(spark: SparkSession, night: Night):
+    long = table(spark, night.run, "campaign_long")
+    item = long.orderBy("item_id").first()["item_id"]
+    counts = long.where(F.col("item_id") == item).groupBy("source").count().orderBy("source")
+    told = ", ".join(f"{row['count']:,} by {row['source']}" for row in counts.collect())
+    assert explain_item(asked(spark, night), item) == f"{item} is shown: {told}"
+    nothing = explain_item(asked(spark, night), "none")
+    assert nothing == "none is neither in the catalogue nor among the events."
 
 
 def test_every_recipient_has_an_arm_or_a_reason(spark: SparkSession, night: Night):

@@ -12,6 +12,16 @@ from ncf_spark.campaign.files.cells import guarded, is_formula, is_long
 from ncf_spark.campaign.files.profiles import NEVER_CUT, SLOT_HEADERS, Profile
 
 
+def build_list_counts(lists: DataFrame, profile: Profile) -> DataFrame:
+    """(column, num_guarded, num_clipped) of the recipients' own columns, and of their slots'.
+
+    Args:
+        lists: CAMPAIGN_LISTS.
+    """
+    of_slots = build_changed_counts(lists.select(F.inline("slots")), profile)
+    return build_changed_counts(lists, profile).unionByName(of_slots)
+
+
 def build_changed_counts(rows: DataFrame, profile: Profile) -> DataFrame:
     """(column, num_guarded, num_clipped) for each text column of `rows` that the profile writes.
 

@@ -19,6 +19,7 @@ from ncf_spark.campaign.files.cells import (
     utc_text,
 )
 from ncf_spark.campaign.files.profiles import NEVER_CUT, SLOT_HEADERS, Profile, columns
+from ncf_spark.campaign.recipients import is_address
 
 _KEEP_NULLS = {"ignoreNullFields": "false"}
 _NUMBERS = ("price", "score")
@@ -54,8 +55,8 @@ def describe(profile: Profile, export: Export, *, k: int, hash_emails: bool) -> 
 
 
 def filter_addressable(lists: DataFrame, profile: Profile) -> DataFrame:
-    """The recipients whom the tool can know: with a user id, or with an address."""
-    return lists.where(F.trim(profile.key) != "")
+    """The recipients whom the tool can know: with a user id, or with what is an address."""
+    return lists.where(is_address("email") if profile.key == "email" else F.trim("user_id") != "")
 
 
 def build_lines(

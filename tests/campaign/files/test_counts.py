@@ -1,4 +1,8 @@
-from ncf_spark.campaign.files.counts import build_changed_counts, build_unfit_items
+from ncf_spark.campaign.files.counts import (
+    build_changed_counts,
+    build_list_counts,
+    build_unfit_items,
+)
 from ncf_spark.campaign.files.profiles import PROFILES
 from tests.campaign.files.lists import ANA, BEN, campaign_lists
 from tests.conftest import rows
@@ -34,6 +38,21 @@ def test_recipients_are_counted_by_the_columns_that_the_profile_writes(spark):
         *[("segment", 0, 0), ("user_id", 1, 0)],
     ]
     assert found["generic_jsonl"] == [(name, 0, 0) for name, *_ in found["generic_csv"]]
+
+
+def test_the_cells_of_slots_are_counted_with_those_of_recipients(spark):
+    formula = ("+tea", "=1+1", None, None, None, None, "model")
+    long = ("rum", LONG + "é", None, None, None, None, "model")
+    lists = campaign_lists(spark, [(*BEN[:6], [formula, long]), (*ANA[:6], [formula])])
+    changed = {
+        name: rows(build_list_counts(lists, PROFILES[name]).where("num_guarded + num_clipped > 0"))
+        for name in ("mailchimp", "klaviyo", "generic_jsonl")
+    }
+    assert changed == {
+        "mailchimp": [("email", 1, 0), ("item_id", 2, 0), ("title", 2, 1)],
+        "klaviyo": [("email", 1, 0)],
+        "generic_jsonl": [],
+    }
 
 
 def test_within_an_array_nothing_is_guarded(spark):

@@ -135,9 +135,9 @@ def test_an_address_is_hashed_trimmed_and_in_lower_case(spark, profile):
 
 @pytest.mark.parametrize(("profile", "names"), [("braze_csv", "ID"), ("klaviyo", "address")])
 def test_recipients_whom_the_tool_cannot_know_are_found_before(spark, profile, names):
-    lists = [ANA, ("ben", None, *BEN[2:]), ("cem", " ", *BEN[2:])]
+    lists = [ANA, ("ben", None, *BEN[2:]), ("cem", " ", *BEN[2:]), ("dora", "at home", *BEN[2:])]
     found = filter_addressable(campaign_lists(spark, lists), PROFILES[profile])
-    expected = {"ana", "ben", "cem"} if names == "ID" else {"ana"}
+    expected = {"ana", "ben", "cem", "dora"} if names == "ID" else {"ana"}
     assert {row.user_id for row in found.collect()} == expected
 
 
