@@ -113,13 +113,13 @@ def write_campaign(job: Job) -> None:
         min_categories=settings.lists.min_categories,
     )
     night = (settings.id, job.run_date)
-    sent = lists.where(enough() & (F.col("arm") != arms.HOLDOUT))
-    long = export.build_campaign_long(sent, campaign.items, *night)
-    long = job.write("campaign_long", long, schemas.CAMPAIGN_LONG, if_empty=_REMEDY)
-    wide = export.build_campaign(long, k=settings.k)
-    job.write("campaign", wide, schemas.campaign_schema(settings.k))
     became = export.build_campaign_recipients(users, lists, enough(), *night)
     became = job.write("campaign_recipients", became, schemas.CAMPAIGN_RECIPIENTS)
+    sent = lists.where(enough() & (F.col("arm") != arms.HOLDOUT))
+    long = export.build_campaign_long(sent, campaign.items, *night)
+    long = job.write("campaign_long", long, schemas.CAMPAIGN_LONG, if_empty=_nobody(became))
+    wide = export.build_campaign(long, k=settings.k)
+    job.write("campaign", wide, schemas.campaign_schema(settings.k))
     report = export.build_report(became, campaign.items, lists, long)
     report = job.write("campaign_report", report, schemas.CAMPAIGN_REPORT)
     for kind in _NOTES:
@@ -129,10 +129,17 @@ def write_campaign(job: Job) -> None:
     files.delete(staging)
 
 
-_REMEDY = (
-    "No recipient gave consent, passes the rules of sections campaign and suppressions, and has "
-    "campaign.min_items items: loosen these, and compare the ids of recipients and events."
-)
+def _nobody(became: DataFrame) -> str:
+    """What is said when nobody is written to, and why: a line of counts."""
+    reason = F.coalesce("reason", F.concat(F.lit("arm "), "arm")).alias("why")
+    counts = became.groupBy(reason).count().orderBy(F.desc("count"), "why").collect()
+    told = "; ".join(f"{row['why']} {row['count']:,}" for row in counts) or "there are none"
+    return (
+        f"Nobody is written to. Recipients by what became of them: {told}. Look at the columns and "
+        "rules that these name, in sections recipients, suppressions and campaign."
+    )
+
+
 _NOTES = {
     "recipient": "recipients left out",
     "arm": "recipients by arm",

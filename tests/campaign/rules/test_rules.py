@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from ncf_spark.campaign import arms, export, items, recipients, tiers
 from ncf_spark.job.campaign import Campaign
+from ncf_spark.schemas import DataError
 from tests.campaign.rules.export import export as export_campaign
 from tests.campaign.rules.export import settings, with_rule
 from tests.campaign.rules.shop import write_shop
@@ -105,6 +106,14 @@ def test_a_rule_that_is_switched_off_shows(
     found = broken(spark, shop, tmp_path, settings(shop, rules, **sections))
     assert expected <= set(found), found
     assert set(found) <= set(QUERIES)
+
+
+def test_when_nobody_is_left_the_reasons_are_counted(
+    spark: SparkSession, shop: Path, tmp_path: Path
+):
+    nobody = settings(shop, with_rule("audience", "user_id = 'nobody'"))
+    with pytest.raises(DataError, match=r"Nobody is written to\. .*not_in_audience \d,\d{3}"):
+        export_campaign(spark, shop, tmp_path / "w", nobody)
 
 
 def test_what_the_tables_say_is_missed_where_they_do_not_say_it(
