@@ -29,17 +29,42 @@ class SlotRules:
     min_score: float | None = None
 
 
-def build_gathered(candidates: DataFrame, campaign_items: DataFrame) -> DataFrame:
+def build_gathered(
+    candidates: DataFrame, campaign_items: DataFrame, *, by: str = "user_id"
+) -> DataFrame:
     """(user_id, candidates): all candidates of a user, in the order in which they are tried.
 
     Args:
         candidates: rows as `ncf_spark.campaign.tiers` has them.
         campaign_items: (item_id, category, brand, countries, …).
+        by: whose they are: of a user, or of a group.
     """
     facts = campaign_items.select("item_id", "category", "brand", "countries")
     known = candidates.join(facts, on="item_id", how="inner")
     gathered = F.array_sort(F.collect_list(F.struct(*_CANDIDATE)))
-    return known.groupBy("user_id").agg(gathered.alias("candidates"))
+    return known.groupBy(by).agg(gathered.alias("candidates"))
+
+
+def with_best_sellers(users: DataFrame, best_sellers: DataFrame, served: Column) -> DataFrame:
+    """`users` whose `candidates` go on with the best-sellers of their group, then everyone's.
+
+    They are joined as lists that were gathered once: a row for each user and best-seller would be
+    most of the rows of a campaign.
+
+    Args:
+        users: (group, candidates, …), candidates null where there are none.
+        best_sellers: (group, candidates), group null for everyone's.
+        served: which users get them.
+    """
+    of_group = best_sellers.where("group is not null")
+    of_all = best_sellers.where("group is null").select(F.col("candidates").alias("of_all"))
+    joined = users.join(
+        F.broadcast(of_group.withColumnRenamed("candidates", "of_group")), on="group", how="left"
+    ).join(F.broadcast(of_all), on=F.lit(True), how="left")
+    nothing = F.array().cast(users.schema["candidates"].dataType)
+    more = F.concat(F.coalesce("of_group", nothing), F.coalesce("of_all", nothing))
+    longer = F.concat(F.coalesce("candidates", nothing), F.when(served, more).otherwise(nothing))
+    return joined.withColumn("candidates", longer).select(*users.columns)
 
 
 def with_slots(users: DataFrame, rules: SlotRules) -> DataFrame:

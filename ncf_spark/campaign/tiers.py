@@ -1,7 +1,7 @@
 """What may fill a recipient's slots, tier by tier: rows of candidates.
 
 Columns: user_id, tier (they are gone through in this order), place (order within the tier, lower
-first), item_id, score, source.
+first), item_id, score, source. Best-sellers are the same for many users, and have no user_id.
 """
 
 from __future__ import annotations
@@ -150,24 +150,18 @@ def build_best_sellers(
     return ranked.select(*ranked_all.columns).unionByName(ranked_all)
 
 
-def build_from_best_sellers(users: DataFrame, best_sellers: DataFrame) -> DataFrame:
-    """The best-sellers of each user's group, then those of everyone.
+def build_best_candidates(best_sellers: DataFrame) -> DataFrame:
+    """The best-sellers as candidates, with their `group` in place of a user; null: everyone's.
 
     Args:
-        users: (user_id, group, …).
         best_sellers: as of `build_best_sellers`.
     """
-    best = best_sellers.withColumns(
-        {
-            "place": F.col("rank").cast("double"),
-            "score": F.col("num_buyers").cast("float"),
-            "tier": F.when(F.col("group").isNull(), BEST_SELLERS).otherwise(BEST_SELLERS_HERE),
-            "source": F.when(F.col("group").isNull(), F.lit("bestseller")).otherwise(
-                F.lit("bestseller_here")
-            ),
-        }
+    is_all = F.col("group").isNull()
+    return best_sellers.select(
+        "group",
+        F.when(is_all, BEST_SELLERS).otherwise(BEST_SELLERS_HERE).alias("tier"),
+        F.col("rank").cast("double").alias("place"),
+        "item_id",
+        F.col("num_buyers").cast("float").alias("score"),
+        F.when(is_all, "bestseller").otherwise("bestseller_here").alias("source"),
     )
-    of_group, of_everyone = best.where("group is not null"), best.where("group is null")
-    here = users.join(F.broadcast(of_group), on="group", how="inner")
-    anywhere = users.select("user_id").crossJoin(F.broadcast(of_everyone))
-    return here.select(*_COLUMNS).unionByName(anywhere.select(*_COLUMNS))

@@ -220,11 +220,12 @@ class Campaign:
         """
         users = tables.staged(self.with_never(users), f"{self.staging}/users")
         of_model = users.where(F.col("arm") != arms.POPULAR)
-        first = tables.staged(self.choose(of_model, self._own(of_model)), f"{self.staging}/first")
+        own = slots.with_slots(self._gathered(of_model, self._own(of_model)), self._rules())
+        first = tables.staged(own, f"{self.staging}/first")
         full = first.where(F.size("slots") == self.settings.k)
         missing = users.join(full.select("user_id"), on="user_id", how="left_anti")
         if missing.limit(1).count():
-            second = self.choose(missing, self.candidates(missing, best_sellers))
+            second = self.choose(missing, best_sellers)
             full = full.unionByName(tables.staged(second, f"{self.staging}/second"))
         return self._capped(users, full, best_sellers)
 
@@ -253,18 +254,29 @@ class Campaign:
                 return lists.unionByName(unsent)
             again = exposures.build_full_for(users.drop("full_items"), shown)
             again = tables.staged(again.select(*users.columns), f"{self.staging}/again-{n}")
-            chosen = self.choose(again, self.candidates(again, best_sellers))
+            chosen = self.choose(again, best_sellers)
             others = lists.join(again.select("user_id"), on="user_id", how="left_anti")
             lists = tables.staged(others.unionByName(chosen), f"{self.staging}/lists-{n}")
         shown = exposures.build_exposures(lists, most=most)
         self.job.note("slots over max_exposures, left empty", shown.where("is_over").count())
         return exposures.without_over(lists, shown).unionByName(unsent)
 
-    def choose(self, users: DataFrame, candidates: DataFrame) -> DataFrame:
-        """`users` with the `slots` that the rules let pass, and what these `passed` over."""
+    def choose(self, users: DataFrame, best_sellers: DataFrame) -> DataFrame:
+        """`users` with the `slots` that the rules let pass, and what these `passed` over.
+
+        Of every tier; those of the arm popular are best-sellers, and pinned items.
+        """
+        gathered = self._gathered(users, self._candidates(users))
+        best = slots.build_gathered(
+            tiers.build_best_candidates(best_sellers), self.items, by="group"
+        )
+        is_served = F.lit("bestsellers" in self.settings.tiers) | (F.col("arm") == arms.POPULAR)
+        filled = slots.with_best_sellers(gathered, best, is_served)
+        return slots.with_slots(filled, self._rules())
+
+    def _gathered(self, users: DataFrame, candidates: DataFrame) -> DataFrame:
         gathered = slots.build_gathered(candidates, self.items)
-        joined = users.join(gathered, on="user_id", how="left")
-        return slots.with_slots(joined, self._rules())
+        return users.join(gathered, on="user_id", how="left")
 
     def _rules(self) -> slots.SlotRules:
         lists = self.settings.lists
@@ -289,8 +301,8 @@ class Campaign:
             found.append(topk.join(users.select("user_id"), on="user_id", how="left_semi"))
         return reduce(DataFrame.unionByName, found)
 
-    def candidates(self, users: DataFrame, best_sellers: DataFrame) -> DataFrame:
-        """Candidates of every tier: those of the arm popular are best-sellers, and pinned items."""
+    def _candidates(self, users: DataFrame) -> DataFrame:
+        """Candidates of every tier but best-sellers; of the arm popular pinned items alone."""
         of_model = users.where(F.col("arm") != arms.POPULAR)
         is_popular = F.col("arm") == arms.POPULAR
         found = [self._own(of_model), self._pinned(users.where(is_popular))]
@@ -299,8 +311,6 @@ class Campaign:
             found.append(
                 tiers.build_similar(of_model, self.history, item_topk, self.items, last=_LATEST)
             )
-        served = users if "bestsellers" in self.settings.tiers else users.where(is_popular)
-        found.append(tiers.build_from_best_sellers(served, best_sellers))
         return reduce(DataFrame.unionByName, found)
 
     def _pinned(self, users: DataFrame) -> DataFrame:

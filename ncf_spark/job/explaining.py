@@ -67,8 +67,7 @@ def _passed_over(job: Job, user_id: str, shown: set[str]) -> list[tuple[str, str
         campaign = Campaign(job, staging)
         everyone = campaign.users()
         users = campaign.with_never(everyone.where(F.col("user_id") == user_id))
-        candidates = campaign.candidates(users, campaign.best_sellers(everyone))
-        row = campaign.choose(users, candidates).first()
+        row = campaign.choose(users, campaign.best_sellers(everyone)).first()
     finally:
         files.delete(staging)
     if row is None:

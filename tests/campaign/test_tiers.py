@@ -1,9 +1,10 @@
 from datetime import datetime, timezone
 
 import pytest
+from pyspark.sql import functions as F
 
 from ncf_spark import schemas
-from ncf_spark.campaign import tiers
+from ncf_spark.campaign import slots, tiers
 from tests.conftest import at, rows
 
 ENDS_AT = datetime(2026, 11, 24, tzinfo=timezone.utc)
@@ -143,12 +144,25 @@ def test_best_sellers_of_some_days_and_of_some_depth(spark):
     ]
 
 
+def test_best_sellers_are_candidates_of_their_group(spark):
+    found = tiers.build_best_candidates(best_sellers(spark, depth=2))
+    assert rows(found) == [
+        (None, tiers.BEST_SELLERS, 1.0, "ice", 4.0, "bestseller"),
+        (None, tiers.BEST_SELLERS, 2.0, "tea", 3.0, "bestseller"),
+        ("DE", tiers.BEST_SELLERS_HERE, 1.0, "ice", 2.0, "bestseller_here"),
+        ("DE", tiers.BEST_SELLERS_HERE, 2.0, "tea", 2.0, "bestseller_here"),
+        ("NL", tiers.BEST_SELLERS_HERE, 1.0, "ice", 1.0, "bestseller_here"),
+        ("NL", tiers.BEST_SELLERS_HERE, 2.0, "rum", 1.0, "bestseller_here"),
+    ]
+
+
 def test_a_user_gets_those_of_the_own_group_first(spark):
     users = spark.createDataFrame(
-        [("x", "NL"), ("y", None), ("z", "FR")], "user_id string, group string"
+        [("x", "NL"), ("y", None), ("z", "FR"), ("unserved", "NL")], "user_id string, group string"
     )
-    found = tiers.build_from_best_sellers(users, best_sellers(spark, depth=2))
-    order = found.orderBy("user_id", "tier", "place").select("user_id", "item_id", "source")
+    found = filled(spark, users, best_sellers(spark, depth=2), F.col("user_id") != "unserved")
+    order = found.select("user_id", F.posexplode("candidates").alias("n", "one"))
+    order = order.orderBy("user_id", "n").select("user_id", "one.item_id", "one.source")
     here, everywhere = "bestseller_here", "bestseller"
     assert [tuple(row) for row in order.collect()] == [
         *[
@@ -167,4 +181,14 @@ def test_nobody_bought_anything(spark):
     users = spark.createDataFrame(GROUPS, "user_id string, group string")
     best = tiers.build_best_sellers(empty, users, shop(spark), depth=9, days=None, ends_at=ENDS_AT)
     assert best.collect() == []
-    assert tiers.build_from_best_sellers(users, best).collect() == []
+    assert {tuple(row["candidates"]) for row in filled(spark, users, best).collect()} == {()}
+
+
+def filled(spark, users, best, served=None):
+    """`users`, who have no other candidates, with the best-sellers."""
+    facts = shop(spark).selectExpr(
+        "item_id", "'c' as category", "'b' as brand", "cast(null as array<string>) as countries"
+    )
+    arrays = slots.build_gathered(tiers.build_best_candidates(best), facts, by="group")
+    without = users.withColumn("candidates", F.lit(None).cast(arrays.schema["candidates"].dataType))
+    return slots.with_best_sellers(without, arrays, F.lit(True) if served is None else served)

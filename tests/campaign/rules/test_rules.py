@@ -160,8 +160,8 @@ def test_what_no_setting_switches_off_shows_where_the_code_is_broken(
     breaks(items, "build_campaign_items", lambda w, *a, **k: w(*a, **{**k, "in_catalogue": False}))
     breaks(
         Campaign,
-        "candidates",
-        lambda whole, it, users, best: whole(it, users.withColumn("arm", F.lit("model")), best),
+        "_candidates",
+        lambda whole, it, users: whole(it, users.withColumn("arm", F.lit("model"))),
     )
     breaks(export, "build_campaign_long", loses_and_changes)
     breaks(export, "build_campaign_lists", lambda w, *a: twice(w(*a)))
