@@ -56,7 +56,7 @@ def test_when_last_nights_model_is_published_again_it_is_not_beside_itself():
 
 
 def test_a_night_that_is_not_published_says_why():
-    outcome = "No: the model's ndcg is below popularity's. Until then 2026-11-22.1 stays published."
+    outcome = "No: the model's ndcg is below popularity's. Meanwhile 2026-11-22.1 stays published."
     page = night_summary(facts(published=False, outcome=outcome, verdicts=[]))
     assert page.endswith(f"Published\n  {outcome}\n")
     assert "Gates" not in page

@@ -116,7 +116,7 @@ def test_a_refused_run_leaves_what_is_published_and_passes_when_the_gate_is_loos
         "min_coverage",
     ]
     page = files.read_bytes(f"{made.run.uri}/summary.txt").decode()
-    assert "Published\n  No: the model's " in page
+    assert "Published\n  No: gates.of_popularity: the model's " in page
     assert "2026-10-31.1 stays published." in page
     collected = files.read_bytes(f"{warehouse.uri}/ncf.prom").decode()
     assert "ncf_run_published 0.0" in collected
