@@ -213,8 +213,8 @@ def test_a_bias_does_not_make_items_alike(spark, tmp_path):
 
 
 def test_items_that_are_bought_together_stand_with_how_often(spark):
-    # Buyers of 0: a b c d; 1: a b; 2: a, who may not be shown; 3: c d e; 4: f alone.
-    buyers = {0: "abcd", 1: "ab", 2: "a", 3: "cde", 4: "f"}
+    # Item 2 may not be shown: it would be the nearest to 1. Item 4 shares its buyer with none.
+    buyers = {0: "abcd", 1: "ab", 2: "ab", 3: "cde", 4: "f"}
     purchases = [(ord(user), item) for item, users in buyers.items() for user in users]
     found = build_bought_together(
         spark.createDataFrame(purchases, "user_index int, item_index int"),
@@ -227,7 +227,7 @@ def test_items_that_are_bought_together_stand_with_how_often(spark):
     assert [(*row[:4], round(row[4], 5), row[5]) for row in rows(found)] == [
         (0, "co_purchase", 1, 1, round(2 / (8**0.5 + 1), 5), 2),  # 3 has 2 / (√12 + 1)
         (1, "co_purchase", 1, 0, round(2 / (8**0.5 + 1), 5), 2),
-        (2, "co_purchase", 1, 1, round(1 / (2**0.5 + 1), 5), 1),
+        (2, "co_purchase", 1, 1, round(2 / (2 + 1), 5), 2),
         (3, "co_purchase", 1, 0, round(2 / (12**0.5 + 1), 5), 2),
     ]
 
