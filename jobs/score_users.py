@@ -3,8 +3,8 @@
 from ncf_spark import schemas
 from ncf_spark.campaign.items import build_eligible_items
 from ncf_spark.job import Job, main
-from ncf_spark.job.campaign import mask_known, write_campaign_items
 from ncf_spark.job.champion import champion_users, read_champion
+from ncf_spark.job.eligibility import mask_known, write_campaign_items
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import build_trained_users, build_user_topk
 

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ncf_spark.job import Job
-from ncf_spark.job import campaign as jobs
 from tests.benchmarks.contenders.sessions import start_spark
 from tests.campaign.rules import export
 from tests.campaign.rules.shop import write_shop
@@ -39,7 +38,7 @@ def main() -> None:
         spark = start_spark("campaign_rules")
         spark.conf.set("spark.sql.session.timeZone", "UTC")
         for part in ("write_campaign_items", "write_history", "write_campaign"):
-            setattr(export, part, timed(getattr(jobs, part)))
+            setattr(export, part, timed(getattr(export, part)))
         given = export.settings(folder / "shop", rules)
         files = export.export(
             spark, folder / "shop", folder / "warehouse", given, arguments.profile

@@ -13,7 +13,8 @@ from pyspark.sql import SparkSession
 from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.job import Job
-from ncf_spark.job.campaign import write_campaign, write_campaign_items, write_history
+from ncf_spark.job.campaign import write_campaign
+from ncf_spark.job.eligibility import write_campaign_items, write_history
 from ncf_spark.job.intake import read_catalogue
 from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse

@@ -1,0 +1,77 @@
+"""Which items a campaign may show, and which of them not to whom: before scoring, and after."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from ncf_spark import schemas
+from ncf_spark.campaign import items, pairs
+from ncf_spark.job.audience import read_countries, read_send_log
+from ncf_spark.job.campaign_files import max_text_bytes
+from ncf_spark.job.context import Job
+from ncf_spark.job.intake import read_events
+
+
+def write_campaign_items(job: Job) -> DataFrame:
+    """Writes `campaign_items`: what may be shown, and why the rest may not."""
+    rules, lists = job.config.campaign.items, job.config.campaign.lists
+    rows = items.build_campaign_items(
+        job.read("item_activity", schemas.ITEM_ACTIVITY),
+        job.read("catalogue", schemas.CATALOGUE),
+        in_catalogue=job.config.catalogue.configured,
+        required=rules.required,
+        deny=rules.deny,
+        min_price=rules.min_price,
+        max_price=rules.max_price,
+        where=rules.where,
+        pin=lists.pin,
+        boost=lists.boost,
+        consumable=job.config.campaign.pairs.consumable,
+        max_bytes=max_text_bytes(job),
+    )
+    return job.write("campaign_items", rows, schemas.CAMPAIGN_ITEMS)
+
+
+def write_history(job: Job) -> DataFrame:
+    """Writes `history`: what each user did with each item, of all that the input has."""
+    rules = job.config.campaign.pairs
+    rows = pairs.build_history(
+        read_events(job), bought_types=rules.bought_types, wanted_types=rules.wanted_types
+    )
+    return job.write("history", rows, schemas.HISTORY)
+
+
+def never_pairs(
+    job: Job, history: DataFrame, campaign_items: DataFrame, send_log: DataFrame | None
+) -> DataFrame:
+    """(user_id, item_id, reason): what section campaign.pairs keeps from a user."""
+    rules, sent = job.config.campaign.pairs, None
+    if rules.sent_days is not None and send_log is not None:
+        sent = pairs.build_sent(send_log, days=rules.sent_days, ends_at=job.ends_at)
+    return pairs.build_never_pairs(
+        history,
+        campaign_items,
+        sent,
+        known=rules.known,
+        bought=rules.bought,
+        bought_days=rules.bought_days,
+        consumable_days=rules.consumable_days,
+        wanted=rules.wanted,
+        ends_at=job.ends_at,
+    )
+
+
+def mask_known(job: Job, users: DataFrame, campaign_items: DataFrame) -> DataFrame:
+    """`users` (user_index, seen) with what scoring leaves out as `seen`; writes `history`."""
+    history = write_history(job)
+    log = read_send_log(job) if job.config.send_log.configured else None
+    rules, countries = job.config.campaign.pairs, read_countries(job)
+    elsewhere = None if countries is None else pairs.build_elsewhere(countries, campaign_items)
+    return pairs.with_masked(
+        users,
+        never_pairs(job, history, campaign_items, log),
+        elsewhere,
+        job.read("user_index", schemas.USER_INDEX),
+        campaign_items,
+        known=rules.known and rules.consumable is None,
+    )
