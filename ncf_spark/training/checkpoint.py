@@ -90,7 +90,12 @@ class Checkpoints:
             store.write_tensors(f"{uri}/{_SHARED_FILE}", shared)
         self._communicator.gather([number])  # every worker has written its part
         if first:
-            manifest = {"files": files.sizes(uri), "identity": self._identity, "facts": facts}
+            manifest = {
+                "files": files.sizes(uri),
+                "identity": self._identity,
+                "num_workers": self._communicator.num_workers,
+                "facts": facts,
+            }
             files.write_json(f"{uri}/{_MANIFEST}", manifest)
             kept = [n for n in _numbers(self._uri) if n <= number][-_KEPT:]
             for other in _numbers(self._uri):
@@ -140,12 +145,18 @@ def last_checkpoint(uri: str, identity: Mapping[str, Any]) -> tuple[int | None, 
     return None, problems
 
 
+def num_workers_of(uri: str, number: int) -> int:
+    """How many workers wrote a whole checkpoint."""
+    return int(files.read_json(f"{uri}/{number:06d}/{_MANIFEST}")["num_workers"])
+
+
 def _problem(uri: str, identity: Mapping[str, Any]) -> str | None:
     """Why training cannot go on from a checkpoint."""
     try:
         manifest = files.read_json(f"{uri}/{_MANIFEST}")
         torn = _differing(files.sizes(uri, without=_MANIFEST), manifest["files"])
         then = {} if torn else dict(manifest["identity"])
+        int(manifest["num_workers"])  # read below: a manifest without it is no manifest of ours
     except (FileNotFoundError, DataError, KeyError, TypeError, ValueError) as error:
         torn = f"its manifest cannot be read: {type(error).__name__}"
     if torn:

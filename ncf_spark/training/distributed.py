@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ncf_spark.config import ConfigError
 from ncf_spark.storage import files
-from ncf_spark.training.checkpoint import last_checkpoint
+from ncf_spark.training.checkpoint import last_checkpoint, num_workers_of
 from ncf_spark.training.failures import Failures, WorkerError, first_line
 from ncf_spark.training.preflight import check_gpu
 from ncf_spark.training.process import keep_freed_memory, take_share
@@ -98,7 +98,7 @@ def run_workers(
         WorkerError: when the workers failed for another reason, or too often.
     """
     name = task.model_uri.rsplit("/", 1)[-1]
-    done = _announce_checkpoint(task, name)
+    done = _announce_checkpoint(task, name, num_workers)
     emit = partial(log.info, "train: %s: %s", name)
     with followed(task.model_uri, task.phases, emit, done):
         for attempt in range(max_restarts + 1):
@@ -128,7 +128,7 @@ def run_workers(
                 *(name, reason, attempt + 1, max_restarts),
             )
             wait_for_room()
-            _announce_checkpoint(task, name)
+            _announce_checkpoint(task, name, num_workers)
     files.delete(f"{task.model_uri}/failures")
     return results
 
@@ -144,7 +144,7 @@ def _gave_up(name: str, restarts: int, reason: str) -> str:
     )
 
 
-def _announce_checkpoint(task: TrainingTask, name: str) -> int:
+def _announce_checkpoint(task: TrainingTask, name: str, num_workers: int) -> int:
     """Says where training goes on, and which checkpoints are left out.
 
     Returns:
@@ -157,7 +157,9 @@ def _announce_checkpoint(task: TrainingTask, name: str) -> int:
         if problems:
             log.warning("train: %s: there is no other checkpoint; it starts afresh", name)
         return 0
-    log.info("train: %s: goes on from checkpoint %06d", name, number)
+    before = num_workers_of(task.checkpoints_uri, number)
+    other = "" if before == num_workers else f" (num_workers was {before}, is {num_workers})"
+    log.info("train: %s: goes on from checkpoint %06d%s", name, number, other)
     return number
 
 

@@ -163,6 +163,6 @@ def test_a_training_of_other_settings_is_said_to_start_afresh(monkeypatch, task,
         run(monkeypatch, task, Workers())
         run(monkeypatch, replace(task, patience=3), Workers())
     messages = [r.getMessage() for r in caplog.records if "checkpoint" in r.getMessage()]
-    assert messages[0] == "train: model: goes on from checkpoint 000003"
+    assert messages[0] == "train: model: goes on from checkpoint 000003 (num_workers was 1, is 2)"
     assert "000003 is of other settings or tables and is left out (patience was None" in messages[1]
     assert messages[-1] == "train: model: there is no other checkpoint; it starts afresh"
