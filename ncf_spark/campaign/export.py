@@ -21,48 +21,45 @@ def enough(slots: str, *, min_items: int, min_categories: int) -> Column:
     return is_long & (num_categories(F.col(slots)) >= min_categories)
 
 
-def build_campaign_long(
-    lists: DataFrame, campaign_items: DataFrame, campaign_id: str, run_date: date
-) -> DataFrame:
-    """One row for each recipient and slot, with the item's metadata.
+def build_campaign_lists(lists: DataFrame, campaign_items: DataFrame) -> DataFrame:
+    """One row for each recipient with its slots as an array (`schemas.CAMPAIGN_LISTS`).
 
     Args:
         lists: (user_id, email, locale, country, segment, arm, slots), of those who are written to.
         campaign_items: (item_id, title, url, image_url, price, …).
     """
+    recipient = CAMPAIGN_RECIPIENT[2:]
     facts = campaign_items.select("item_id", "title", "url", "image_url", "price")
-    slots = lists.select(*CAMPAIGN_RECIPIENT[2:], F.posexplode("slots").alias("position", "slot"))
-    named = slots.withColumn("item_id", F.col("slot.item_id"))
-    named = named.join(facts, on="item_id", how="left")
-    return named.select(
-        F.lit(campaign_id).alias("campaign_id"),
-        F.lit(run_date).alias("run_date"),
-        *CAMPAIGN_RECIPIENT[2:],
-        (F.col("position") + 1).alias("rank"),
-        "item_id",
-        *["title", "url", "image_url", "price"],
-        *["slot.score", "slot.source"],
-    )
+    slots = lists.select(*recipient, F.posexplode("slots").alias("position", "slot"))
+    slots = slots.select(*recipient, "position", "slot.item_id", "slot.score", "slot.source")
+    named = slots.join(facts, on="item_id", how="left")
+    cells = [field.name for field in CAMPAIGN_SLOT]
+    gathered = F.array_sort(F.collect_list(F.struct("position", F.struct(*cells).alias("cells"))))
+    return named.groupBy(*recipient).agg(gathered["cells"].alias("slots"))
 
 
-def build_campaign(campaign_long: DataFrame, *, k: int) -> DataFrame:
+def build_campaign_long(campaign_lists: DataFrame, campaign_id: str, run_date: date) -> DataFrame:
+    """One row for each recipient and slot."""
+    recipient = CAMPAIGN_RECIPIENT[2:]
+    slots = campaign_lists.select(*recipient, F.posexplode("slots").alias("position", "slot"))
+    rank = (F.col("position") + 1).alias("rank")
+    return slots.select(*_night(campaign_id, run_date), *recipient, rank, "slot.*")
+
+
+def build_campaign(
+    campaign_lists: DataFrame, campaign_id: str, run_date: date, *, k: int
+) -> DataFrame:
     """One row for each recipient: item_1, title_1, … item_k, …; empty slots are null."""
-    slots = [
-        F.max(F.when(F.col("rank") == rank, F.col(name))).alias(slot_column(name, rank))
+    cells = [
+        F.get("slots", F.lit(rank - 1))[name].alias(slot_column(name, rank))
         for rank in range(1, k + 1)
         for name in SLOT_COLUMNS
     ]
-    return campaign_long.groupBy(*CAMPAIGN_RECIPIENT).agg(*slots)
+    return campaign_lists.select(*_night(campaign_id, run_date), *CAMPAIGN_RECIPIENT[2:], *cells)
 
 
-def build_campaign_lists(campaign_long: DataFrame) -> DataFrame:
-    """One row for each recipient with its slots as an array (`schemas.CAMPAIGN_LISTS`)."""
-    slot = F.struct("rank", *[field.name for field in CAMPAIGN_SLOT])
-    gathered = F.array_sort(F.collect_list(slot))
-    slots = F.transform(
-        gathered, lambda one: F.struct(*[one[f.name].alias(f.name) for f in CAMPAIGN_SLOT])
-    )
-    return campaign_long.groupBy(*CAMPAIGN_RECIPIENT[2:]).agg(slots.alias("slots"))
+def _night(campaign_id: str, run_date: date) -> tuple[Column, Column]:
+    return F.lit(campaign_id).alias("campaign_id"), F.lit(run_date).alias("run_date")
 
 
 def build_campaign_recipients(
@@ -81,8 +78,7 @@ def build_campaign_recipients(
     reason = F.coalesce("reason", F.when(too_few, F.lit("too_few_items")))
     count = F.when(reason.isNull() & (F.col("arm") != HOLDOUT), F.col("n"))
     return joined.select(
-        F.lit(campaign_id).alias("campaign_id"),
-        F.lit(run_date).alias("run_date"),
+        *_night(campaign_id, run_date),
         "user_id",
         "arm",
         reason.alias("reason"),

@@ -50,16 +50,19 @@ def write_campaign(job: Job) -> None:
     became = export.build_campaign_recipients(users, lists, enough(), *night)
     became = job.write("campaign_recipients", became, schemas.CAMPAIGN_RECIPIENTS)
     sent = lists.where(enough() & (F.col("arm") != arms.HOLDOUT))
-    long = export.build_campaign_long(sent, campaign.items, *night)
+    filled = tables.staged(
+        export.build_campaign_lists(sent, campaign.items), f"{staging}/campaign_lists"
+    )
+    long = export.build_campaign_long(filled, *night)
     long = job.write("campaign_long", long, schemas.CAMPAIGN_LONG, if_empty=_nobody(became))
-    wide = export.build_campaign(long, k=settings.k)
+    wide = export.build_campaign(filled, *night, k=settings.k)
     job.write("campaign", wide, schemas.campaign_schema(settings.k))
     report = export.build_report(became, campaign.items, lists, long)
     report = job.write("campaign_report", report, schemas.CAMPAIGN_REPORT)
     for kind in _NOTES:
         rows = report.where(F.col("kind") == kind).orderBy("reason").collect()
         job.note(_NOTES[kind], {row["reason"]: row["num"] for row in rows})
-    write_campaign_files(job, export.build_campaign_lists(long))
+    write_campaign_files(job, filled)
     files.delete(staging)
 
 

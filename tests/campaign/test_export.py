@@ -31,12 +31,12 @@ def lists(spark, order=1):
     return spark.createDataFrame(given[::order], LISTS)
 
 
-def long(spark, order=1):
+def filled(spark, order=1):
     items = spark.createDataFrame(
         ITEMS[::order], "item_id string, title string, url string, image_url string, price double"
     )
-    found = export.build_campaign_long(lists(spark, order), items, "autumn", NIGHT)
-    return schemas.conform(found, schemas.CAMPAIGN_LONG, "campaign_long")
+    found = export.build_campaign_lists(lists(spark, order), items)
+    return schemas.conform(found, schemas.CAMPAIGN_LISTS, "lists")
 
 
 ANA = ("autumn", NIGHT, "ana", "ana@x.example", "de", "DE", "vip", "model")
@@ -47,28 +47,28 @@ RUM_CELLS = ("rum", "Rum, 40 %", None, "https://shop.example/rum.png", None, 1.5
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_each_slot_is_a_row_with_the_items_metadata(spark, order):
-    assert rows(long(spark, order)) == [
+def test_the_lists_have_the_slots_in_their_order_with_the_items_metadata(spark, order):
+    found = {
+        row[:-1]: [tuple(slot) for slot in row.slots] for row in filled(spark, order).collect()
+    }
+    assert found == {ANA[2:]: [ICE_CELLS, TEA_CELLS], BEN[2:]: [RUM_CELLS]}
+
+
+def test_the_long_form_has_a_row_for_each_slot(spark):
+    found = export.build_campaign_long(filled(spark), "autumn", NIGHT)
+    assert rows(schemas.conform(found, schemas.CAMPAIGN_LONG, "campaign_long")) == [
         (*ANA, 1, *ICE_CELLS),
         (*ANA, 2, *TEA_CELLS),
         (*BEN, 1, *RUM_CELLS),
     ]
 
 
-@pytest.mark.parametrize("order", [1, -1])
-def test_the_wide_form_has_one_row_a_recipient_and_nulls_in_empty_slots(spark, order):
-    table = spark.createDataFrame(long(spark).collect()[::order], schemas.CAMPAIGN_LONG)
-    wide = export.build_campaign(table, k=2)
-    assert wide.columns == schemas.campaign_schema(2).names
-    assert rows(wide) == [(*ANA, *ICE_CELLS, *TEA_CELLS), (*BEN, *RUM_CELLS, *[None] * 7)]
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_the_lists_have_the_slots_in_their_order(spark, order):
-    table = spark.createDataFrame(long(spark).collect()[::order], schemas.CAMPAIGN_LONG)
-    found = schemas.conform(export.build_campaign_lists(table), schemas.CAMPAIGN_LISTS, "lists")
-    slots = {row.user_id: [tuple(slot) for slot in row.slots] for row in found.collect()}
-    assert slots == {"ana": [ICE_CELLS, TEA_CELLS], "ben": [RUM_CELLS]}
+def test_the_wide_form_has_one_row_a_recipient_and_nulls_in_empty_slots(spark):
+    wide = export.build_campaign(filled(spark), "autumn", NIGHT, k=2)
+    assert rows(schemas.conform(wide, schemas.campaign_schema(2), "campaign")) == [
+        (*ANA, *ICE_CELLS, *TEA_CELLS),
+        (*BEN, *RUM_CELLS, *[None] * 7),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def test_no_transform_has_a_window_without_partition_or_python_in_its_plan(spark
     joined = joined.withColumn("full_items", F.lit(None).cast("array<string>"))
     lists = slots.with_slots(joined, slots.SlotRules(10, 3, 2, 3, 0.0))
     exposed = exposures.build_exposures(lists, most=9)
-    long = table(schemas.CAMPAIGN_LONG)
+    filled = export.build_campaign_lists(lists.withColumn("arm", F.lit("model")), shown)
+    night = ("autumn", date(2026, 11, 23))
     plans = {
         "recipients": judged,
         "best_sellers": best,
@@ -64,10 +65,8 @@ def test_no_transform_has_a_window_without_partition_or_python_in_its_plan(spark
         "without_over": exposures.without_over(lists, exposed),
         "elsewhere": pairs.build_elsewhere(users, shown),
         "items": items.build_eligible_items(shown),
-        "campaign": export.build_campaign(long, k=3),
-        "campaign_lists": export.build_campaign_lists(long),
-        "campaign_long": export.build_campaign_long(
-            lists.withColumn("arm", F.lit("model")), shown, "autumn", date(2026, 11, 23)
-        ),
+        "campaign_lists": filled,
+        "campaign": export.build_campaign(filled, *night, k=3),
+        "campaign_long": export.build_campaign_long(filled, *night),
     }
     assert {name: faults(plan) for name, plan in plans.items() if faults(plan)} == {}

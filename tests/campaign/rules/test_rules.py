@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark.campaign import arms, export, items, recipients, tiers
@@ -150,9 +150,18 @@ def test_what_no_setting_switches_off_shows_where_the_code_is_broken(
     def counts_some(whole, history, *a, **given):
         return whole(history.where("item_id > 'i00250'"), *a, **given)
 
-    def loses_and_changes(whole, *a, **given):
-        found = whole(*a, **given).where("rank <> 2 or hash(user_id) % 10 <> 0")
-        return found.withColumn("title", F.expr("if(item_id = 'i00010', 'Else', title)"))
+    def spoils(whole, *a, **given):
+        """Another title, an item twice in a list, a list twice in the file."""
+        found = whole(*a, **given)
+        is_some = F.expr("hash(user_id) % 10 = 0")
+
+        def changed(slot: Column, position: Column) -> Column:
+            title = F.when(slot["item_id"] == "i00010", F.lit("Else")).otherwise(slot["title"])
+            twice = F.when(is_some & (position == 1), F.col("slots")[0]).otherwise(slot)
+            return twice.withField("title", title)
+
+        found = found.withColumn("slots", F.transform("slots", changed))
+        return found.unionByName(found.where("hash(user_id) % 50 = 0"))
 
     breaks(recipients, "with_reason", forgets_addresses)
     breaks(arms, "arm", deals_another_arm)
@@ -163,15 +172,9 @@ def test_what_no_setting_switches_off_shows_where_the_code_is_broken(
         "_candidates",
         lambda whole, it, users: whole(it, users.withColumn("arm", F.lit("model"))),
     )
-    breaks(export, "build_campaign_long", loses_and_changes)
-    breaks(export, "build_campaign_lists", lambda w, *a: twice(w(*a)))
+    breaks(export, "build_campaign_lists", spoils)
     rules = with_rule("lists.max_per_category", None)
     rules["items"] = {"required": [], "deny": [], "where": None}
     rules["lists"] = {}
     found = broken(spark, shop, tmp_path, settings(shop, rules))
     assert set(found) >= BROKEN, found
-
-
-def twice(lists: DataFrame) -> DataFrame:
-    """Some rows of a file a second time."""
-    return lists.unionByName(lists.where("hash(user_id) % 50 = 0"))
