@@ -44,6 +44,8 @@ EXTRAS_REQUIRE = {
     ],
     "test": [
         "pytest",
+        "pytest-xdist",  # a test process a core
+        "filelock",  # the night that these processes share is made once
         "psutil",  # finds the worker that a test kills
         "hypothesis",  # properties: splits, negatives, top-k
         "nbclient",  # runs the notebooks

@@ -21,6 +21,8 @@ from tests.s3 import SERVER, Relay, s3_server
 os.environ["TZ"] = "UTC"
 time.tzset()
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+# Of torch, in this process and those that it starts: the tests run in as many processes as cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # One example may run a Spark job; the same examples in every run, so that a failure comes back.
 settings.register_profile("ncf_spark", deadline=None, derandomize=True, database=None)

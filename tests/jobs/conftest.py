@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
@@ -24,6 +25,8 @@ RUN_DATE = "2026-11-01"
 FIRST_COMPILER = (
     "--conf",
     "spark.sql.codegen.wholeStage=false",
+    "--conf",
+    "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1",
     "--driver-java-options",
     "-XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=conf/spark/log4j2.properties",
 )
@@ -161,21 +164,31 @@ def expect(result: subprocess.CompletedProcess[str], status: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+def night(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Night]:
     """Generated events, then a night on two executor processes with two Horovod workers.
 
-    All tests share it and none may change it: those that write do so in a copy.
+    All tests share it, those of the other processes of the run too, and none may change it: those
+    that write do so in a copy.
     """
-    folder = tmp_path_factory.mktemp("night")
+    of_process = tmp_path_factory.getbasetemp()
+    folder = (of_process if worker_id == "master" else of_process.parent) / "night"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "output").exists():
+            _make_night(folder)
+    night = Night(str(folder / "conf" / "night.yaml"), folder, (folder / "output").read_text())
+    found = _files_of(night)
+    yield night
+    assert _files_of(night) == found, "a test wrote to the night that all tests share"
+
+
+def _make_night(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # what one that failed left there
     config = write_config(folder / "conf", small_config(folder))
     expect(submit("jobs/generate_events.py", "--config", config), 0)
     result = submit(
         "jobs/nightly.py", "--config", config, "--run-date", RUN_DATE, conf="local-cluster"
     )
-    night = Night(config, folder, expect(result, 0))
-    found = _files_of(night)
-    yield night
-    assert _files_of(night) == found, "a test wrote to the night that all tests share"
+    (folder / "output").write_text(expect(result, 0))
 
 
 def _files_of(night: Night) -> dict[str, int]:
