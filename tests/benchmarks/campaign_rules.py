@@ -5,9 +5,9 @@ python -m tests.benchmarks.campaign_rules --recipients 1000000 --profile klaviyo
 
 A generated shop of 400 items in which each rule has something to bar (tests/campaign/rules).
 Seconds are those of export_campaign and of what score_users does for it, apart; the tables before
-are made up. The usual rules are those of conf/base.yaml with consent, three suppression lists, stock,
-dates and countries. With these, or another profile than generic_csv, nothing is validated, only
-measured.
+are made up. The usual rules are those of conf/base.yaml, with consent, three suppression lists,
+stock, dates and countries. With these, or another profile than generic_csv, nothing is validated,
+only measured.
 """
 
 from __future__ import annotations
