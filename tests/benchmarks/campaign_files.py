@@ -81,16 +81,22 @@ def write(lists: DataFrame, profile: Profile, uri: str) -> list[Part]:
 
 @contextmanager
 def sampled(peaks: dict[str, int]) -> Iterator[None]:
-    """The largest resident sizes while the body runs: of this process, its JVM and its workers."""
+    """The largest resident sizes while the body runs: of this process, and of those below it.
+
+    They are its JVM, the JVMs of executors where these are processes of their own, and the Python
+    workers.
+    """
     done = threading.Event()
 
     def sample() -> None:
         me = psutil.Process()
         while not done.wait(0.25):
-            sizes = {"driver": me.memory_info().rss, "jvm": 0, "worker": 0}
+            sizes = {"driver": me.memory_info().rss, "jvm": 0, "executor": 0, "worker": 0}
             for process in me.children(recursive=True):
                 try:
-                    kind = "jvm" if process.name() == "java" else "worker"
+                    is_own = process.ppid() == me.pid
+                    java = "jvm" if is_own else "executor"
+                    kind = java if process.name() == "java" else "worker"
                     sizes[kind] = max(sizes[kind], process.memory_info().rss)
                 except psutil.Error:  # it has just ended
                     continue

@@ -1,7 +1,7 @@
 """Exports a campaign with every rule on, and counts by DuckDB how often the sent files break one.
 
-python -m tests.benchmarks.campaign_rules                            # 200 thousand recipients
-python -m tests.benchmarks.campaign_rules --recipients 1000000 --profile klaviyo --rules usual
+python -m tests.benchmarks.campaign_rules            # 200 thousand recipients, and what is broken
+python -m tests.benchmarks.campaign_rules --recipients 1000000 --rules usual --profiles klaviyo
 
 A generated shop of 400 items in which each rule has something to bar (tests/campaign/rules).
 Seconds are those of export_campaign and of what score_users does for it, apart; the tables before
@@ -17,8 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from ncf_spark.job import Job
+from ncf_spark.job import campaign, campaign_files
+from ncf_spark.storage import tables
+from tests.benchmarks.campaign_files import sampled
 from tests.benchmarks.contenders.sessions import start_spark
 from tests.campaign.rules import export
 from tests.campaign.rules.shop import write_shop
@@ -29,29 +32,36 @@ def main() -> None:
     """Prints seconds of each part, the parts of the export, and violations by rule."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipients", type=int, default=200_000)
-    parser.add_argument("--profile", default="generic_csv")
+    parser.add_argument("--profiles", nargs="+", default=["generic_csv"])
     parser.add_argument("--rules", choices=["every", "usual"], default="every")
+    parser.add_argument("--apart", action="store_true", help="executors of their own")
     arguments = parser.parse_args()
     most = arguments.recipients // 25
+    apart = {"spark_master": "local-cluster[2,1,3072]", "spark_executor_memory": "3g"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_shop(folder / "shop", arguments.recipients)
         rules = export.with_rule("pairs.max_exposures", most)
         if arguments.rules == "usual":
             rules = {name: rules[name] for name in ("id", "k", "arms", "files")}
-        rules["files"]["profiles"] = [arguments.profile]
-        spark = start_spark("campaign_rules")
+        rules["files"]["profiles"] = arguments.profiles
+        spark = start_spark("campaign_rules", **(apart if arguments.apart else {}))
         spark.conf.set("spark.sql.session.timeZone", "UTC")
         for part in ("write_campaign_items", "write_history", "write_campaign"):
-            setattr(export, part, timed(getattr(export, part)))
+            tell_seconds(export, part, lambda *given, part=part: part)
+        tell_seconds(tables, "staged", lambda rows, uri: f"  {uri.rsplit('/', 1)[-1]}, for several")
+        tell_seconds(campaign, "write_campaign_files", lambda *given: "  files")
+        tell_seconds(campaign_files, "_write", lambda job, lists, profile: f"    {profile.name}")
+        peaks: dict[str, int] = {}
         given = export.settings(folder / "shop", rules)
-        files = export.export(
-            spark, folder / "shop", folder / "warehouse", given, arguments.profile
-        )
+        with sampled(peaks):
+            files = export.export(
+                spark, folder / "shop", folder / "warehouse", given, arguments.profiles[0]
+            )
         spark.stop()
-        for path in sorted(files.iterdir()):
-            print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
-        if (arguments.profile, arguments.rules) == ("generic_csv", "every"):
+        if arguments.apart:
+            print(f"largest driver: {peaks['jvm'] / 2**20:,.0f} MiB resident")
+        if (arguments.profiles, arguments.rules) == (["generic_csv"], "every"):
             found = violations(folder / "shop", files, most)
             total = sum(found.values())
             print(f"{num_sent(files):,} rows sent; {len(found)} rules, {total:,} violations")
@@ -59,15 +69,21 @@ def main() -> None:
                 print(f"  {rule}: {count:,}")
 
 
-def timed(part: Callable[[Job], object]) -> Callable[[Job], None]:
-    """`part`, which says how long it took."""
+def tell_seconds(owner: object, name: str, title: Callable[..., str]) -> None:
+    """Has a function of a module say how long it took.
 
-    def run(job: Job) -> None:
+    Args:
+        title: of what it was given.
+    """
+    whole = getattr(owner, name)
+
+    def timed(*given: Any) -> Any:
         started = time.perf_counter()
-        part(job)
-        print(f"{part.__name__}: {time.perf_counter() - started:.0f} s", flush=True)
+        found = whole(*given)
+        print(f"{title(*given)}: {time.perf_counter() - started:.0f} s", flush=True)
+        return found
 
-    return run
+    setattr(owner, name, timed)
 
 
 if __name__ == "__main__":
