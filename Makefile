@@ -22,7 +22,7 @@ environment: setup ## Pack what a cluster's executors need into build/: .venv, a
 	$(in_venv) python .ci/pack.py
 
 test: setup ## Run the tests; ARGS goes to pytest, as in make test ARGS="-k split -x"
-	$(in_venv) python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+	$(in_venv) python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## Lint, formatting, types and the layers of the package
 	$(in_venv) ruff check .

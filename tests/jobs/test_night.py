@@ -193,22 +193,22 @@ def asked(spark: SparkSession, night: Night, *settings: str) -> Job:
 
 
 def test_who_asks_for_a_recipient_is_told_the_slots_and_what_was_passed_over(
-    spark: SparkSession, night: Night
+    spark: SparkSession, own_night: Night
 ):
-    long = table(spark, night.run, "campaign_long")
+    long = table(spark, own_night.run, "campaign_long")
     user = long.where("arm = 'model'").orderBy("user_id").first()["user_id"]
     sent = long.where(F.col("user_id") == user).orderBy("rank").collect()
-    lines = explain_user(asked(spark, night), user).splitlines()
+    lines = explain_user(asked(spark, own_night), user).splitlines()
     assert lines[:2] == [
         f"{user} in campaign {sent[0]['campaign_id']} of {RUN_DATE}",
         f"  arm model, {len(sent)} items",
     ]
     slots = [f"  slot {row['rank']}: {row['item_id']} by {row['source']}" for row in sent]
     assert lines[2 : 2 + len(sent)] == slots
-    (night.folder / "nobody.csv").write_text("user,consent\n")
-    gone = f"path: {night.folder / 'nobody.csv'}, format: csv, options: {{header: true}}"
+    (own_night.folder / "nobody.csv").write_text("user,consent\n")
+    gone = f"path: {own_night.folder / 'nobody.csv'}, format: csv, options: {{header: true}}"
     columns = "columns: {user: user, consent: consent, email: null, country: null}"
-    now = asked(spark, night, f"recipients={{{gone}, {columns}}}")
+    now = asked(spark, own_night, f"recipients={{{gone}, {columns}}}")
     assert explain_user(now, user).splitlines()[-1] == (
         "  what was passed over cannot be told: by the settings and tables as they are now the "
         "user gets no mail"
