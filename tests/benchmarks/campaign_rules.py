@@ -13,11 +13,14 @@ only measured.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from ncf_spark.job import campaign, campaign_files
 from ncf_spark.storage import tables
@@ -42,7 +45,10 @@ def main() -> None:
         folder = Path(name)
         write_shop(folder / "shop", arguments.recipients)
         rules = export.with_rule("pairs.max_exposures", most)
+        sections = {}
         if arguments.rules == "usual":
+            keep_first(folder / "shop" / "made" / "user_topk.parquet", 20)
+            sections["scoring"] = {"k": 20}
             rules = {name: rules[name] for name in ("id", "k", "arms", "files")}
         rules["files"]["profiles"] = arguments.profiles
         spark = start_spark("campaign_rules", **(apart if arguments.apart else {}))
@@ -53,12 +59,13 @@ def main() -> None:
         tell_seconds(campaign, "write_campaign_files", lambda *given: "  files")
         tell_seconds(campaign_files, "_write", lambda job, lists, profile: f"    {profile.name}")
         peaks: dict[str, int] = {}
-        given = export.settings(folder / "shop", rules)
+        given = export.settings(folder / "shop", rules, **sections)
         with sampled(peaks):
             files = export.export(
                 spark, folder / "shop", folder / "warehouse", given, arguments.profiles[0]
             )
         spark.stop()
+        print(f"{json.loads((files / 'manifest.json').read_text())['rows']:,} rows")
         if arguments.apart:
             print(f"largest driver: {peaks['jvm'] / 2**20:,.0f} MiB resident")
         if (arguments.profiles, arguments.rules) == (["generic_csv"], "every"):
@@ -67,6 +74,11 @@ def main() -> None:
             print(f"{num_sent(files):,} rows sent; {len(found)} rules, {total:,} violations")
             for rule, count in found.items():
                 print(f"  {rule}: {count:,}")
+
+
+def keep_first(user_topk: Path, k: int) -> None:
+    """Leaves the first k items of each user, as many as conf/base.yaml has scored."""
+    pd.read_parquet(user_topk).query("rank <= @k").to_parquet(user_topk, index=False)
 
 
 def tell_seconds(owner: object, name: str, title: Callable[..., str]) -> None:
