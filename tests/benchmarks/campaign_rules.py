@@ -65,7 +65,8 @@ def main() -> None:
                 spark, folder / "shop", folder / "warehouse", given, arguments.profiles[0]
             )
         spark.stop()
-        print(f"{json.loads((files / 'manifest.json').read_text())['rows']:,} rows")
+        manifest = json.loads((files / "manifest.json").read_text())
+        print(f"{manifest['totals']['campaign']['rows']:,} rows")
         if arguments.apart:
             print(f"largest driver: {peaks['jvm'] / 2**20:,.0f} MiB resident")
         if (arguments.profiles, arguments.rules) == (["generic_csv"], "every"):
