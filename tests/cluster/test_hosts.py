@@ -85,7 +85,7 @@ def night(
         "SPARK_LOCAL_HOSTNAME": driver.host,
     }
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=420
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900
     )
 
 

@@ -85,7 +85,7 @@ def found(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
         [python, script, FOLDER, home, nights],
     ):
         done = subprocess.run(
-            command, env=environment, cwd=home, capture_output=True, text=True, timeout=300
+            command, env=environment, cwd=home, capture_output=True, text=True, timeout=900
         )
         assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     content: dict[str, Any] = json.loads((home / "found.json").read_text())

@@ -71,7 +71,7 @@ def start(
 def wait(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     """How a process that was started ended, and what it printed."""
     try:
-        stdout, stderr = process.communicate(timeout=420)
+        stdout, stderr = process.communicate(timeout=900)
     except subprocess.TimeoutExpired:
         process.kill()
         raise

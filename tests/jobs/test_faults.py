@@ -69,7 +69,7 @@ class Watched:
 
     def wait_for(self, pattern: str) -> None:
         """Returns when a line has the pattern; fails when the job ends before."""
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while not any(re.search(pattern, line) for line in list(self.lines)):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 pytest.fail(f"no {pattern}:\n{self.output[-4000:]}")
@@ -89,7 +89,7 @@ class Watched:
 
     def end(self, status: int) -> str:
         """What was printed in all, after checking how it ended."""
-        found = self.process.wait(timeout=400)
+        found = self.process.wait(timeout=900)
         for thread in self._threads:
             thread.join()
         assert found == status, self.output[-6000:]

@@ -52,7 +52,7 @@ def executors_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def wait_for_epoch(process: subprocess.Popen[str], model_uri: str, epoch: int) -> None:
     """Returns when the workers have finished an epoch; fails when they are too late for it."""
-    place_of_history, deadline = f"{model_uri}/history.json", time.monotonic() + 180
+    place_of_history, deadline = f"{model_uri}/history.json", time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         if files.exists(place_of_history):
             done = len(files.read_json(place_of_history))

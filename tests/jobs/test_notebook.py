@@ -22,7 +22,7 @@ def outputs_of(name: str, warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> l
     """What the cells of a notebook show, of a warehouse."""
     monkeypatch.setenv("NCF_WAREHOUSE", str(warehouse))
     notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3")
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3")
     client.execute(cwd=str(ROOT / "notebooks"))
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
