@@ -14,18 +14,19 @@ from ncf_spark.campaign.reasons import RECIPIENTS
 _DETAILS = ("email", "locale", "country", "segment")
 
 
-def address(email: str) -> Column:
-    """An address as it is compared: trimmed, in small letters; null when it is empty."""
-    trimmed = F.lower(F.trim(F.col(email)))
+def compared(name: str) -> Column:
+    """An address, or an id on a list: trimmed, in small letters; null when it is empty."""
+    trimmed = F.lower(F.trim(F.col(name)))
     return F.when(trimmed != "", trimmed)
 
 
 def build_users(recipients: DataFrame) -> DataFrame:
-    """One row a user: user_id, email, locale, country, segment, last_sent_at, consent, refuses.
+    """One row a user: user_id, email, …, last_sent_at, consent, refuses, addresses.
 
     Of a user's several rows each must give consent: a refusal anywhere counts. `refuses` says that
     one says no, and does not only say nothing. The details are those of the greatest row, so that
-    they belong together; the address is trimmed. Rows without a user id are left out.
+    they belong together; the address is trimmed. `addresses` are those of all rows, as they are
+    compared. Rows without a user id are left out.
     """
     agreed = F.min(F.coalesce("consent", F.lit(False)))
     refuses = F.coalesce(F.bool_or(~F.col("consent")), F.lit(False))
@@ -37,32 +38,35 @@ def build_users(recipients: DataFrame) -> DataFrame:
             refuses.alias("refuses"),
             F.max(F.struct(*_DETAILS)).alias("row"),
             F.max("last_sent_at").alias("last_sent_at"),
+            F.collect_set(compared("email")).alias("addresses"),
         )
-        .select("user_id", "row.*", "last_sent_at", "consent", "refuses")
+        .select("user_id", "row.*", "last_sent_at", "consent", "refuses", "addresses")
         .withColumn("email", F.trim("email"))
     )
 
 
 def build_suppressed(suppressions: Mapping[str, DataFrame]) -> DataFrame:
-    """(user_id, email_sha256), one of them null: what the lists name, addresses as their SHA-256.
+    """(user, email_sha256), one of them null: what the lists name, addresses as their SHA-256.
+
+    `user` is an id as it is compared here: trimmed, in small letters.
 
     Args:
         suppressions: by name of the list: (user_id, email, email_sha256), any of them null.
     """
     parts = []
     for rows in suppressions.values():
-        hashed = F.sha2(address("email"), 256)
-        given = F.lower(F.trim("email_sha256"))
+        hashed = F.sha2(compared("email"), 256)
+        given, nothing = compared("email_sha256"), F.lit(None).cast("string")
         named = F.array(
-            F.struct(F.col("user_id"), F.lit(None).cast("string").alias("email_sha256")),
-            F.struct(F.lit(None).cast("string").alias("user_id"), hashed.alias("email_sha256")),
-            F.struct(F.lit(None).cast("string").alias("user_id"), given.alias("email_sha256")),
+            F.struct(compared("user_id").alias("user"), nothing.alias("email_sha256")),
+            F.struct(nothing.alias("user"), hashed.alias("email_sha256")),
+            F.struct(nothing.alias("user"), given.alias("email_sha256")),
         )
         parts.append(rows.select(F.explode(named).alias("one")).select("one.*"))
     together = parts[0]
     for part in parts[1:]:
         together = together.unionByName(part)
-    return together.where("user_id is not null or email_sha256 is not null").distinct()
+    return together.where("user is not null or email_sha256 is not null").distinct()
 
 
 def build_num_sends(send_log: DataFrame, *, days: int, ends_at: datetime) -> DataFrame:
@@ -93,6 +97,8 @@ def with_reason(
 ) -> DataFrame:
     """`users` with `reason`, a code of `reasons.RECIPIENTS`; null: nothing speaks against a mail.
 
+    Without `addresses`.
+
     Args:
         users: as of `build_users`, with `num_events`, by which the most active user of an address
             is known.
@@ -102,7 +108,7 @@ def with_reason(
         frequency: sends and days.
         needs_address: whether users without an address get no mail.
     """
-    marked = users.withColumn("address", address("email"))
+    marked = users.withColumn("address", compared("email"))
     marked = _with_is_suppressed(marked, suppressed)
     marked = _with_num_sends(marked, num_sends, frequency, ends_at)
     refused = F.col("refuses") | F.col("is_suppressed")
@@ -124,7 +130,7 @@ def with_reason(
     chosen = same.orderBy(F.col("reason").isNotNull(), F.desc("num_events"), F.col("user_id"))
     is_further = (F.row_number().over(chosen) > 1) & F.col("address").isNotNull()
     reason = F.coalesce("reason", F.when(is_further, F.lit("same_address")))
-    return marked.select(*users.columns, reason.alias("reason"))
+    return marked.select(*users.drop("addresses").columns, reason.alias("reason"))
 
 
 def is_address(name: str) -> Column:
@@ -140,18 +146,20 @@ def _whens(tests: Mapping[str, Column]) -> list[Column]:
 def _with_is_suppressed(users: DataFrame, suppressed: DataFrame | None) -> DataFrame:
     if suppressed is None:
         return users.withColumn("is_suppressed", F.lit(False))
-    by_user = suppressed.where("user_id is not null").select(
-        "user_id", F.lit(True).alias("by_user")
+    by_user = suppressed.where("user is not null").select("user", F.lit(True).alias("by_user"))
+    hashes = suppressed.where("email_sha256 is not null").select("email_sha256")
+    # Each address of a user counts, also one that the mail would not go to.
+    own = users.select("user_id", F.explode("addresses").alias("address"))
+    listed = own.withColumn("email_sha256", F.sha2("address", 256)).join(
+        hashes, on="email_sha256", how="left_semi"
     )
-    by_address = suppressed.where("email_sha256 is not null").select(
-        F.col("email_sha256").alias("hash"), F.lit(True).alias("by_address")
-    )
+    by_address = listed.select("user_id", F.lit(True).alias("by_address")).distinct()
     return (
-        users.withColumn("hash", F.sha2("address", 256))
-        .join(by_user, on="user_id", how="left")
-        .join(by_address, on="hash", how="left")
+        users.withColumn("user", compared("user_id"))
+        .join(by_user, on="user", how="left")
+        .join(by_address, on="user_id", how="left")
         .withColumn("is_suppressed", F.coalesce("by_user", "by_address", F.lit(False)))
-        .drop("hash", "by_user", "by_address")
+        .drop("user", "by_user", "by_address")
     )
 
 

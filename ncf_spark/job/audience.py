@@ -20,13 +20,15 @@ from ncf_spark.storage import sources, tables
 def check_audience(job: Job) -> None:
     """Raises what is wrong with the place, columns or conditions of these tables, in time."""
     if job.config.recipients.configured:
-        users = recipients.build_users(_conform(_read_recipients(job)))
+        raw = _read_recipients(job)
+        _check_last_mails(job, raw)
+        users = recipients.build_users(_conform(raw))
         named = users.select("user_id", "locale", "country", "segment")
         _check_sql(named, job.config.campaign.audience, "campaign.audience", BooleanType)
     for name, rows in _read_suppressions(job).items():
         _check_suppressions(name, rows)
     if job.config.send_log.configured:
-        read_send_log(job)
+        _check_send_log(job)
 
 
 def check_item_rules(job: Job) -> None:
@@ -55,6 +57,7 @@ def read_users(job: Job, present: DataFrame) -> DataFrame:
         rows = present.select("user_id", *nothing, F.lit(True).alias("consent"))
         return recipients.build_users(rows)
     raw = _read_recipients(job)
+    _check_last_mails(job, raw)
     rows = _conform(raw)
     findings.note_recipients(job, rows, raw)
     return recipients.build_users(rows)
@@ -119,9 +122,8 @@ def _check_suppressions(name: str, rows: DataFrame) -> int:
 
 
 def read_send_log(job: Job) -> DataFrame:
-    """`schemas.SEND_LOG`; what cannot be read is null, and counts for nobody."""
-    log = _texts(job, job.config.send_log, "send_log", ("user", "item", "campaign", "sent_at"))
-    return log.select(
+    """`schemas.SEND_LOG`; rows without a user or a time count for nobody."""
+    return _send_log(job).select(
         F.col("user").alias("user_id"),
         F.col("item").alias("item_id"),
         F.col("campaign").alias("campaign_id"),
@@ -129,22 +131,57 @@ def read_send_log(job: Job) -> DataFrame:
     )
 
 
-def note_send_log(job: Job, send_log: DataFrame) -> None:
+def note_send_log(job: Job) -> None:
     """Counts the rows of the log that cannot be used.
 
     Raises:
-        DataError: when its times cannot be read at all: everyone would be written to.
+        DataError: when times cannot be read: those mails would count for nobody.
     """
-    is_bad = F.col("user_id").isNull() | F.col("sent_at").isNull()
-    row = send_log.agg(F.count(F.lit(1)), F.count(F.when(is_bad, 1))).first()
-    num_rows, num_bad = (0, 0) if row is None else (row[0], row[1])
-    if num_rows and num_bad == num_rows:
+    job.note("rows of send_log without a user or a time, left out", _check_send_log(job))
+
+
+def _check_send_log(job: Job) -> int:
+    """The rows without a user or a time, after a look at how times are written."""
+    log = _send_log(job)
+    is_empty = F.col("user").isNull() | (F.trim(F.coalesce("sent_at", F.lit(""))) == "")
+    row = log.agg(F.count(F.lit(1)), F.count_if(is_empty), F.count_if(_is_no_time("sent_at")))
+    [(num_rows, num_empty, num_bad)] = row.collect()
+    if num_bad:
         raise DataError(
-            f"send_log: none of its {num_rows:,} rows has a user and a time that can be read "
-            f"(columns {job.config.send_log.columns.user}, {job.config.send_log.columns.sent_at}). "
-            "Times are timestamps or ISO 8601 texts."
+            f"send_log: column {job.config.send_log.columns.sent_at} is no time in {num_bad:,} of "
+            f"{num_rows:,} rows, whose mails would count for nobody. {_TIMES} Convert them by "
+            "send_log.derived, or leave such rows out by send_log.where."
         )
-    job.note("rows of send_log without a user or a readable time, left out", num_bad)
+    if num_rows and num_empty == num_rows:
+        raise DataError(
+            f"send_log: none of its {num_rows:,} rows has a user and a time (columns "
+            f"{job.config.send_log.columns.user}, {job.config.send_log.columns.sent_at})."
+        )
+    return int(num_empty)
+
+
+def _check_last_mails(job: Job, raw: DataFrame) -> None:
+    """Raises DataError when campaign.frequency would not hold for some recipients."""
+    if job.config.campaign.frequency is None:
+        return
+    num_bad = raw.where(_is_no_time("last_sent_at")).count()
+    if num_bad:
+        raise DataError(
+            f"recipients: column {job.config.recipients.columns.last_sent_at} is no time in "
+            f"{num_bad:,} rows, for which campaign.frequency would not hold. {_TIMES} Convert them "
+            "by recipients.derived, or do without: recipients.columns.last_sent_at: null."
+        )
+
+
+_TIMES = "Times are timestamps or ISO 8601 texts."
+
+
+def _is_no_time(name: str) -> Column:
+    return (F.trim(F.col(name)) != "") & _time(name).isNull()
+
+
+def _send_log(job: Job) -> DataFrame:
+    return _texts(job, job.config.send_log, "send_log", ("user", "item", "campaign", "sent_at"))
 
 
 def _read_recipients(job: Job) -> DataFrame:

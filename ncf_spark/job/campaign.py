@@ -100,7 +100,7 @@ class Campaign:
         self.send_log = None
         if job.config.send_log.configured:
             self.send_log = read_send_log(job)
-            note_send_log(job, self.send_log)
+            note_send_log(job)
 
     def users(self) -> DataFrame:
         """Every recipient with `reason`, `arm` (null: not written to) and `group`."""

@@ -10,6 +10,7 @@ from ncf_spark import schemas
 from ncf_spark.campaign.files import counts, delta, lines
 from ncf_spark.campaign.files.profiles import PROFILES, Profile, header
 from ncf_spark.job.context import Job
+from ncf_spark.job.logs import log
 from ncf_spark.storage import tables
 from ncf_spark.storage.parts import PartsFolder
 from ncf_spark.storage.runs import Run
@@ -69,14 +70,24 @@ def _write(job: Job, lists: DataFrame, profile: Profile) -> None:
         "rows": sum(part.rows for part in parts),
         "files": len(parts),
         "without an address or id, left out": without_key,
-        **_changed(known, profile),
+        **count_changed(known, profile),
     }
     job.note(f"{profile.name} files", figures)
 
 
-def _changed(lists: DataFrame, profile: Profile) -> dict[str, int]:
-    """How many cells are not as the tables have them, of recipients and of slots."""
+def count_changed(lists: DataFrame, profile: Profile) -> dict[str, int]:
+    """How many cells are not as the tables have them, of recipients and of slots.
+
+    Warns of keys among them: these are other addresses or ids than the shop's.
+    """
     rows = counts.build_list_counts(lists, profile).collect()
+    keys = sum(row["num_guarded"] for row in rows if row["column"] == profile.key)
+    if keys:
+        log.warning(
+            "%s: %d recipients have a key that a spreadsheet would run; the tool reads it with an "
+            "apostrophe before it, and does not know them by that",
+            *(profile.name, keys),
+        )
     return {
         "guarded against spreadsheets": sum(row["num_guarded"] for row in rows),
         "cut short": sum(row["num_clipped"] for row in rows),

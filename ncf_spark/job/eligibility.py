@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.campaign import items, pairs
@@ -10,6 +11,7 @@ from ncf_spark.job.audience import read_countries, read_send_log
 from ncf_spark.job.campaign_files import max_text_bytes
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_events
+from ncf_spark.job.logs import log
 
 
 def write_campaign_items(job: Job) -> DataFrame:
@@ -29,7 +31,33 @@ def write_campaign_items(job: Job) -> DataFrame:
         consumable=job.config.campaign.pairs.consumable,
         max_bytes=max_text_bytes(job),
     )
-    return job.write("campaign_items", rows, schemas.CAMPAIGN_ITEMS)
+    written = job.write("campaign_items", rows, schemas.CAMPAIGN_ITEMS)
+    warn_of_what_names_nothing(written, rules.deny, lists.pin)
+    return written
+
+
+def warn_of_what_names_nothing(campaign_items: DataFrame, deny: list[str], pin: str | None) -> None:
+    """Warns of denied ids that no item has, and of pins that show nothing."""
+    known = campaign_items.where(F.col("item_id").isin(deny)).select("item_id").collect()
+    unknown = sorted(set(deny) - {row["item_id"] for row in known})
+    if unknown:
+        log.warning(
+            "campaign.items.deny: %d ids are of no item in the catalogue or the events, e.g. %s",
+            *(len(unknown), unknown[:3]),
+        )
+    if pin is None:
+        return
+    is_barred = F.col("reason").isNotNull()
+    [(num_pinned, num_barred)] = (
+        campaign_items.where("is_pinned").agg(F.count(F.lit(1)), F.count_if(is_barred)).collect()
+    )
+    if not num_pinned:
+        log.warning("campaign.lists.pin: no item is one")
+    elif num_barred:
+        log.warning(
+            "campaign.lists.pin: %d of %d items may not be shown; --explain-item says why",
+            *(num_barred, num_pinned),
+        )
 
 
 def write_history(job: Job) -> DataFrame:
@@ -64,12 +92,12 @@ def never_pairs(
 def mask_known(job: Job, users: DataFrame, campaign_items: DataFrame) -> DataFrame:
     """`users` (user_index, seen) with what scoring leaves out as `seen`; writes `history`."""
     history = write_history(job)
-    log = read_send_log(job) if job.config.send_log.configured else None
+    sent = read_send_log(job) if job.config.send_log.configured else None
     rules, countries = job.config.campaign.pairs, read_countries(job)
     elsewhere = None if countries is None else pairs.build_elsewhere(countries, campaign_items)
     return pairs.with_masked(
         users,
-        never_pairs(job, history, campaign_items, log),
+        never_pairs(job, history, campaign_items, sent),
         elsewhere,
         job.read("user_index", schemas.USER_INDEX),
         campaign_items,

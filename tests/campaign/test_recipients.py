@@ -24,7 +24,7 @@ def judged(spark, given, activity=(), order=1, **settings):
     users = users.join(events, on="user_id", how="left").fillna(0, subset=["num_events"])
     defaults = {"suppressed": None, "num_sends": None, "audience": None, "frequency": None}
     found = recipients.with_reason(users, ends_at=ENDS_AT, **{**defaults, **settings})
-    assert found.columns == [*users.columns, "reason"]
+    assert found.columns == [*users.drop("addresses").columns, "reason"]
     return {row.user_id: row.reason for row in found.collect()}
 
 
@@ -85,10 +85,10 @@ def sha(address):
 def test_lists_name_users_addresses_and_hashes(spark):
     found = suppressed(
         spark,
-        unsubscribed=[("ana", None, None), (None, " Ben@X.example ", None), (None, "", None)],
+        unsubscribed=[("Ana ", None, None), (None, " Ben@X.example ", None), (" ", "", None)],
         bounced=[(None, None, sha("cem@x.example").upper()), ("ana", None, None)],
     )
-    assert found.columns == ["user_id", "email_sha256"]
+    assert found.columns == ["user", "email_sha256"]
     assert rows(found) == sorted(
         [(None, sha("ben@x.example")), (None, sha("cem@x.example")), ("ana", None)],
         key=lambda row: (row[0] is not None, row),
@@ -118,6 +118,26 @@ def test_who_is_on_a_list_gets_no_mail_whichever_way_the_list_says_it(spark, ord
         "cem": "suppressed",
         "dora": None,
         "eva": None,
+    }
+
+
+def test_ids_on_a_list_are_compared_trimmed_and_in_small_letters(spark):
+    by = suppressed(spark, all=[("C-27 ", None, None), ("c-28", None, None), ("29", None, None)])
+    given = [raw("C-27"), raw("C-28"), raw("C-29")]
+    assert judged(spark, given, suppressed=by) == {
+        **{"C-27": "suppressed", "C-28": "suppressed", "C-29": None}
+    }
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_address_of_a_user_is_held_against_the_lists(spark, order):
+    given = [
+        *[raw("ana", "a@x.example"), raw("ana", "z@x.example"), raw("ben", "b@x.example")],
+        *[raw("cem", "c@x.example"), raw("cem")],
+    ]
+    by = suppressed(spark, all=[(None, "A@x.example", None), (None, None, sha("c@x.example"))])
+    assert judged(spark, given, order=order, suppressed=by) == {
+        **{"ana": "suppressed", "ben": None, "cem": "suppressed"}
     }
 
 

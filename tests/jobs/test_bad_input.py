@@ -19,7 +19,6 @@ from ncf_spark.job import Job, run_step, splitting
 from ncf_spark.job.audience import (
     note_send_log,
     note_suppressions,
-    read_send_log,
     read_users,
 )
 from ncf_spark.schemas import DataError, SchemaError
@@ -469,11 +468,42 @@ def test_rules_of_items_are_checked_before_the_night_begins(
         prepare(spark, tmp_path, setting, *more)
 
 
-def test_a_send_log_without_readable_times_would_write_to_everyone(
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("u0,yesterday\nu1,2026-11-01\n", "column sent_at is no time in 1 of 2 rows"),
+        (
+            ",2026-11-01\nu1,\n",
+            r"none of its 2 rows has a user and a time \(columns user_id, sent_at",
+        ),
+    ],
+)
+def test_a_send_log_that_would_count_for_nobody_is_refused_at_once(
+    spark: SparkSession, tmp_path: Path, lines: str, message: str
+):
+    (tmp_path / "log.csv").write_text("user_id,sent_at\n" + lines)
+    given = f"send_log={{path: {tmp_path / 'log.csv'}, format: csv, options: {{header: true}}}}"
+    with pytest.raises(DataError, match=message):
+        prepare(spark, tmp_path, given)
+
+
+def test_rows_of_a_send_log_without_a_user_or_a_time_are_counted(
     spark: SparkSession, tmp_path: Path
 ):
-    (tmp_path / "log.csv").write_text("user_id,sent_at\nu0,yesterday\n,2026-11-01\n")
+    (tmp_path / "log.csv").write_text("user_id,sent_at\nu0,2026-11-01 08:00\n,2026-11-01\nu1,\n")
     given = f"send_log={{path: {tmp_path / 'log.csv'}, format: csv, options: {{header: true}}}}"
     job = prepare(spark, tmp_path, given)
-    with pytest.raises(DataError, match="none of its 2 rows has a user and a time"):
-        note_send_log(job, read_send_log(job))
+    note_send_log(job)
+    assert job.notes["rows of send_log without a user or a time, left out"] == 2
+
+
+def test_last_mails_that_are_no_times_are_refused_where_the_frequency_counts(
+    spark: SparkSession, tmp_path: Path
+):
+    (tmp_path / "people.csv").write_text("user,consent,last\nu1,yes,31.10.2026\nu2,yes,\n")
+    columns = "{user: user, consent: consent, last_sent_at: last, email: null, country: null}"
+    options = "format: csv, options: {header: true}"
+    given = f"recipients={{path: {tmp_path / 'people.csv'}, {options}, columns: {columns}}}"
+    prepare(spark, tmp_path, given)
+    with pytest.raises(DataError, match=r"column last is no time in 1 rows, .*frequency"):
+        prepare(spark, tmp_path, given, "campaign.frequency={sends: 1, days: 7}")
