@@ -19,6 +19,7 @@ from ncf_spark.job.audience import (
 from ncf_spark.job.campaign_files import needs_address, write_campaign_files
 from ncf_spark.job.context import Job
 from ncf_spark.job.eligibility import never_pairs
+from ncf_spark.schemas import DataError
 from ncf_spark.storage import files, tables
 
 # Best-sellers for each slot, and 20: the user's past and the rules of lists take some away.
@@ -54,7 +55,9 @@ def write_campaign(job: Job) -> None:
         export.build_campaign_lists(sent, campaign.items), f"{staging}/campaign_lists"
     )
     long = export.build_campaign_long(filled, *night)
-    long = job.write("campaign_long", long, schemas.CAMPAIGN_LONG, if_empty=_nobody(became))
+    long = job.write("campaign_long", long, schemas.CAMPAIGN_LONG)
+    if not job.num_rows("campaign_long"):
+        raise DataError(_nobody(became))
     wide = export.build_campaign(filled, *night, k=settings.k)
     job.write("campaign", wide, schemas.campaign_schema(settings.k))
     report = export.build_report(became, campaign.items, lists, long)
