@@ -30,12 +30,14 @@ def build_campaign_lists(lists: DataFrame, campaign_items: DataFrame) -> DataFra
     """
     recipient = CAMPAIGN_RECIPIENT[2:]
     facts = campaign_items.select("item_id", "title", "url", "image_url", "price")
-    slots = lists.select(*recipient, F.posexplode("slots").alias("position", "slot"))
-    slots = slots.select(*recipient, "position", "slot.item_id", "slot.score", "slot.source")
+    who = F.struct(*recipient).alias("who")
+    slots = lists.select("user_id", who, F.posexplode("slots").alias("position", "slot"))
+    slots = slots.select("user_id", "who", "position", "slot.item_id", "slot.score", "slot.source")
     named = slots.join(facts, on="item_id", how="left")
     cells = [field.name for field in CAMPAIGN_SLOT]
     gathered = F.array_sort(F.collect_list(F.struct("position", F.struct(*cells).alias("cells"))))
-    return named.groupBy(*recipient).agg(gathered["cells"].alias("slots"))
+    of_user = named.groupBy("user_id").agg(F.first("who").alias("who"), gathered.alias("slots"))
+    return of_user.select("who.*", F.col("slots.cells").alias("slots"))
 
 
 def build_campaign_long(campaign_lists: DataFrame, campaign_id: str, run_date: date) -> DataFrame:

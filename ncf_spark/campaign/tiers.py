@@ -1,7 +1,8 @@
 """What may fill a recipient's slots, tier by tier: rows of candidates.
 
-Columns: user_id, tier (they are gone through in this order), place (order within the tier, lower
-first), item_id, score, source. Best-sellers are the same for many users, and have no user_id.
+Columns: whose they are, tier (they are gone through in this order), place (order within the tier,
+lower first), item_id, score, source. The model's have a user_index, what is similar to purchases a
+user_id; pinned items and best-sellers are the same for many users, and have a group.
 """
 
 from __future__ import annotations
@@ -15,44 +16,36 @@ from pyspark.sql.window import Window
 from ncf_spark.campaign.recipients import within
 
 PIN, MODEL, BOUGHT_TOGETHER, SIMILAR, BEST_SELLERS_HERE, BEST_SELLERS = range(6)
-_COLUMNS = ("user_id", "tier", "place", "item_id", "score", "source")
 
 
-def build_pinned(users: DataFrame, campaign_items: DataFrame, *, k: int) -> DataFrame:
-    """The first k pinned items, in the order of their ids, for every user.
+def build_pinned(campaign_items: DataFrame, *, k: int) -> DataFrame:
+    """The first k pinned items, in the order of their ids; `group` is null: they are everyone's.
 
     Args:
-        users: (user_id, …).
         campaign_items: (item_id, is_pinned, reason, …).
     """
     chosen = campaign_items.where("is_pinned and reason is null").orderBy("item_id").limit(k)
-    pinned = chosen.select(
+    return chosen.select(
+        F.lit(None).cast("string").alias("group"),
         F.lit(PIN).alias("tier"),
         F.lit(0.0).alias("place"),
         "item_id",
         F.lit(None).cast("float").alias("score"),
         F.lit("pin").alias("source"),
     )
-    return users.select("user_id").crossJoin(F.broadcast(pinned)).select(*_COLUMNS)
 
 
-def build_from_model(
-    user_topk: DataFrame, user_index: DataFrame, campaign_items: DataFrame
-) -> DataFrame:
-    """Each user's list from scoring, by its score and the item's boost.
+def build_from_model(user_topk: DataFrame, campaign_items: DataFrame) -> DataFrame:
+    """Each user's list from scoring, by its score and the item's boost; with user_index.
 
     Args:
         user_topk: (user_index, rank, item_index, score, source).
-        user_index: (user_id, user_index, …).
         campaign_items: (item_id, item_index, boost, reason, …).
     """
     items = campaign_items.where("reason is null").select("item_index", "item_id", "boost")
-    named = user_topk.join(items, on="item_index", how="inner").join(
-        user_index.select("user_index", "user_id"), on="user_index", how="inner"
-    )
     boosted = F.when(F.col("boost") != 0, F.col("score") + F.col("boost"))
-    return named.select(
-        "user_id",
+    return user_topk.join(items, on="item_index", how="inner").select(
+        "user_index",
         F.lit(MODEL).alias("tier"),
         # Without a boost the order of scoring, ties included.
         (-F.coalesce(boosted, F.col("score"))).cast("double").alias("place"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial, reduce
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -158,14 +158,16 @@ class Campaign:
 
         The arm holdout has what it would have got, so that the arms are alike in who is left out.
         """
-        users = tables.staged(self.with_never(users), f"{self.staging}/users")
-        of_model = users.where(F.col("arm") != arms.POPULAR)
-        own = slots.with_slots(self._gathered(of_model, self._own(of_model)), self._rules())
-        first = tables.staged(own, f"{self.staging}/first")
-        full = first.where(F.size("slots") == self.settings.k)
-        missing = users.join(full.select("user_id"), on="user_id", how="left_anti")
+        users = self.with_never(users)
+        if self.settings.pairs.max_exposures is not None:
+            users = tables.staged(users, f"{self.staging}/users")  # the rounds come back to them
+        own = slots.with_slots(self._with_own(users), self._rules())
+        is_full = F.size("slots") == self.settings.k
+        again = {name: F.when(~is_full, F.col(name)) for name in slots.MADE_OF}
+        first = tables.staged(own.withColumns(again), f"{self.staging}/first")
+        full, missing = first.where(is_full).drop(*slots.MADE_OF), first.where(~is_full)
         if missing.limit(1).count():
-            second = self.choose(missing, best_sellers)
+            second = self._filled_up(missing.drop("slots", "passed"), best_sellers)
             full = full.unionByName(tables.staged(second, f"{self.staging}/second"))
         return self._capped(users, full, best_sellers)
 
@@ -206,17 +208,51 @@ class Campaign:
 
         Of every tier; those of the arm popular are best-sellers, and pinned items.
         """
-        gathered = self._gathered(users, self._candidates(users))
-        best = slots.build_gathered(
-            tiers.build_best_candidates(best_sellers), self.items, by="group"
-        )
-        is_served = F.lit("bestsellers" in self.settings.tiers) | (F.col("arm") == arms.POPULAR)
-        filled = slots.with_best_sellers(gathered, best, is_served)
-        return slots.with_slots(filled, self._rules())
+        return self._filled_up(self._with_own(users), best_sellers)
 
-    def _gathered(self, users: DataFrame, candidates: DataFrame) -> DataFrame:
-        gathered = slots.build_gathered(candidates, self.items)
-        return users.join(gathered, on="user_id", how="left")
+    def _with_own(self, users: DataFrame) -> DataFrame:
+        """`users` with the `candidates` of the first tiers: pinned items, and the model's."""
+        pinned = slots.build_gathered(
+            tiers.build_pinned(self.items, k=self.settings.k), self.items, self._rules(), by="group"
+        )
+        users = slots.with_candidates(users, F.broadcast(pinned.drop("group")), by=None)
+        if "model" not in self.settings.tiers:
+            return users
+        job = self.job
+        user_topk = job.read("user_topk", schemas.USER_TOPK).repartition("user_index")
+        lists = slots.build_gathered(
+            tiers.build_from_model(user_topk, self.items),
+            self.items,
+            self._rules(),
+            by="user_index",
+        )
+        # Users go to their lists, which are larger.
+        user_index = job.read("user_index", schemas.USER_INDEX).select("user_id", "user_index")
+        numbered = users.join(user_index, on="user_id", how="left")
+        served = F.col("arm") != arms.POPULAR
+        found = slots.with_candidates(numbered, lists, by="user_index", served=served)
+        return found.drop("user_index")
+
+    def _filled_up(self, users: DataFrame, best_sellers: DataFrame) -> DataFrame:
+        """`users`, who have the `candidates` of the first tiers, with the `slots` of all."""
+        is_popular = F.col("arm") == arms.POPULAR
+        if "similar" in self.settings.tiers:
+            item_topk = self.job.read("item_topk", schemas.ITEM_TOPK)
+            similar = tiers.build_similar(
+                users.where(~is_popular), self.history, item_topk, self.items, last=_LATEST
+            )
+            gathered = slots.build_gathered(similar, self.items, self._rules())
+            users = slots.with_candidates(users, gathered, by="user_id")
+        best = slots.build_gathered(
+            tiers.build_best_candidates(best_sellers), self.items, self._rules(), by="group"
+        )
+        served = F.lit("bestsellers" in self.settings.tiers) | is_popular
+        here, everywhere = best.where("group is not null"), best.where("group is null")
+        users = slots.with_candidates(users, F.broadcast(here), by="group", served=served)
+        users = slots.with_candidates(
+            users, F.broadcast(everywhere.drop("group")), by=None, served=served
+        )
+        return slots.with_slots(users, self._rules()).drop(*slots.MADE_OF)
 
     def _rules(self) -> slots.SlotRules:
         lists = self.settings.lists
@@ -227,31 +263,3 @@ class Campaign:
             lists.min_categories,
             lists.min_score,
         )
-
-    def _own(self, users: DataFrame) -> DataFrame:
-        """Pinned items, and the model's of these users."""
-        found = [self._pinned(users)]
-        if "model" in self.settings.tiers:
-            job = self.job
-            topk = tiers.build_from_model(
-                job.read("user_topk", schemas.USER_TOPK),
-                job.read("user_index", schemas.USER_INDEX),
-                self.items,
-            )
-            found.append(topk.join(users.select("user_id"), on="user_id", how="left_semi"))
-        return reduce(DataFrame.unionByName, found)
-
-    def _candidates(self, users: DataFrame) -> DataFrame:
-        """Candidates of every tier but best-sellers; of the arm popular pinned items alone."""
-        of_model = users.where(F.col("arm") != arms.POPULAR)
-        is_popular = F.col("arm") == arms.POPULAR
-        found = [self._own(of_model), self._pinned(users.where(is_popular))]
-        if "similar" in self.settings.tiers:
-            item_topk = self.job.read("item_topk", schemas.ITEM_TOPK)
-            found.append(
-                tiers.build_similar(of_model, self.history, item_topk, self.items, last=_LATEST)
-            )
-        return reduce(DataFrame.unionByName, found)
-
-    def _pinned(self, users: DataFrame) -> DataFrame:
-        return tiers.build_pinned(users, self.items, k=self.settings.k)

@@ -75,5 +75,6 @@ def write_table(
 
 def staged(rows: DataFrame, uri: str) -> DataFrame:
     """`rows`, written to `uri` and read back, so that what is built on them is computed once."""
-    rows.write.mode("overwrite").parquet(uri)
+    # Read once or twice: finding what repeats would take longer than it saves.
+    rows.write.mode("overwrite").option("parquet.enable.dictionary", "false").parquet(uri)
     return rows.sparkSession.read.schema(rows.schema).parquet(uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timezone
+from functools import partial
 
 from pyspark.sql import functions as F
 
@@ -39,20 +40,20 @@ def test_no_transform_has_a_window_without_partition_or_python_in_its_plan(spark
         wanted=True,
         ends_at=ENDS_AT,
     )
-    candidates = (
-        tiers.build_pinned(users, shown, k=3)
-        .unionByName(
-            tiers.build_from_model(table(schemas.USER_TOPK), table(schemas.USER_INDEX), shown)
-        )
-        .unionByName(tiers.build_similar(users, history, table(schemas.ITEM_TOPK), shown, last=5))
-    )
-    gathered = slots.build_gathered(candidates, shown)
-    joined = grouped.join(gathered, on="user_id", how="left")
-    best_lists = slots.build_gathered(tiers.build_best_candidates(best), shown, by="group")
-    joined = slots.with_best_sellers(joined, best_lists, F.lit(True))
+    rules = slots.SlotRules(10, 3, 2, 3, 0.0)
+    of_model = tiers.build_from_model(table(schemas.USER_TOPK), shown)
+    similar = tiers.build_similar(users, history, table(schemas.ITEM_TOPK), shown, last=5)
+    group = partial(slots.build_gathered, campaign_items=shown, rules=rules)
+    pinned = group(tiers.build_pinned(shown, k=3), by="group").drop("group")
+    numbers = table(schemas.USER_INDEX).select("user_id", "user_index")
+    joined = slots.with_candidates(grouped.join(numbers, on="user_id"), pinned, by=None)
+    joined = slots.with_candidates(joined, group(of_model, by="user_index"), by="user_index")
+    joined = slots.with_candidates(joined, group(similar), by="user_id")
+    best_lists = group(tiers.build_best_candidates(best), by="group")
+    joined = slots.with_candidates(joined, best_lists, by="group")
     joined = joined.join(pairs.build_never(never), on="user_id", how="left")
     joined = joined.withColumn("full_items", F.lit(None).cast("array<string>"))
-    lists = slots.with_slots(joined, slots.SlotRules(10, 3, 2, 3, 0.0))
+    lists = slots.with_slots(joined, rules)
     exposed = exposures.build_exposures(lists, most=9)
     filled = export.build_campaign_lists(lists.withColumn("arm", F.lit("model")), shown)
     night = ("autumn", date(2026, 11, 23))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncf_spark.campaign.slots import SlotRules, build_gathered, with_slots
+from ncf_spark.campaign.slots import MADE_OF, SlotRules, build_gathered, with_slots
 
 CANDIDATES = "user_id string, tier int, place double, item_id string, score float, source string"
 ITEMS = "item_id string, category string, brand string, countries array<string>"
@@ -31,13 +31,15 @@ def best(item, place, user="ana"):
 
 
 def choose(spark, candidates, order=1, country="DE", never=None, full=None, **rules):
+    asked = SlotRules(**{"k": 3, **rules})
     gathered = build_gathered(
         spark.createDataFrame(candidates[::order], CANDIDATES),
         spark.createDataFrame(SHOP[::order], ITEMS),
+        asked,
     )
     users = spark.createDataFrame([("ana", country, never, full), ("new", None, None, None)], USERS)
     joined = users.join(gathered, on="user_id", how="left")
-    found = with_slots(joined, SlotRules(**{"k": 3, **rules}))
+    found = with_slots(joined, asked).drop(*MADE_OF)
     assert found.columns == ["user_id", "country", "slots", "passed"]
     lists = {
         row.user_id: (
@@ -160,7 +162,7 @@ def test_every_list_is_what_the_rules_say_one_by_one(spark, kinds, limits):
     table = spark.createDataFrame(candidates, CANDIDATES)
     items = spark.createDataFrame([(n, i.category, i.brand, None) for n, i in shop.items()], ITEMS)
     users = spark.createDataFrame([(f"u{n}", None, None, None) for n in range(8)], USERS)
-    joined = users.join(build_gathered(table, items), on="user_id", how="left")
+    joined = users.join(build_gathered(table, items, rules), on="user_id", how="left")
     for row in with_slots(joined, rules).collect():
         own = [name for name in shop if name.startswith(row.user_id)]
         assert [slot.item_id for slot in row.slots] == by_hand(own, shop, rules)

@@ -24,30 +24,24 @@ def shop(spark, order=1):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_pinned_items_come_to_everyone_in_the_order_of_their_ids(spark, order):
-    users = spark.createDataFrame([("ana",), ("ben",)][::order], "user_id string")
-    found = tiers.build_pinned(users, shop(spark, order), k=1)
-    assert rows(found) == [
-        ("ana", tiers.PIN, 0.0, "new", None, "pin"),
-        ("ben", tiers.PIN, 0.0, "new", None, "pin"),
-    ]
-    assert tiers.build_pinned(users, shop(spark), k=9).count() == 4
+def test_pinned_items_are_everyones_the_first_by_their_ids(spark, order):
+    found = tiers.build_pinned(shop(spark, order), k=1)
+    assert rows(found) == [(None, tiers.PIN, 0.0, "new", None, "pin")]
+    assert tiers.build_pinned(shop(spark), k=9).count() == 2
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_models_list_is_ordered_by_score_and_boost(spark, order):
     topk = [(0, 1, 0, 9.0, "model"), (0, 2, 1, 8.0, "model"), (0, 3, 2, 5.0, "model")]
-    topk += [(0, 4, 3, 4.0, "model"), (7, 1, 0, 1.0, "model")]
+    topk += [(0, 4, 3, 4.0, "model")]
     found = tiers.build_from_model(
-        spark.createDataFrame(topk[::order], schemas.USER_TOPK),
-        spark.createDataFrame([("ana", 0, True)], schemas.USER_INDEX),
-        shop(spark, order),
+        spark.createDataFrame(topk[::order], schemas.USER_TOPK), shop(spark, order)
     )
-    ordered = found.orderBy("place").select("user_id", "tier", "item_id", "score", "source")
+    ordered = found.orderBy("place").select("user_index", "tier", "item_id", "score", "source")
     assert [tuple(row) for row in ordered.collect()] == [
-        ("ana", tiers.MODEL, "ice", 5.0, "model"),
-        ("ana", tiers.MODEL, "tea", 9.0, "model"),
-        ("ana", tiers.MODEL, "rum", 8.0, "model"),
+        (0, tiers.MODEL, "ice", 5.0, "model"),
+        (0, tiers.MODEL, "tea", 9.0, "model"),
+        (0, tiers.MODEL, "rum", 8.0, "model"),
     ]
 
 
@@ -160,20 +154,42 @@ def test_a_user_gets_those_of_the_own_group_first(spark):
     users = spark.createDataFrame(
         [("x", "NL"), ("y", None), ("z", "FR"), ("unserved", "NL")], "user_id string, group string"
     )
-    found = filled(spark, users, best_sellers(spark, depth=2), F.col("user_id") != "unserved")
-    order = found.select("user_id", F.posexplode("candidates").alias("n", "one"))
-    order = order.orderBy("user_id", "n").select("user_id", "one.item_id", "one.source")
+    found = filled(spark, users, best_sellers(spark, depth=7), F.col("user_id") != "unserved")
     here, everywhere = "bestseller_here", "bestseller"
-    assert [tuple(row) for row in order.collect()] == [
-        *[
-            ("x", "ice", here),
-            ("x", "rum", here),
-            ("x", "ice", everywhere),
-            ("x", "tea", everywhere),
-        ],
-        *[("y", "ice", everywhere), ("y", "tea", everywhere)],
-        *[("z", "ice", everywhere), ("z", "tea", everywhere)],
-    ]
+    of_all = [(item, everywhere) for item in ("ice", "tea", "rum", "new")]
+    assert tried(found) == {
+        "x": [("ice", here), ("rum", here), *of_all],
+        "y": of_all,
+        "z": of_all,
+        "unserved": [],
+    }
+
+
+def test_many_candidates_stay_in_their_order(spark):
+    facts = [(f"i{n}", None, None, None) for n in range(23)]
+    items = spark.createDataFrame(
+        facts, "item_id string, category string, brand string, countries array<string>"
+    )
+    rows = items.selectExpr(
+        "null as group", "5 as tier", "cast(substr(item_id, 2) as double) as place", "item_id",
+        "cast(1 as float) as score", "'bestseller' as source",
+    )  # fmt: skip
+    everyones = slots.build_gathered(rows, items, slots.SlotRules(3), by="group").drop("group")
+    users = slots.with_candidates(
+        spark.createDataFrame([("x",)], "user_id string"), everyones, by=None
+    )
+    twice = slots.with_candidates(users, everyones, by=None)
+    expected = [(f"i{n}", "bestseller") for n in range(23)]
+    assert tried(users) == {"x": expected}
+    assert tried(twice) == {"x": [*expected, *expected]}
+
+
+def tried(users):
+    """(item_id, source) of each user's candidates, one after the other."""
+    return {
+        row.user_id: [(one.item_id, one.source) for some in row.candidates for one in some]
+        for row in users.collect()
+    }
 
 
 def test_nobody_bought_anything(spark):
@@ -181,14 +197,17 @@ def test_nobody_bought_anything(spark):
     users = spark.createDataFrame(GROUPS, "user_id string, group string")
     best = tiers.build_best_sellers(empty, users, shop(spark), depth=9, days=None, ends_at=ENDS_AT)
     assert best.collect() == []
-    assert {tuple(row["candidates"]) for row in filled(spark, users, best).collect()} == {()}
+    assert tried(filled(spark, users, best)) == {name: [] for name, _ in GROUPS}
 
 
 def filled(spark, users, best, served=None):
-    """`users`, who have no other candidates, with the best-sellers."""
+    """`users` with the best-sellers of their group and everyone's as their only candidates."""
     facts = shop(spark).selectExpr(
         "item_id", "'c' as category", "'b' as brand", "cast(null as array<string>) as countries"
     )
-    arrays = slots.build_gathered(tiers.build_best_candidates(best), facts, by="group")
-    without = users.withColumn("candidates", F.lit(None).cast(arrays.schema["candidates"].dataType))
-    return slots.with_best_sellers(without, arrays, F.lit(True) if served is None else served)
+    lists = slots.build_gathered(
+        tiers.build_best_candidates(best), facts, slots.SlotRules(3), by="group"
+    )
+    here, everywhere = lists.where("group is not null"), lists.where("group is null").drop("group")
+    first = slots.with_candidates(users, here, by="group", served=served)
+    return slots.with_candidates(first, everywhere, by=None, served=served)
