@@ -150,6 +150,10 @@ def test_what_no_setting_switches_off_shows_where_the_code_is_broken(
     def counts_some(whole, history, *a, **given):
         return whole(history.where("item_id > 'i00250'"), *a, **given)
 
+    def gives_all_the_models(whole, campaign, users):
+        as_model = users.withColumns({"own": F.col("arm"), "arm": F.lit("model")})
+        return whole(campaign, as_model).withColumn("arm", F.col("own")).drop("own")
+
     def spoils(whole, *a, **given):
         """Another title, an item twice in a list, a list twice in the file."""
         found = whole(*a, **given)
@@ -167,11 +171,7 @@ def test_what_no_setting_switches_off_shows_where_the_code_is_broken(
     breaks(arms, "arm", deals_another_arm)
     breaks(tiers, "build_best_sellers", counts_some)
     breaks(items, "build_campaign_items", lambda w, *a, **k: w(*a, **{**k, "in_catalogue": False}))
-    breaks(
-        Campaign,
-        "_candidates",
-        lambda whole, it, users: whole(it, users.withColumn("arm", F.lit("model"))),
-    )
+    breaks(Campaign, "_with_own", gives_all_the_models)
     breaks(export, "build_campaign_lists", spoils)
     rules = with_rule("lists.max_per_category", None)
     rules["items"] = {"required": [], "deny": [], "where": None}
