@@ -71,7 +71,7 @@ def with_candidates(
     campaign.
 
     Args:
-        users: with `candidates` already, or without that column yet.
+        users: with `candidates` already, never null, or without that column yet.
         lists: (by, candidates), as of `build_gathered`.
         by: whose they are; None: everyone's, and `lists` has one row at most.
         served: which users get them; None: all.

@@ -212,20 +212,14 @@ class Campaign:
 
     def _with_own(self, users: DataFrame) -> DataFrame:
         """`users` with the `candidates` of the first tiers: pinned items, and the model's."""
-        pinned = slots.build_gathered(
-            tiers.build_pinned(self.items, k=self.settings.k), self.items, self._rules(), by="group"
-        )
+        pinned = self._gathered(tiers.build_pinned(self.items, k=self.settings.k), by="group")
         users = slots.with_candidates(users, F.broadcast(pinned.drop("group")), by=None)
         if "model" not in self.settings.tiers:
             return users
         job = self.job
+        # Moved as plain rows, and gathered then by tasks of a few users each.
         user_topk = job.read("user_topk", schemas.USER_TOPK).repartition("user_index")
-        lists = slots.build_gathered(
-            tiers.build_from_model(user_topk, self.items),
-            self.items,
-            self._rules(),
-            by="user_index",
-        )
+        lists = self._gathered(tiers.build_from_model(user_topk, self.items), by="user_index")
         # Users go to their lists, which are larger.
         user_index = job.read("user_index", schemas.USER_INDEX).select("user_id", "user_index")
         numbered = users.join(user_index, on="user_id", how="left")
@@ -241,11 +235,8 @@ class Campaign:
             similar = tiers.build_similar(
                 users.where(~is_popular), self.history, item_topk, self.items, last=_LATEST
             )
-            gathered = slots.build_gathered(similar, self.items, self._rules())
-            users = slots.with_candidates(users, gathered, by="user_id")
-        best = slots.build_gathered(
-            tiers.build_best_candidates(best_sellers), self.items, self._rules(), by="group"
-        )
+            users = slots.with_candidates(users, self._gathered(similar), by="user_id")
+        best = self._gathered(tiers.build_best_candidates(best_sellers), by="group")
         served = F.lit("bestsellers" in self.settings.tiers) | is_popular
         here, everywhere = best.where("group is not null"), best.where("group is null")
         users = slots.with_candidates(users, F.broadcast(here), by="group", served=served)
@@ -253,6 +244,9 @@ class Campaign:
             users, F.broadcast(everywhere.drop("group")), by=None, served=served
         )
         return slots.with_slots(users, self._rules()).drop(*slots.MADE_OF)
+
+    def _gathered(self, candidates: DataFrame, by: str = "user_id") -> DataFrame:
+        return slots.build_gathered(candidates, self.items, self._rules(), by=by)
 
     def _rules(self) -> slots.SlotRules:
         lists = self.settings.lists

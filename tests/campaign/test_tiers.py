@@ -33,7 +33,7 @@ def test_pinned_items_are_everyones_the_first_by_their_ids(spark, order):
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_models_list_is_ordered_by_score_and_boost(spark, order):
     topk = [(0, 1, 0, 9.0, "model"), (0, 2, 1, 8.0, "model"), (0, 3, 2, 5.0, "model")]
-    topk += [(0, 4, 3, 4.0, "model")]
+    topk += [(0, 4, 3, 4.0, "model"), (7, 1, 0, 1.0, "model")]
     found = tiers.build_from_model(
         spark.createDataFrame(topk[::order], schemas.USER_TOPK), shop(spark, order)
     )
@@ -42,6 +42,7 @@ def test_the_models_list_is_ordered_by_score_and_boost(spark, order):
         (0, tiers.MODEL, "ice", 5.0, "model"),
         (0, tiers.MODEL, "tea", 9.0, "model"),
         (0, tiers.MODEL, "rum", 8.0, "model"),
+        (7, tiers.MODEL, "tea", 1.0, "model"),
     ]
 
 
