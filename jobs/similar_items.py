@@ -4,7 +4,8 @@ from ncf_spark import schemas
 from ncf_spark.campaign.pairs import build_purchases
 from ncf_spark.job import Job, main
 from ncf_spark.job.champion import item_vectors, read_champion
-from ncf_spark.scoring.spark import build_bought_together, build_item_topk
+from ncf_spark.scoring.bought_together import build_bought_together
+from ncf_spark.scoring.spark import build_item_topk
 
 
 def run(job: Job) -> None:

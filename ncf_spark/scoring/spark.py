@@ -16,7 +16,6 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 from torch import Tensor
 
-from ncf_spark.evaluation.baselines import build_item_neighbours
 from ncf_spark.model.store import load_model
 from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
 from ncf_spark.scoring.batches import ddl, integers, matrix, over_blocks, pairs
@@ -81,33 +80,6 @@ def build_item_topk(
     )
     named = {"method": F.lit("embedding"), "support": F.lit(None).cast("long")}
     return found.withColumns(named).select(*ITEM_TOPK.names)
-
-
-def build_bought_together(
-    purchases: DataFrame, eligible: DataFrame, *, num_items: int, k: int, shrinkage: float
-) -> DataFrame:
-    """The k eligible items that share the most buyers with each item: `ITEM_TOPK`.
-
-    An item that shares no buyer with an eligible one has no row; `build_item_neighbours` has the
-    similarity.
-
-    Args:
-        purchases: (user_index, item_index), each pair once.
-        eligible: (item_index).
-        num_items: of the item index.
-        shrinkage: added to the product of the norms.
-    """
-    neighbours = build_item_neighbours(
-        purchases, num_items=num_items, neighbours=k, shrinkage=shrinkage, eligible=eligible
-    )
-    return neighbours.select(
-        "item_index",
-        F.lit("co_purchase").alias("method"),
-        "rank",
-        F.col("neighbour_index").alias("similar_item_index"),
-        F.col("similarity").cast("float").alias("score"),
-        F.col("num_common").alias("support"),
-    )
 
 
 def with_seen(users: DataFrame, pairs: DataFrame) -> DataFrame:

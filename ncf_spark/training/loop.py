@@ -135,7 +135,7 @@ class Trainer:
             "unresolved": int(totals[1]),
         }
 
-    @torch.no_grad()
+    @torch.inference_mode()  # no_grad took 6 % more of a step of 2,048 samples
     def train_step(
         self, samples: Samples, global_size: int, meanwhile: Callable[[], None] = lambda: None
     ) -> Tensor:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim.adam import adam
 
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.gradients import Gradients
+
+_BETAS = 0.9, 0.999
+_EPS = 1e-8
+# Adam in one pass over the memory, where torch has it for every device.
+_FUSED = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 4)
 
 
 class Optimisers:
@@ -26,57 +31,158 @@ class Optimisers:
     """
 
     def __init__(self, model: Recommender, gradients: Gradients, kind: str) -> None:
-        users, items, joined = [model.user_vectors], [model.item_vectors], gradients.joined
-        # The parameters whose moments stand side by side in those of one parameter.
-        self._parts: dict[Tensor, Sequence[Tensor]] = {joined: gradients.shared}
+        users, joined = model.user_vectors, gradients.joined
+        # The parameters that stand side by side in the memory of one.
+        self._parts: dict[nn.Parameter, Sequence[nn.Parameter]] = {joined: gradients.shared}
+        self._of_users: Optimiser
+        self._of_shared: list[Optimiser]
         if kind == "sgd":
-            self._of_users: list[Optimizer] = [SGD(users, lr=0.0)]
-            self._of_shared: list[Optimizer] = [SGD([joined], lr=0.0)]
+            self._of_users, self._of_shared = Sgd(users), [Sgd(joined)]
         elif kind == "adam":
-            self._of_users, self._of_shared = [_adam(users)], [_adam([joined])]
+            self._of_users, self._of_shared = Adam(users), [Adam(joined)]
         else:
             others = [p for p in gradients.shared if p is not model.item_vectors]
             first = _first(joined, sum(p.numel() for p in others))
             self._parts = {first: others}
-            self._of_users, self._of_shared = [LazyAdam(users)], [LazyAdam(items), _adam([first])]
+            self._of_users = LazyAdam(users)
+            self._of_shared = [LazyAdam(model.item_vectors), Adam(first)]
 
     def step_users(self, learning_rate: float) -> None:
         """Moves the users' vectors by their gradients, which stay as they are."""
-        _step(self._of_users, learning_rate)
+        self._of_users.step(learning_rate)
 
     def step_shared(self, learning_rate: float) -> None:
         """The same of what the workers have in common."""
-        _step(self._of_shared, learning_rate)
-
-    @property
-    def _all(self) -> list[Optimizer]:
-        return [*self._of_users, *self._of_shared]
+        for optimiser in self._of_shared:
+            optimiser.step(learning_rate)
 
     def state(self) -> tuple[int, dict[Tensor, dict[str, Tensor]]]:
         """Steps taken, and the moments of each parameter of the model by name; none for SGD."""
-        found = [(p, s) for o in self._all for p, s in o.state.items() if "step" in s]
-        steps = int(found[0][1]["step"]) if found else 0
         moments: dict[Tensor, dict[str, Tensor]] = {}
-        for parameter, of_parameter in found:
-            parts = self._parts.get(parameter, [parameter])
-            for name in of_parameter.keys() - {"step"}:
-                values = of_parameter[name].flatten().split([p.numel() for p in parts])
-                for part, value in zip(parts, values, strict=True):
+        for optimiser in self._all:
+            parts = self._parts_of(optimiser)
+            for name, values in optimiser.moments.items():
+                of_parts = values.flatten().split([p.numel() for p in parts])
+                for part, value in zip(parts, of_parts, strict=True):
                     moments.setdefault(part, {})[name] = value.view_as(part)
-        return steps, moments
+        return self._of_users.steps, moments
 
     def restore(self, steps: int, moments: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
         """Takes over what `state` gave, for the same kind of optimiser."""
         for optimiser in self._all:
-            for group in optimiser.param_groups:
-                for parameter in group["params"]:
-                    parts = self._parts.get(parameter, [parameter])
-                    if parts[0] in moments:
-                        step = torch.tensor(float(steps), device=parameter.device)
-                        optimiser.state[parameter] = {
-                            "step": steps if isinstance(optimiser, LazyAdam) else step,
-                            **_side_by_side([moments[part] for part in parts], parameter),
-                        }
+            parts = self._parts_of(optimiser)
+            optimiser.steps = steps
+            for name, values in optimiser.moments.items():
+                values.copy_(torch.cat([moments[p][name].flatten() for p in parts]).view_as(values))
+
+    @property
+    def _all(self) -> list[Optimiser]:
+        return [self._of_users, *self._of_shared]
+
+    def _parts_of(self, optimiser: Optimiser) -> Sequence[nn.Parameter]:
+        return self._parts.get(optimiser.parameter, [optimiser.parameter])
+
+
+class Optimiser(Protocol):
+    """Moves one parameter.
+
+    Not torch's classes: what these do around a step, for many parameters and for hooks, took a
+    tenth of a step of 2,048 samples.
+    """
+
+    parameter: nn.Parameter
+    steps: int
+    moments: dict[str, Tensor]
+
+    def step(self, learning_rate: float) -> None:
+        """Moves it by its gradient."""
+
+
+class Sgd:
+    """Stochastic gradient descent without momentum."""
+
+    def __init__(self, parameter: nn.Parameter) -> None:
+        self.parameter, self.steps = parameter, 0
+        self.moments: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Moves the parameter by its gradient."""
+        assert self.parameter.grad is not None
+        self.parameter.sub_(self.parameter.grad, alpha=learning_rate)
+
+
+class Adam:
+    """Adam over all of a parameter (Kingma and Ba 2015), by torch's own function."""
+
+    def __init__(self, parameter: nn.Parameter) -> None:
+        self.parameter = parameter
+        self.moments = _moments_of(parameter)
+        self._steps = torch.zeros((), device=parameter.device)
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return int(self._steps)
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._steps.fill_(steps)
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Moves the parameter by its gradient."""
+        assert self.parameter.grad is not None
+        adam(
+            [self.parameter],
+            [self.parameter.grad],
+            *([self.moments["exp_avg"]], [self.moments["exp_avg_sq"]], []),
+            [self._steps],
+            fused=_FUSED,
+            amsgrad=False,
+            beta1=_BETAS[0],
+            beta2=_BETAS[1],
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=_EPS,
+            maximize=False,
+        )
+
+
+class LazyAdam:
+    """Adam on the rows that have a gradient, and on no others.
+
+    What a step takes does not depend on the size of the table. torch's own SparseAdam does the
+    same for sparse gradients; this takes dense ones too, and half its time.
+
+    Args:
+        table: (rows, D).
+    """
+
+    def __init__(self, table: nn.Parameter) -> None:
+        self.parameter, self.steps = table, 0
+        self.moments = _moments_of(table)
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """Moves the rows by their gradients."""
+        table, (beta1, beta2) = self.parameter, _BETAS
+        rows, gradients = touched_rows(table)
+        averages, squares = self.moments["exp_avg"], self.moments["exp_avg_sq"]
+        self.steps += 1
+        average = averages.index_select(0, rows).lerp_(gradients, 1 - beta1)
+        square = squares.index_select(0, rows).mul_(beta2)
+        square.addcmul_(gradients, gradients, value=1 - beta2)
+        rate = learning_rate * math.sqrt(1 - beta2**self.steps) / (1 - beta1**self.steps)
+        moved = table.index_select(0, rows)
+        moved.addcdiv_(average, square.sqrt().add_(_EPS), value=-rate)
+        for target, values in (table, moved), (averages, average), (squares, square):
+            target.index_copy_(0, rows, values)
+
+
+def _moments_of(parameter: nn.Parameter) -> dict[str, Tensor]:
+    """Averages of a parameter's gradients and of their squares, before the first step."""
+    return {name: torch.zeros_like(parameter.detach()) for name in ("exp_avg", "exp_avg_sq")}
 
 
 def _first(joined: nn.Parameter, count: int) -> nn.Parameter:
@@ -85,66 +191,6 @@ def _first(joined: nn.Parameter, count: int) -> nn.Parameter:
     first = nn.Parameter(joined.data[:count])
     first.grad = joined.grad[:count]
     return first
-
-
-def _side_by_side(parts: list[Mapping[str, Tensor]], like: Tensor) -> dict[str, Tensor]:
-    """The moments of several parameters as those of one."""
-    return {
-        name: torch.cat([part[name].flatten() for part in parts]).view_as(like) for name in parts[0]
-    }
-
-
-class LazyAdam(Optimizer):
-    """Adam on the rows that have a gradient, and on no others.
-
-    What a step takes does not depend on the size of the tables. torch's own SparseAdam does the
-    same for sparse gradients; this takes dense ones too, and half its time.
-
-    Args:
-        tables: (rows, D) each.
-    """
-
-    def __init__(
-        self, tables: Iterable[Tensor], betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
-    ) -> None:
-        super().__init__(tables, {"lr": 0.0, "betas": betas, "eps": eps})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Moves the rows by their gradients."""
-        for group in self.param_groups:
-            for table in group["params"]:
-                self._move(table, group)
-
-    def _move(self, table: Tensor, group: Mapping[str, Any]) -> None:
-        rows, gradients = touched_rows(table)
-        if table not in self.state:
-            zeros = {name: torch.zeros_like(table) for name in ("exp_avg", "exp_avg_sq")}
-            self.state[table] = {"step": 0, **zeros}
-        state, (beta1, beta2) = self.state[table], group["betas"]
-        state["step"] += 1
-        average = state["exp_avg"].index_select(0, rows).lerp_(gradients, 1 - beta1)
-        square = state["exp_avg_sq"].index_select(0, rows).mul_(beta2)
-        square.addcmul_(gradients, gradients, value=1 - beta2)
-        rate = group["lr"] * math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
-        moved = table.index_select(0, rows)
-        moved.addcdiv_(average, square.sqrt().add_(group["eps"]), value=-rate)
-        targets = (table, moved), (state["exp_avg"], average), (state["exp_avg_sq"], square)
-        for target, values in targets:
-            target.index_copy_(0, rows, values)
-
-
-def _step(optimisers: Iterable[Optimizer], learning_rate: float) -> None:
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate
-        optimiser.step()
-
-
-def _adam(parameters: Iterable[nn.Parameter]) -> Adam:
-    """Adam in one pass over the memory where torch has it for every device (from 2.4)."""
-    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    return Adam(parameters, lr=0.0, fused=version >= (2, 4))
 
 
 def touched_rows(table: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,9 @@ import torch
 from ncf_spark.model import store
 from ncf_spark.model.recommender import Recommender, initialise_shared
 from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
+from ncf_spark.scoring.bought_together import build_bought_together
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import (
-    build_bought_together,
     build_item_topk,
     build_trained_users,
     build_user_topk,

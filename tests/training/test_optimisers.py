@@ -129,14 +129,14 @@ def test_lazy_adam_leaves_rows_outside_the_batch_to_the_bit_where_adam_moves_the
 
 def test_lazy_adam_is_torchs_sparse_adam():
     ours, torchs = (torch.nn.Parameter(torch.ones(4, 2)) for _ in range(2))
-    lazy, sparse = LazyAdam([ours]), torch.optim.SparseAdam([torchs])
+    lazy, sparse = LazyAdam(ours), torch.optim.SparseAdam([torchs])
     generator = torch.Generator().manual_seed(4)
     for rate, rows in (0.1, [0, 2]), (0.05, [2]), (0.2, [0, 1]):
         gradient = torch.zeros(4, 2)
         gradient[rows] = torch.randn(len(rows), 2, generator=generator)
         ours.grad, torchs.grad = gradient, gradient.to_sparse(1)
-        lazy.param_groups[0]["lr"] = sparse.param_groups[0]["lr"] = rate
-        lazy.step()
+        sparse.param_groups[0]["lr"] = rate
+        lazy.step(rate)
         sparse.step()
         torch.testing.assert_close(ours, torchs, rtol=1e-6, atol=1e-8)
 
