@@ -30,11 +30,11 @@ def best(item, place, user="ana"):
     return (user, 4, float(place), item, 1.0, "bestseller")
 
 
-def choose(spark, candidates, order=1, country="DE", never=None, full=None, **rules):
+def choose(spark, candidates, order=1, country="DE", never=None, full=None, shop=SHOP, **rules):
     asked = SlotRules(**{"k": 3, **rules})
     gathered = build_gathered(
         spark.createDataFrame(candidates[::order], CANDIDATES),
-        spark.createDataFrame(SHOP[::order], ITEMS),
+        spark.createDataFrame(shop[::order], ITEMS),
         asked,
     )
     users = spark.createDataFrame([("ana", country, never, full), ("new", None, None, None)], USERS)
@@ -61,6 +61,17 @@ def test_slots_are_filled_tier_by_tier_and_each_item_stands_once(spark, order):
 
 def test_without_candidates_the_list_is_empty(spark):
     assert choose(spark, []) == ([], [])
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6, 13])
+def test_every_candidate_is_tried_in_its_order_until_the_slots_are_filled(spark, count):
+    names = [f"i{n:02}" for n in range(count)]
+    shop = [(name, None, None, None) for name in names]
+    candidates = [model(name, n) for n, name in enumerate(names)]
+    assert choose(spark, candidates, -1, shop=shop, k=count) == (names, [])
+    assert choose(spark, candidates, -1, shop=shop, k=count + 1) == (names, [])
+    barred = [(name, "sent") for name in names[:-1]]
+    assert choose(spark, candidates, -1, shop=shop, never=barred) == ([names[-1]], barred)
 
 
 def test_what_a_user_is_never_to_get_is_passed_over_with_its_reason(spark):
