@@ -1,7 +1,7 @@
 """The items that were bought by the same users: item-to-item tables without a model.
 
-Apart from `scoring.spark`, which Python workers import: what this imports took them a fifth of
-their start.
+Apart from `scoring.spark`, which Python workers import: what this imports took a tenth of their
+start.
 """
 
 from __future__ import annotations
