@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import socket
 import time
 from dataclasses import asdict, replace
@@ -157,7 +156,6 @@ class Worker:
         else:
             self.fit(model, kind, settings)
             self.halves[kind] = parameters_of(model)
-            gc.collect()  # torch's Adam refers to itself, and would keep its moments for a while
         return model
 
     def fit(
