@@ -27,7 +27,6 @@ from ncf_spark.model.recommender import (
     initialise_shared,
     initialise_users,
 )
-from ncf_spark.scoring import spark
 from ncf_spark.scoring.places import BestPlace, ScorerPlace
 from ncf_spark.scoring.spark import build_user_topk, with_seen
 from ncf_spark.training.shards import UserShards
@@ -62,10 +61,10 @@ def write_model(folder: Path, num_users: int, num_items: int) -> Recommender:
 
 
 class Scoring:
-    """The tables of one benchmark and the two requests on them."""
+    """The tables of one benchmark and the requests on them."""
 
-    def __init__(self, session: SparkSession, folder: Path) -> None:
-        self._spark, self._folder = session, folder
+    def __init__(self, spark: SparkSession, folder: Path) -> None:
+        self._spark, self._folder = spark, folder
         arrays = np.load(folder / "pairs.npz")
         self.num_users, self.num_items = int(arrays["num_users"]), int(arrays["num_items"])
         self._model = write_model(folder, self.num_users, self.num_items)
@@ -100,7 +99,9 @@ class Scoring:
         place = BestPlace(f"{self._folder}/model", f"{self._folder}/eligible", 10, 2**20)
 
         def load(batches: Iterator[Any]) -> Iterator[Any]:
-            spark.load_best(place)
+            import ncf_spark.scoring.spark as scorer  # what a worker imports to score
+
+            scorer.load_best(place)
             for _ in batches:
                 yield from ()
 
