@@ -9,9 +9,11 @@ and not once for each pair: the first layer splits exactly, W·[u; i] = Wᵤ·u 
 | method                        | from → to                                               |
 |-------------------------------|---------------------------------------------------------|
 | encode_users, encode_items    | vectors → parts of one side                             |
-| pairs_and_pull                | parts of both sides → logits (P, N), and the way back   |
+| pairs_and_pull                | parts of both sides → logits (N, P), and the way back   |
 | pull_users, pull_items        | gradients of the parts → gradients of the vectors       |
 | block                         | parts of B users and I items → logits (B, I)            |
+
+What was encoded of the items may be overwritten by `pairs_and_pull`.
 
 The way back is written out, not left to autograd, which took two to three times as long for a step
 of 2,048 samples: most of that was its own bookkeeping.

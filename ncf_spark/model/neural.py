@@ -81,12 +81,12 @@ class MLP(nn.Module):
         return (of_layer @ self.first.weight[:, half]).view(vectors.shape)
 
     def pairs_and_pull(self, users: Encoded, items: Encoded) -> tuple[Tensor, PullPairs]:
-        """Encoded (P, H) and (P, N, H) → logits (P, N), and the way back."""
-        logits, pull_tower = self._tower(users[0].unsqueeze(1) + items[0])
+        """Encoded (P, H) and (N, P, H) → logits (N, P), and the way back."""
+        logits, pull_tower = self._tower(items[0].add_(users[0]))
 
         def pull(of_logits: Tensor) -> tuple[Encoded, Encoded]:
             of_first = pull_tower(of_logits.flatten()).float().view(items[0].shape)
-            return (of_first.sum(dim=1),), (of_first,)
+            return (of_first.sum(dim=0),), (of_first,)
 
         return logits, pull
 
@@ -112,7 +112,7 @@ class MLP(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def _tower(self, first: Tensor) -> tuple[Tensor, PullTower]:
-        """(P, N, H) → logits (P, N), and the way back to (P · N, H)."""
+        """(N, P, H) → logits (N, P), and the way back to (N · P, H)."""
         dtype = self.training_dtype if self.training else first.dtype
         logits, pull = run_tower(
             first.flatten(0, 1).to(dtype),
@@ -179,7 +179,7 @@ class NeuMF(nn.Module):
         return torch.cat([of_gmf, self.mlp.pull_items(mlp, of_encoded[1:])], dim=-1)
 
     def pairs_and_pull(self, users: Encoded, items: Encoded) -> tuple[Tensor, PullPairs]:
-        """Encoded P users and P × N items → logits (P, N), and the way back."""
+        """Encoded P users and N × P items → logits (N, P), and the way back."""
         of_gmf, pull_gmf = self.gmf.pairs_and_pull(users[:1], items[:1])
         of_mlp, pull_mlp = self.mlp.pairs_and_pull(users[1:], items[1:])
 

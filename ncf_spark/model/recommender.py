@@ -101,9 +101,10 @@ class Recommender(nn.Module):
     def pairs(self, user_vectors: Tensor, item_vectors: Tensor) -> Tensor:
         """(P, D) and (P, N, D) → logits (P, N)."""
         head = self.head
-        users, items = head.encode_users(user_vectors), head.encode_items(item_vectors)
+        users = head.encode_users(user_vectors)
+        items = head.encode_items(item_vectors.transpose(0, 1))
         logits, _ = head.pairs_and_pull(users, items)
-        return logits + self.bias
+        return logits.T + self.bias
 
     @torch.no_grad()
     def forward(self, users: Tensor, items: Tensor) -> Tensor:

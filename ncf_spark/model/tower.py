@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ncf_spark.model.parts import add_gradient, add_product
+from ncf_spark.model.parts import add_gradient, add_product, outer
 
 # Gradients of logits (S,) → those of the first hidden layer before its activation, (S, H).
 PullTower = Callable[[Tensor], Tensor]
@@ -52,7 +52,7 @@ def run_tower(
     def pull(of_logits: Tensor) -> Tensor:
         of_logits = of_logits.to(first.dtype)
         add_gradient(output, hidden[-1].T @ of_logits)
-        of_hidden = of_logits.unsqueeze(1) * outputs
+        of_hidden = outer(of_logits, outputs)
         for place in range(len(layers), -1, -1):
             if (mask := masks[place]) is not None:
                 of_hidden.mul_(mask)

@@ -25,7 +25,7 @@ class EachItem:
         self._rows = model.item_vectors.new_empty(0)
 
     def encode(self, items: Tensor) -> Encoded:
-        """Items (P, N + 1) → parts (P, N + 1, …)."""
+        """Items (N + 1, P) → parts (N + 1, P, …)."""
         rows = self._model.item_vectors.index_select(0, items.flatten())
         self._rows = rows.view(*items.shape, rows.shape[1])
         return self._model.head.encode_items(self._rows)
@@ -34,12 +34,12 @@ class EachItem:
         """Adds up the gradients of what was encoded last.
 
         Args:
-            items: (P, N + 1).
+            items: (N + 1, P).
             weights: (P,) of the positives.
         """
         of_rows = self._model.head.pull_items(self._rows, of_encoded)
         if self._l2:
-            of_rows = of_rows + self._rows * (2 * self._l2 * weights).view(-1, 1, 1)
+            of_rows = of_rows + self._rows * (2 * self._l2 * weights).unsqueeze(1)
         self._gradients.add_items(items.flatten(), of_rows.flatten(0, 1))
 
     def finish(self) -> None:
@@ -49,8 +49,8 @@ class EachItem:
 class EveryItem:
     """Encodes all items once a step, and takes what a slice needs from there.
 
-    The parts of what is encoded stand side by side in one table, so that a slice takes and adds up
-    rows once and not once a part.
+    The gradients of what is encoded stand side by side in one table, so that a slice adds up rows
+    once and not once a part.
 
     Args:
         l2: what the squares of a vector cost, for each sample of weight 1.
@@ -58,45 +58,40 @@ class EveryItem:
 
     def __init__(self, model: Recommender, gradients: Gradients, l2: float) -> None:
         self._model, self._gradients, self._l2 = model, gradients, l2
-        encoded = model.head.encode_items(model.item_vectors)
-        self._tails = [part.shape[1:] for part in encoded]
-        self._table = _side_by_side(encoded)  # (I, width)
+        self._encoded = [part.contiguous() for part in model.head.encode_items(model.item_vectors)]
+        self._widths = [part[0].numel() for part in self._encoded]
         # One more column for the weights, which L2 needs the sums of.
-        width = self._table.shape[1] + bool(l2)
-        self._of_table = self._table.new_zeros(len(self._table), width)
+        width = sum(self._widths) + bool(l2)
+        self._of_table = model.item_vectors.new_zeros(len(model.item_vectors), width)
 
     def encode(self, items: Tensor) -> Encoded:
-        """Items (P, N + 1) → parts (P, N + 1, …)."""
-        rows = self._table.index_select(0, items.flatten())
-        return self._parts(rows, items.shape)
+        """Items (N + 1, P) → parts (N + 1, P, …)."""
+        places = items.flatten()
+        taken = (part.index_select(0, places) for part in self._encoded)
+        return tuple(part.view(*items.shape, *part.shape[1:]) for part in taken)
 
     def collect(self, items: Tensor, of_encoded: Encoded, weights: Tensor) -> None:
         """Adds up the gradients of what was encoded last.
 
         Args:
-            items: (P, N + 1).
+            items: (N + 1, P).
             weights: (P,) of the positives.
         """
         parts = [part.flatten(0, 1) for part in of_encoded]
         if self._l2:
-            parts.append(weights.repeat_interleave(items.shape[1]))
+            parts.append(weights.repeat(len(items)))
         self._of_table.index_add_(0, items.flatten(), _side_by_side(parts))
 
     def finish(self) -> None:
         """Takes the sums back to the vectors and the weights."""
-        vectors, of_table = self._model.item_vectors, self._of_table
-        width = self._table.shape[1]
-        of_encoded = self._parts(of_table[:, :width], torch.Size([len(of_table)]))
+        vectors, width = self._model.item_vectors, sum(self._widths)
+        parts = self._of_table[:, :width].split(self._widths, dim=1)
+        of_encoded = tuple(p.view_as(e) for p, e in zip(parts, self._encoded, strict=True))
         of_vectors = self._model.head.pull_items(vectors, of_encoded)
         if self._l2:
-            of_vectors = of_vectors.addcmul(vectors, of_table[:, width:], value=2 * self._l2)
+            weights = self._of_table[:, width:]
+            of_vectors = of_vectors.addcmul(vectors, weights, value=2 * self._l2)
         self._gradients.add_every_item(of_vectors)
-
-    def _parts(self, rows: Tensor, shape: torch.Size) -> Encoded:
-        """(n, width) → parts (*shape, …)."""
-        widths = [tail.numel() for tail in self._tails]
-        parts = zip(rows.split(widths, dim=1), self._tails, strict=True)
-        return tuple(part.view(*shape, *tail) for part, tail in parts)
 
 
 def _side_by_side(parts: Encoded | list[Tensor]) -> Tensor:

@@ -168,7 +168,7 @@ class Trainer:
 
     def _item_side(self, samples: Samples, global_size: int) -> EachItem | EveryItem:
         few = samples.items.numel() < len(self.model.item_vectors)
-        l2 = self.settings.l2 / (global_size * samples.items.shape[1])
+        l2 = self.settings.l2 / (global_size * len(samples.items))
         return (EachItem if few else EveryItem)(self.model, self.gradients, l2)
 
     def _learn(self, samples: Samples, item_side: EachItem | EveryItem, global_size: int) -> Tensor:
@@ -180,9 +180,9 @@ class Trainer:
         users, items, weights, counted = samples
         user_rows = model.user_vectors.index_select(0, users)  # (P, D)
         encoded_users, encoded_items = head.encode_users(user_rows), item_side.encode(items)
-        logits, pull = head.pairs_and_pull(encoded_users, encoded_items)  # (P, N + 1)
+        logits, pull = head.pairs_and_pull(encoded_users, encoded_items)  # (N + 1, P)
         losses, of_logits = self.loss(logits.add_(model.bias), counted)
-        of_logits *= (weights / (global_size * self.terms)).unsqueeze(1)
+        of_logits *= weights / (global_size * self.terms)
         add_gradient(model.bias, of_logits.sum())
         of_users, of_items = pull(of_logits)
         of_rows = head.pull_users(user_rows, of_users)

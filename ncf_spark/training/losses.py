@@ -1,6 +1,6 @@
 """The losses: what each makes of a positive's logit and those of its negatives.
 
-Shapes: P positives, N negatives of each. Logits are (P, N + 1), the positive in the first column.
+Shapes: P positives, N negatives of each. Logits are (N + 1, P), the positives in the first row.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, softplus
 
-# (logits (P, N + 1), counted (P, N + 1) or None where all count) → the loss of each positive with
-# its negatives (P,), and its gradients by the logits (P, N + 1). `counted` is 1, or 0 for what must
+# (logits (N + 1, P), counted (N + 1, P) or None where all count) → the loss of each positive with
+# its negatives (P,), and its gradients by the logits (N + 1, P). `counted` is 1, or 0 for what must
 # not be learnt from.
 Loss = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
@@ -21,19 +21,19 @@ def bce(logits: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy of label 1 for the positive and 0 for the rest (He et al., eq. 7)."""
     # -log(1 - σ(x)) = softplus(x), and -log σ(x) = softplus(x) - x.
     terms, gradients = softplus(logits), logits.sigmoid()
-    gradients[:, 0] -= 1.0
+    gradients[0] -= 1.0
     if counted is not None:
         terms, gradients = terms * counted, gradients * counted
-    return terms.sum(dim=1) - logits[:, 0], gradients
+    return terms.sum(dim=0) - logits[0], gradients
 
 
 def squared(logits: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
     """Squared error against the same labels (He et al., eq. 5)."""
     errors = logits.clone()
-    errors[:, 0] -= 1.0
+    errors[0] -= 1.0
     if counted is not None:
         errors = errors * counted
-    return errors.square().sum(dim=1), 2.0 * errors
+    return errors.square().sum(dim=0), 2.0 * errors
 
 
 def softmax(logits: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -44,10 +44,10 @@ def softmax(logits: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
     """
     if counted is not None:
         logits = logits.masked_fill(counted == 0, -torch.inf)
-    logs = log_softmax(logits, dim=1)
+    logs = log_softmax(logits, dim=0)
     gradients = logs.exp()
-    gradients[:, 0] -= 1.0
-    return -logs[:, 0], gradients
+    gradients[0] -= 1.0
+    return -logs[0], gradients
 
 
 LOSSES: dict[str, Loss] = {"bce": bce, "squared": squared, "softmax": softmax}

@@ -29,7 +29,7 @@ class Sampler(Protocol):
                 streamed.
 
         Returns:
-            Items (P, N), and (P, N) which of them must not be learnt from; None: there are none.
+            Items (N, P), and (N, P) which of them must not be learnt from; None: there are none.
         """
 
 
@@ -72,17 +72,17 @@ class NegativeSampler:
             positions: of the positives.
 
         Returns:
-            Items (P, N), and (P, N) which of them are still positives after all retries: they must
+            Items (N, P), and (N, P) which of them are still positives after all retries: they must
             not be learnt from. None: none is.
         """
-        owners = users.unsqueeze(1).expand(-1, self._num_negatives).reshape(-1)
+        owners = users.repeat(self._num_negatives)
         items = self._items.draw(len(owners), self._generator)
         if self._positives is None:
-            return items.view(-1, self._num_negatives), None
+            return items.view(self._num_negatives, -1), None
         taken = self._positives.contains(owners, items)
         redraw = self._redraw_in_place if items.is_cuda else self._redraw_taken
         unresolved = redraw(owners, items, taken, self._positives)
-        shape = len(users), self._num_negatives
+        shape = self._num_negatives, len(users)
         return items.view(shape), None if unresolved is None else unresolved.view(shape)
 
     def _redraw_taken(
@@ -132,12 +132,13 @@ class FixedNegatives:
     def __init__(self, source: Sampler, users: Tensor) -> None:
         positions = torch.arange(len(users), device=users.device)
         parts = [source.draw(users[part].long(), part) for part in positions.split(2**16)]
-        self._items = torch.cat([items for items, _ in parts])
+        self._items = torch.cat([items for items, _ in parts], dim=1)
         self._unresolved = torch.cat(
-            [torch.zeros_like(items, dtype=torch.bool) if u is None else u for items, u in parts]
+            [torch.zeros_like(items, dtype=torch.bool) if u is None else u for items, u in parts],
+            dim=1,
         )
 
     def draw(self, users: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The negatives of the positives at the positions (P,)."""
         assert positions is not None, "the preflight refuses to stream these positives"
-        return self._items[positions], self._unresolved[positions]
+        return self._items[:, positions], self._unresolved[:, positions]

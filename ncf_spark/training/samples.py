@@ -21,9 +21,9 @@ class Samples(NamedTuple):
 
     Args:
         users: (P,) table rows.
-        items: (P, N + 1), the positive in the first column.
+        items: (N + 1, P), the positives in the first row.
         weights: (P,) of the positives.
-        counted: (P, N + 1) 1, or 0 for what must not be learnt from; None: all count.
+        counted: (N + 1, P) 1, or 0 for what must not be learnt from; None: all count.
     """
 
     users: Tensor
@@ -34,8 +34,9 @@ class Samples(NamedTuple):
     def part(self, low: int, high: int) -> Samples:
         """Those of some of the positives."""
         own = slice(low, high)
-        of_counted = None if self.counted is None else self.counted[own]
-        return Samples(self.users[own], self.items[own], self.weights[own], of_counted)
+        of_counted = None if self.counted is None else self.counted[:, own]
+        items = self.items[:, own].contiguous()
+        return Samples(self.users[own], items, self.weights[own], of_counted)
 
     def split(self, sizes: Sequence[int]) -> Iterator[Samples]:
         """Those of the first so many positives, of the next, and so on."""
@@ -77,12 +78,12 @@ def draw_samples(batch: Batch, sampler: Sampler, user_weights: Tensor) -> Sample
     negatives, unresolved = sampler.draw(batch.users, batch.positions)
     return Samples(
         users=batch.users,
-        items=torch.cat([batch.items.unsqueeze(1), negatives], dim=1),
+        items=torch.cat([batch.items.unsqueeze(0), negatives]),
         weights=user_weights.index_select(0, batch.users),
         counted=None if unresolved is None else counted(unresolved),
     )
 
 
 def counted(unresolved: Tensor) -> Tensor:
-    """(P, N + 1) 1 for each positive and each negative but for the unresolved (P, N)."""
-    return torch.nn.functional.pad((~unresolved).float(), (1, 0), value=1.0)
+    """(N + 1, P) 1 for each positive and each negative but for the unresolved (N, P)."""
+    return torch.nn.functional.pad((~unresolved).float(), (0, 0, 1, 0), value=1.0)

@@ -50,7 +50,7 @@ def watched_epoch(run_uri: str, num_shards: int, different: dict[str, Any]) -> d
     step = trainer.train_step
 
     def watched_step(samples: Samples, size: int, **others: Any) -> torch.Tensor:
-        positives = samples.items[:, 0].tolist()
+        positives = samples.items[0].tolist()
         taken.extend(zip(owned[samples.users].tolist(), positives, strict=True))
         return step(samples, size, **others)
 

@@ -30,8 +30,8 @@ def small_mlp(activation: str = "relu") -> MLP:
 
 def logits(head, users: list, items: list) -> list:
     """Of one user vector with each of the item vectors, by `pairs`."""
-    encoded = head.encode_users(torch.tensor([users])), head.encode_items(torch.tensor([items]))
-    return head.pairs_and_pull(*encoded)[0][0].tolist()
+    of_items = head.encode_items(torch.tensor(items).unsqueeze(1))
+    return head.pairs_and_pull(head.encode_users(torch.tensor([users])), of_items)[0][:, 0].tolist()
 
 
 # --- MF -----------------------------------------------------------------------------------------
@@ -154,9 +154,9 @@ def random_head(kind: str, **named):
 def test_the_split_first_layer_gives_what_the_papers_concatenation_gives(kind):
     head, users, items = random_head(kind)
     expected = [[paper_logit(head, u, i) for i in items.double().numpy()] for u in users.numpy()]
-    every_item = items.expand(len(users), *items.shape)
+    every_item = items.unsqueeze(1).expand(-1, len(users), -1)
     found, _ = head.pairs_and_pull(head.encode_users(users), head.encode_items(every_item))
-    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.T.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_workers_of_unequal_shares_take_the_same_steps(learnable, num_workers):
         for epoch in (1, 2):
             samples = [samples for samples, _ in trainer.steps(epoch)]
             steps.append(len(samples))
-            batches = (Batch(s.users, s.items[:, 0], None) for s in samples)
+            batches = (Batch(s.users, s.items[0], None) for s in samples)
             taken.append(pairs_of(batches, worker.shards))
         return steps, worker.positives.mode
 

@@ -55,7 +55,7 @@ class Announced:
 
 class NoNegatives:
     def draw(self, users: Tensor, positions: Tensor | None) -> tuple[Tensor, None]:
-        return torch.empty((len(users), 0), dtype=torch.int64), None
+        return torch.empty((0, len(users)), dtype=torch.int64), None
 
 
 def batches_of(worker_positives: list[int], batch_size: int, epoch: int = 1) -> list[list]:
@@ -66,7 +66,7 @@ def batches_of(worker_positives: list[int], batch_size: int, epoch: int = 1) -> 
         users, items = torch.zeros(positives, dtype=torch.int32), torch.arange(positives).int()
         communicator = Announced(rank, worker_positives)
         trainer = Trainer(model, NoNegatives(), Resident(users, items), settings, communicator)
-        found.append([(s.items[:, 0].tolist(), size) for s, size in trainer.steps(epoch)])
+        found.append([(s.items[0].tolist(), size) for s, size in trainer.steps(epoch)])
     return found
 
 
@@ -339,7 +339,9 @@ def held_out_rank(trainer: Trainer, user: int) -> int:
 @pytest.mark.parametrize(
     ("kind", "options", "architecture"),
     [
-        *[(kind, {}, {}) for kind in KINDS],
+        *[(kind, {}, {}) for kind in KINDS if kind != "mlp"],
+        # From this seed it stands still for 30 epochs.
+        ("mlp", {"epochs": 40}, {}),
         ("mf", {"learning_rate": 0.05}, {"similarity": "cosine", "temperature": 0.2}),
         ("mf", {}, {"non_negative": True}),
         # From values as small as the paper's, half of the users would end at 0 for good.

@@ -16,13 +16,13 @@ SOME_OUT = [0, 3]
 
 
 def loss_of(loss: str, unresolved: list[int], logits: list = LOGITS) -> tuple[float, Tensor]:
-    """The loss and its gradients by the logits."""
-    given = torch.tensor(logits)
+    """The loss and its gradients by the logits, a positive with its negatives in each row."""
     marks = torch.zeros(len(logits), len(logits[0]) - 1, dtype=torch.bool)
     marks.view(-1)[unresolved] = True
-    losses, gradients = LOSSES[loss](given, counted(marks) if unresolved else None)
+    given = torch.tensor(logits).T
+    losses, gradients = LOSSES[loss](given, counted(marks.T) if unresolved else None)
     assert losses.shape == (len(logits),)
-    return losses.sum().item(), gradients
+    return losses.sum().item(), gradients.T
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_the_gradients_are_those_of_autograd(loss):
 
 @pytest.mark.parametrize("loss", ["bce", "squared", "softmax"])
 def test_a_step_without_positives_loses_nothing(loss):
-    losses, gradients = LOSSES[loss](torch.zeros(0, 3), None)
+    losses, gradients = LOSSES[loss](torch.zeros(3, 0), None)
     assert losses.sum().item() == 0.0
-    assert gradients.shape == (0, 3)
+    assert gradients.shape == (3, 0)
 
 
 def test_large_logits_stay_finite():
@@ -108,7 +108,7 @@ def test_large_logits_stay_finite():
 
 def test_what_counts_is_every_positive_and_each_resolved_negative():
     found = counted(torch.tensor([[True, False, False], [False, True, False]]))
-    assert found.tolist() == [[1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]]
+    assert found.tolist() == [[1.0, 1.0, 1.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]
 
 
 @pytest.mark.parametrize(("loss", "terms"), [("bce", 5), ("squared", 5), ("softmax", 1)])

@@ -31,7 +31,7 @@ def sampler(
 
 
 def draw(source: Sampler, users: Tensor) -> tuple[Tensor, list[int]]:
-    """Negatives of positives that stand in the order of `users`, and which are unresolved."""
+    """Negatives (P, N) of positives in the order of `users`, and which are unresolved."""
     return draw_at(source, users, torch.arange(len(users)))
 
 
@@ -39,9 +39,9 @@ def draw_at(source: Sampler, users: Tensor, positions: Tensor) -> tuple[Tensor, 
     """The same of positives at some positions; the unresolved by their flat positions."""
     items, unresolved = source.draw(users, positions)
     if unresolved is None:
-        return items, []
+        return items.T, []
     assert unresolved.shape == items.shape
-    return items, unresolved.flatten().nonzero().squeeze(1).tolist()
+    return items.T, unresolved.T.flatten().nonzero().squeeze(1).tolist()
 
 
 def frequencies(items: Tensor) -> list[float]:
@@ -139,19 +139,19 @@ def test_a_positive_meets_the_same_negatives_whatever_the_batch():
     generator = torch.Generator().manual_seed(2)
     for _ in range(3):  # epochs
         for batch in torch.randperm(100, generator=generator).split(7):
-            assert torch.equal(fixed.draw(users[batch], batch)[0], drawn[batch])
+            assert torch.equal(draw_at(fixed, users[batch], batch)[0], drawn[batch])
 
 
 def test_kept_negatives_are_those_that_the_source_draws():
     users = torch.tensor([2, 0, 1])
     expected, _ = draw(sampler(EQUAL, num_negatives=4, seed=3), users)
     fixed = FixedNegatives(sampler(EQUAL, num_negatives=4, seed=3), users)
-    assert torch.equal(fixed.draw(users, torch.arange(3))[0], expected)
+    assert torch.equal(draw(fixed, users)[0], expected)
 
 
 def test_two_positives_of_a_user_have_negatives_of_their_own():
     users = torch.zeros(50).long()
-    items, _ = FixedNegatives(sampler(EQUAL, num_negatives=8), users).draw(users, torch.arange(50))
+    items, _ = draw(FixedNegatives(sampler(EQUAL, num_negatives=8), users), users)
     assert len({tuple(row) for row in items.tolist()}) > 40
 
 

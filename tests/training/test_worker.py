@@ -155,7 +155,7 @@ def test_negatives_are_the_same_every_time_unless_they_are_redrawn(task, redraw,
     (first, _), (again, _) = (
         worker.sampler.draw(worker.positives.users.long(), batch) for _ in range(2)
     )
-    assert first.shape == (18, 2)
+    assert first.shape == (2, 18)
     assert torch.equal(first, again) == same
 
 

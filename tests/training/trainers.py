@@ -60,10 +60,10 @@ class Chosen:
     def draw(self, users: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor | None]:
         negatives = self._negatives[users]
         if not self._unresolved:
-            return negatives, None
+            return negatives.T, None
         marks = torch.zeros_like(negatives, dtype=torch.bool)
         marks.view(-1)[self._unresolved] = True
-        return negatives, marks
+        return negatives.T, marks.T
 
 
 def build_trainer(
