@@ -17,17 +17,6 @@ TILE_BYTES = 2**20
 PullPairs = Callable[[Tensor], tuple[Encoded, Encoded]]
 
 
-def outer(columns: Tensor, row: Tensor) -> Tensor:
-    """(…) and (W,) → (…, W), each of the one times each of the other.
-
-    As a product of matrices on a CPU: elementwise, over a last dimension this short, it took twice
-    as long. A GPU has no such loop, and might round the product to tf32.
-    """
-    if columns.is_cuda:
-        return columns.unsqueeze(-1) * row
-    return columns.reshape(-1, 1).mm(row.unsqueeze(0)).view(*columns.shape, len(row))
-
-
 def add_gradient(parameter: Tensor, gradient: Tensor) -> None:
     """Adds to the gradient of a parameter."""
     assert parameter.grad is not None

@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ncf_spark.model.parts import add_gradient, add_product, outer
+from ncf_spark.model.parts import add_gradient, add_product
 
 # Gradients of logits (S,) → those of the first hidden layer before its activation, (S, H).
 PullTower = Callable[[Tensor], Tensor]
+
+_FEW_OUTPUTS = 8
 
 
 def run_tower(
@@ -44,15 +46,17 @@ def run_tower(
     masks = [_leave_out(_activate(first, slope), dropout[0])]
     weights = [layer.weight.to(first.dtype) for layer in layers]
     for layer, weight, share in zip(layers, weights, dropout[1:], strict=True):
-        biases = layer.bias.to(first.dtype)
-        hidden.append(_activate(torch.addmm(biases, hidden[-1], weight.T), slope))
+        outputs = _layer(hidden[-1], weight, layer.bias.to(first.dtype))
+        hidden.append(_activate(outputs, slope))
         masks.append(_leave_out(hidden[-1], share))
-    outputs = output.to(first.dtype)
+    last = output.to(first.dtype)
 
     def pull(of_logits: Tensor) -> Tensor:
         of_logits = of_logits.to(first.dtype)
         add_gradient(output, hidden[-1].T @ of_logits)
-        of_hidden = outer(of_logits, outputs)
+        # Laid out as the layer is.
+        of_hidden = torch.empty_like(hidden[-1])
+        torch.mul(of_logits.unsqueeze(1), last, out=of_hidden)
         for place in range(len(layers), -1, -1):
             if (mask := masks[place]) is not None:
                 of_hidden.mul_(mask)
@@ -63,7 +67,18 @@ def run_tower(
                 of_hidden = of_hidden @ weights[place - 1]
         return of_hidden
 
-    return hidden[-1] @ outputs, pull
+    return hidden[-1] @ last, pull
+
+
+def _layer(rows: Tensor, weight: Tensor, biases: Tensor) -> Tensor:
+    """(S, inputs) → (S, outputs), before the activation.
+
+    Few outputs stand features × pairs in memory: filling short rows with the biases took longer
+    than the product.
+    """
+    if len(weight) <= _FEW_OUTPUTS:
+        return torch.addmm(biases.unsqueeze(1), weight, rows.T).T
+    return torch.addmm(biases, rows, weight.T)
 
 
 def _activate(hidden: Tensor, slope: float) -> Tensor:
