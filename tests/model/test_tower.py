@@ -11,10 +11,10 @@ NO_DROPOUT = [0.0, 0.0, 0.0]
 class Weights(nn.Module):
     """Two further layers and the output over a first one of four units, in double."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: tuple[int, int] = (3, 2)) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(4, 3), nn.Linear(3, 2)])
-        self.output = nn.Parameter(torch.empty(2))
+        self.layers = nn.ModuleList([nn.Linear(4, widths[0]), nn.Linear(*widths)])
+        self.output = nn.Parameter(torch.empty(widths[1]))
         self.double()
         generator = torch.Generator().manual_seed(3)
         for parameter in self.parameters():
@@ -33,9 +33,11 @@ def first_layer() -> Tensor:
 OF_LOGITS = torch.arange(6.0, dtype=torch.float64) - 2
 
 
+# Layers of at most eight units stand features × pairs in memory.
+@pytest.mark.parametrize("widths", [(3, 2), (12, 2), (12, 9), (3, 9)])
 @pytest.mark.parametrize("slope", [0.0, 0.01])
-def test_logits_and_gradients_are_those_of_torchs_layers(slope):
-    ours, plain = Weights(), Weights()
+def test_logits_and_gradients_are_those_of_torchs_layers(slope, widths):
+    ours, plain = Weights(widths), Weights(widths)
     first = first_layer().requires_grad_()
     hidden = PLAIN[slope](first)
     for layer in plain.layers:
