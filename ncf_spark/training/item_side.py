@@ -58,6 +58,7 @@ class EveryItem:
 
     def __init__(self, model: Recommender, gradients: Gradients, l2: float) -> None:
         self._model, self._gradients, self._l2 = model, gradients, l2
+        # Each part in memory of its own: what is computed of it runs through without gaps.
         self._encoded = [part.contiguous() for part in model.head.encode_items(model.item_vectors)]
         self._widths = [part[0].numel() for part in self._encoded]
         # One more column for the weights, which L2 needs the sums of.

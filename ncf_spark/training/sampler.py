@@ -77,12 +77,12 @@ class NegativeSampler:
         """
         owners = users.repeat(self._num_negatives)
         items = self._items.draw(len(owners), self._generator)
+        shape = self._num_negatives, len(users)
         if self._positives is None:
-            return items.view(self._num_negatives, -1), None
+            return items.view(shape), None
         taken = self._positives.contains(owners, items)
         redraw = self._redraw_in_place if items.is_cuda else self._redraw_taken
         unresolved = redraw(owners, items, taken, self._positives)
-        shape = self._num_negatives, len(users)
         return items.view(shape), None if unresolved is None else unresolved.view(shape)
 
     def _redraw_taken(
