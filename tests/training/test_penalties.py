@@ -1,5 +1,6 @@
 """L2: on the rows of the batch, on the kernels of the tower, on the output weights."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,9 +8,19 @@ from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.batches import Resident
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.loop import Trainer
+from ncf_spark.training.shards import UserShards
 from tests.model.architectures import build_architecture
 from tests.training.simulated import run_workers
-from tests.training.trainers import Chosen, build_settings, build_trainer, step_on_all, trained
+from tests.training.trainers import (
+    NUM_ITEMS,
+    NUM_SHARDS,
+    NUM_USERS,
+    Chosen,
+    build_settings,
+    build_trainer,
+    step_on_all,
+    trained,
+)
 
 # Settings by name.
 NOTHING: dict[str, float] = {}
@@ -82,6 +93,29 @@ def test_several_workers_count_weights_once_and_rows_by_their_share_of_the_batch
             name: pytest.approx(values, abs=1e-7)
             for name, values in (NO_GRADIENTS | expected).items()
         }
+
+
+# 6 samples are fewer than the 20 items, 30 are more.
+@pytest.mark.parametrize("num_negatives", [1, 9])
+def test_an_items_penalty_counts_the_weights_of_its_positives(num_negatives):
+    rows = UserShards(NUM_USERS, NUM_SHARDS, 0, 1).rows_of(np.array([0, 1]))
+    negatives = torch.zeros((NUM_USERS, num_negatives), dtype=torch.int64)
+    negatives[rows[0]], negatives[rows[1]] = 3, 4
+
+    def of_items(l2: float) -> torch.Tensor:
+        settings = build_settings(l2=l2, user_balance=1.0, num_negatives=num_negatives)
+        pairs, sampler = [(0, 0), (0, 1), (1, 2)], Chosen(negatives)
+        trainer = build_trainer(pairs=pairs, settings=settings, sampler=sampler)
+        step_on_all(trainer)
+        return trainer.model.item_vectors.grad.clone()
+
+    # Both users are equal, so the positives weigh 3/4, 3/4 and 3/2, and so does each negative.
+    weights = torch.zeros(NUM_ITEMS, 1)
+    weights[:5, 0] = torch.tensor([0.75, 0.75, 1.5, 1.5 * num_negatives, 1.5 * num_negatives])
+    shares = weights / (3 * (1 + num_negatives))
+    expected = shares * build_trainer().model.item_vectors.detach()
+    # The gradient of 0.5 · v² is v.
+    torch.testing.assert_close(of_items(0.5) - of_items(0.0), expected, rtol=1e-4, atol=1e-7)
 
 
 def test_the_outputs_of_both_halves_of_neumf_are_penalised():
