@@ -35,7 +35,7 @@ class Samples(NamedTuple):
         """Those of some of the positives."""
         own = slice(low, high)
         of_counted = None if self.counted is None else self.counted[:, own]
-        items = self.items[:, own].contiguous()
+        items = self.items[:, own].contiguous()  # they are flattened more than once
         return Samples(self.users[own], items, self.weights[own], of_counted)
 
     def split(self, sizes: Sequence[int]) -> Iterator[Samples]:
