@@ -13,21 +13,22 @@ from ncf_spark.training.worker import save_manifest
 
 
 def run(job: Job) -> None:
-    """Checks that the workers have room for every model, then trains one after the other."""
+    """Checks that the workers have room for every model, then trains all in one start of workers."""
     check_workers(job)
     num_users, num_items = job.num_rows("user_index"), job.num_rows("item_index")
-    checkpoints, tasks = job.run.table_uri("checkpoints"), {}
+    checkpoints, tasks, places = job.run.table_uri("checkpoints"), {}, {}
     for name, (place, config) in model_places(job).items():
-        places = training_places(job, place, checkpoints)
-        task = TrainingTask.of(config, places, num_users=num_users, num_items=num_items)
+        of_model = training_places(job, place, checkpoints)
+        task = TrainingTask.of(config, of_model, num_users=num_users, num_items=num_items)
         positives = positives_of_workers(task, config.training.num_workers)
         job.note(f"{name}: workers by their positives", modes_of_workers(task, positives))
         check_memory(job, name, worker_bytes(task, len(positives), max(positives)))
-        tasks[place] = task
+        tasks[name], places[name] = task, place
     write_baselines(job)
-    for place, task in tasks.items():
-        workers = run_workers(task, lambda: check_workers(job), **start_settings(job))
-        save_manifest(task, workers)
+    trained = run_workers(tasks, lambda: check_workers(job), **start_settings(job))
+    for name, workers in trained.items():
+        place = places[name]
+        save_manifest(tasks[name], workers)
         job.record_table(f"{place}/user_vectors", num_users, schemas.USER_VECTORS)
         job.record_table(f"{place}/item_vectors", num_items, schemas.ITEM_VECTORS)
         job.note(f"{place}: last epoch", workers[0]["history"][-1])

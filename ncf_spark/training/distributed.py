@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from ncf_spark.config import ConfigError
 from ncf_spark.storage import files
 from ncf_spark.training.checkpoint import last_checkpoint, num_workers_of
-from ncf_spark.training.failures import Failures, WorkerError, first_line
+from ncf_spark.training.failures import Failures, WorkerError, first_line, summary
 from ncf_spark.training.preflight import check_gpu
 from ncf_spark.training.process import keep_freed_memory, take_share
 from ncf_spark.training.progress import followed
@@ -68,7 +69,7 @@ class Horovod:
 
 
 def run_workers(
-    task: TrainingTask,
+    tasks: Mapping[str, TrainingTask],
     wait_for_room: Callable[[], None],
     *,
     num_workers: int,
@@ -79,35 +80,43 @@ def run_workers(
     network_interfaces: list[str],
     max_restarts: int,
     python: str,
-) -> list[dict[str, Any]]:
-    """Trains on `num_workers` Spark tasks of the active session.
+) -> dict[str, list[dict[str, Any]]]:
+    """Trains models one after the other on `num_workers` Spark tasks of the active session.
 
-    It goes on from the last checkpoint, if there is one. When a worker is lost, all start again;
-    the log says so. What would come again ends the training at once.
+    The workers are started once for all models: a start takes as long as many epochs. Each model
+    resumes from its last checkpoint, if there is one. When a worker is lost, all start again with
+    the models that are not finished; the log says so. Permanent failures are not retried.
 
     Args:
+        tasks: by the model's name, in the order in which they are trained.
         wait_for_room: returns when Spark has a task slot for each worker again, or raises.
         max_restarts: how many times.
         python: the interpreter on the executors; the driver's may not be there.
 
     Returns:
-        For each worker, by rank: `history`, `chosen_epochs` and `bytes_exchanged` by name.
+        For each model and worker, by rank: `history`, `chosen_epochs`, `bytes_exchanged` by name.
 
     Raises:
-        ConfigError, DataError, SchemaError: as a worker told, which names the remedy.
+        ConfigError, DataError, SchemaError: as a worker reported, with the remedy.
         WorkerError: when the workers failed for another reason, or too often.
     """
-    name = task.model_uri.rsplit("/", 1)[-1]
-    done = _announce_checkpoint(task, name, num_workers)
-    emit = partial(log.info, "train: %s: %s", name)
-    with followed(task.model_uri, task.phases, emit, done):
+    with ExitStack() as followers:
+        for name, task in tasks.items():
+            emit = partial(log.info, "train: %s: %s", name)
+            done = _announce_checkpoint(task, name, num_workers)
+            followers.enter_context(followed(task.model_uri, task.phases, emit, done))
+            files.delete(_results_uri(task))
         for attempt in range(max_restarts + 1):
-            failures = _failures(task, attempt)
-            files.delete(failures.uri)
+            left = {n: task for n, task in tasks.items() if not _is_trained(task, num_workers)}
+            for name, task in left.items() if attempt else ():
+                _announce_checkpoint(task, name, num_workers)
+            failures = {name: _failures(task, attempt) for name, task in left.items()}
+            for of_model in failures.values():
+                files.delete(of_model.uri)
             try:
-                results: list[dict[str, Any]] = horovod.spark.run(
+                horovod.spark.run(
                     _run_worker,
-                    args=(task, device, threads_per_worker, pin_workers, attempt),
+                    args=(list(left.values()), device, threads_per_worker, pin_workers, attempt),
                     num_proc=num_workers,
                     use_gloo=True,
                     start_timeout=start_timeout_s,
@@ -119,17 +128,21 @@ def run_workers(
                 )
                 break
             except Exception as error:
-                failures.check(name)
-                reason = failures.summary(num_workers) or first_line(error)
+                for name, of_model in failures.items():
+                    of_model.check(name)
+                reported = [failure for of_model in failures.values() for failure in of_model.read()]
+                reason = summary(reported, num_workers) or first_line(error)
                 if attempt == max_restarts:
-                    raise WorkerError(_gave_up(name, attempt, reason)) from error
+                    raise WorkerError(_gave_up(attempt, reason)) from error
             log.warning(
-                "train: %s: the workers failed (%s); restart %d of %d",
-                *(name, reason, attempt + 1, max_restarts),
+                "train: the workers failed (%s); restart %d of %d",
+                *(reason, attempt + 1, max_restarts),
             )
             wait_for_room()
-            _announce_checkpoint(task, name, num_workers)
-    files.delete(f"{task.model_uri}/failures")
+    results = {name: _read_results(task) for name, task in tasks.items()}
+    for task in tasks.values():
+        files.delete(f"{task.model_uri}/failures")
+        files.delete(_results_uri(task))
     return results
 
 
@@ -137,15 +150,29 @@ def _failures(task: TrainingTask, attempt: int) -> Failures:
     return Failures(f"{task.model_uri}/failures/attempt-{attempt}")
 
 
-def _gave_up(name: str, restarts: int, reason: str) -> str:
+def _results_uri(task: TrainingTask) -> str:
+    """A folder with a file of each worker that finished the model: what `train_worker` returned."""
+    return f"{task.model_uri}/results"
+
+
+def _is_trained(task: TrainingTask, num_workers: int) -> bool:
+    return len(files.list_names(_results_uri(task))) == num_workers
+
+
+def _read_results(task: TrainingTask) -> list[dict[str, Any]]:
+    uri = _results_uri(task)
+    return [files.read_json(f"{uri}/{name}") for name in files.list_names(uri)]
+
+
+def _gave_up(restarts: int, reason: str) -> str:
     return (
-        f"{name}: the workers failed ({reason}), after {restarts} restarts. See to what ends them; "
-        "jobs/train.py goes on from the last checkpoint. training.max_restarts allows more."
+        f"train: the workers failed ({reason}), after {restarts} restarts. Fix what ends them; "
+        "jobs/train.py resumes from the last checkpoint. training.max_restarts allows more."
     )
 
 
 def _announce_checkpoint(task: TrainingTask, name: str, num_workers: int) -> int:
-    """Says where training goes on, and which checkpoints are left out.
+    """Logs where training resumes, and which checkpoints are ignored.
 
     Returns:
         How many records of epochs there are already.
@@ -181,8 +208,8 @@ class LineLogger:
         """Nothing is held back but an unfinished line."""
 
 
-def join_workers(threads: int | None, *, pin: bool) -> Horovod:
-    """This process as one of the workers that Horovod started.
+def join_workers(threads: int | None, *, pin: bool) -> None:
+    """Makes this process one of the workers that Horovod started.
 
     Args:
         threads: of torch; None: the machine's cores divided among its workers.
@@ -193,22 +220,29 @@ def join_workers(threads: int | None, *, pin: bool) -> Horovod:
     take_share(rank, size, threads, pin=pin)  # before Horovod starts a thread of its own
     keep_freed_memory()
     hvd.init()
-    return Horovod()
 
 
 def _run_worker(
-    task: TrainingTask, device: str, threads: int | None, pin: bool, attempt: int
-) -> dict[str, Any]:
-    workers = join_workers(threads, pin=pin)
+    tasks: Sequence[TrainingTask], device: str, threads: int | None, pin: bool, attempt: int
+) -> None:
+    join_workers(threads, pin=pin)
     try:
-        with _failures(task, attempt).told(hvd.rank(), HorovodInternalError):
-            used = _device(device)
-            if used.type == "cuda":
-                check_gpu(task, workers.num_workers, torch.cuda.mem_get_info(used)[0])
-            trained = train_worker(task, workers, used)
-        return {**trained, "bytes_exchanged": workers.bytes_exchanged}
+        for task in tasks:
+            _train(task, device, attempt)
     finally:
         hvd.shutdown()
+
+
+def _train(task: TrainingTask, device: str, attempt: int) -> None:
+    """Trains this worker's part of a model, and leaves its result for the driver."""
+    workers = Horovod()
+    with _failures(task, attempt).told(workers.worker_rank, HorovodInternalError):
+        used = _device(device)
+        if used.type == "cuda":
+            check_gpu(task, workers.num_workers, torch.cuda.mem_get_info(used)[0])
+        result = train_worker(task, workers, used)
+        result["bytes_exchanged"] = workers.bytes_exchanged
+        files.write_json(f"{_results_uri(task)}/worker-{workers.worker_rank:05d}.json", result)
 
 
 def _device(setting: str) -> torch.device:

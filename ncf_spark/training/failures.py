@@ -6,7 +6,7 @@ with it the connections of the others, lets it start again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -104,11 +104,16 @@ class Failures:
                 f"{model}: {failure}. The same would come again, so training is not restarted."
             ) from None
 
-    def summary(self, num_workers: int) -> str:
-        """`worker 0 is lost; worker 1: HorovodInternalError: …`; empty when none said anything."""
-        told = {failure.worker: str(failure) for failure in self.read()}
-        lost = [f"worker {rank} is lost" for rank in range(num_workers) if rank not in told]
-        return "; ".join([*lost, *told.values()]) if told else ""
+
+def summary(reported: Sequence[Failure], num_workers: int) -> str:
+    """`worker 0 is lost; worker 1: HorovodInternalError: …`; empty when nothing was reported.
+
+    Args:
+        reported: what the workers of one attempt said, of whichever model.
+    """
+    said = {failure.worker: str(failure) for failure in reported}
+    lost = [f"worker {rank} is lost" for rank in range(num_workers) if rank not in said]
+    return "; ".join([*lost, *(said[rank] for rank in sorted(said))]) if said else ""
 
 
 @contextmanager

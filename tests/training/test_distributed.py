@@ -13,6 +13,7 @@ from ncf_spark.training.distributed import (
     LineLogger,
     _device,
     _failures,
+    _results_uri,
     _run_worker,
     run_workers,
 )
@@ -70,25 +71,39 @@ def test_a_worker_looks_at_its_gpu_before_it_allocates(monkeypatch, task):
     monkeypatch.setattr(f"{place}._device", lambda setting: torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1_000, 80_000_000_000))
     with pytest.raises(ConfigError, match=r"bytes of its GPU .* which has 1,000 left"):
-        _run_worker(task, "cuda", 1, False, 0)
+        _run_worker([task], "cuda", 1, False, 0)
     with pytest.raises(ConfigError, match=r"^model: a worker needs"):
         _failures(task, 0).check("model")
 
 
 class Workers:
-    """In place of horovod.spark: attempts that fail as they are told to, and then one that ends."""
+    """In place of horovod.spark: attempts that fail as they are told to, and then one that ends.
 
-    def __init__(self, *told: tuple[int, BaseException] | None) -> None:
+    Args:
+        num_trained_before_failure: models that an attempt finishes before it fails.
+    """
+
+    def __init__(
+        self, *told: tuple[int, BaseException] | None, num_trained_before_failure: int = 0
+    ) -> None:
         self.told = list(told)
+        self.num_trained_before_failure = num_trained_before_failure
         self.attempts = 0
+        self.asked: list[list[str]] = []
 
     def run(self, work, args, **settings):
         self.attempts += 1
         # The driver's Python may not be where the workers are started.
         assert settings["executable"] == "./environment/bin/python"
+        tasks, *_, attempt = args
+        self.asked.append([task.model_uri.rsplit("/", 1)[-1] for task in tasks])
+        trained = tasks[: self.num_trained_before_failure] if self.told else tasks
+        for task in trained:
+            for rank in range(2):
+                files.write_json(f"{_results_uri(task)}/worker-{rank:05d}.json", {"rank": rank})
         if not self.told:
-            return [{"history": []}]
-        said, (task, *_, attempt) = self.told.pop(0), args
+            return
+        said, task = self.told.pop(0), tasks[len(trained)]
         if said is not None:
             with (
                 suppress(type(said[1])),
@@ -98,11 +113,11 @@ class Workers:
         raise RuntimeError("Horovod detected that one or more processes exited\nwith 1")
 
 
-def run(monkeypatch, task, workers: Workers, max_restarts: int = 2):
+def run(monkeypatch, task, workers: Workers, max_restarts: int = 2, **others):
     waited: list[int] = []
     monkeypatch.setattr("ncf_spark.training.distributed.horovod.spark.run", workers.run)
     found = run_workers(
-        task,
+        {"model": task, **others},
         lambda: waited.append(workers.attempts),
         num_workers=2,
         device="cpu",
@@ -125,12 +140,23 @@ def test_lost_workers_are_started_again_when_there_is_room(monkeypatch, task, ca
         _, waited = run(monkeypatch, task, workers)
     assert (workers.attempts, waited) == (3, [1, 2])
     assert [record.getMessage() for record in caplog.records] == [
-        "train: model: the workers failed (worker 0 is lost; worker 1: HorovodInternalError: "
+        "train: the workers failed (worker 0 is lost; worker 1: HorovodInternalError: "
         "Horovod has been shut down); restart 1 of 2",
-        "train: model: the workers failed (Horovod detected that one or more processes exited); "
+        "train: the workers failed (Horovod detected that one or more processes exited); "
         "restart 2 of 2",
     ]
     assert not files.exists(f"{task.model_uri}/failures")
+    assert not files.exists(_results_uri(task))
+
+
+def test_all_models_are_trained_in_one_start_and_restarts_skip_those_that_are_finished(
+    monkeypatch, task
+):
+    workers = Workers(LOST, num_trained_before_failure=1)
+    other = replace(task, model_uri=f"{task.model_uri}/compared/mf")
+    found, _ = run(monkeypatch, task, workers, mf=other)
+    assert workers.asked == [["model", "mf"], ["mf"]]
+    assert found == {name: [{"rank": 0}, {"rank": 1}] for name in ("model", "mf")}
 
 
 def test_workers_that_are_lost_too_often_end_the_training(monkeypatch, task):

@@ -2,7 +2,7 @@ import pytest
 
 from ncf_spark.config import ConfigError
 from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.training.failures import Failures, WorkerError, reading
+from ncf_spark.training.failures import Failures, WorkerError, reading, summary
 
 
 class LostError(RuntimeError):
@@ -24,7 +24,7 @@ def test_workers_that_end_well_say_nothing(failures):
         pass
     assert failures.read() == []
     failures.check("model")
-    assert failures.summary(2) == ""
+    assert summary(failures.read(), 2) == ""
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_may_pass_is_not_raised(failures, error):
     fail(failures, 1, error)
     failures.check("neumf")
     told = f"worker 1: {type(error).__name__}: {error}"
-    assert failures.summary(3) == f"worker 0 is lost; worker 2 is lost; {told}"
+    assert summary(failures.read(), 3) == f"worker 0 is lost; worker 2 is lost; {told}"
 
 
 def test_the_cause_is_raised_and_not_what_it_did_to_the_others(failures):
