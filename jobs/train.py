@@ -13,7 +13,7 @@ from ncf_spark.training.worker import save_manifest
 
 
 def run(job: Job) -> None:
-    """Checks that the workers have room for every model, then trains all in one start of workers."""
+    """Checks that the workers have room for every model, then trains all of them in one start."""
     check_workers(job)
     num_users, num_items = job.num_rows("user_index"), job.num_rows("item_index")
     checkpoints, tasks, places = job.run.table_uri("checkpoints"), {}, {}

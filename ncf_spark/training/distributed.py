@@ -130,7 +130,7 @@ def run_workers(
             except Exception as error:
                 for name, of_model in failures.items():
                     of_model.check(name)
-                reported = [failure for of_model in failures.values() for failure in of_model.read()]
+                reported = [one for of_model in failures.values() for one in of_model.read()]
                 reason = summary(reported, num_workers) or first_line(error)
                 if attempt == max_restarts:
                     raise WorkerError(_gave_up(attempt, reason)) from error
