@@ -4,14 +4,15 @@ from ncf_spark import schemas
 from ncf_spark.job import Job, main
 from ncf_spark.job.champion import write_champion
 from ncf_spark.job.judged import judged_models
-from ncf_spark.job.report import item_categories, known_pairs, night_metrics, write_report
+from ncf_spark.job.report import item_categories, known_pairs, write_metrics, write_report
 from ncf_spark.scoring.ranks import build_all_ranks, build_held_out
 
 
 def run(job: Job) -> None:
     """Ranks each holdout item by every model, counts what came of it, and chooses the champion."""
     settings, known, categories = job.config.evaluation, known_pairs(job), item_categories(job)
-    held_out = build_held_out(job.read("holdout", schemas.HOLDOUT), known).persist()
+    held_out = build_held_out(job.read("holdout", schemas.HOLDOUT), known)
+    held_out = job.stage(held_out, "held_out")  # each model reads it
     ranks = build_all_ranks(
         held_out,
         judged_models(job),
@@ -22,9 +23,9 @@ def run(job: Job) -> None:
         block_bytes=job.config.scoring.block_bytes,
     )
     ranks = job.write("ranks", ranks, schemas.RANKS)
-    held_out.unpersist()
-    metrics = job.write("metrics", night_metrics(job, ranks, categories), schemas.METRICS)
-    write_report(job, ranks, categories, metrics, write_champion(job, metrics))
+    list_sums = write_metrics(job, ranks, categories)
+    metrics = job.read_rows("metrics", schemas.METRICS)
+    write_report(job, ranks, list_sums, categories, metrics, write_champion(job, metrics))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from pyspark.sql import functions as F
 from ncf_spark import schemas
 from ncf_spark.interactions import activity
 from ncf_spark.job import Job, main
-from ncf_spark.storage import files, tables
 
 BY_COUNTS = {"num_users": 1.0, "recent_events": 1.0}
 
@@ -19,10 +18,9 @@ def run(job: Job) -> None:
     counts = pairs.withColumn("is_train", F.expr("not is_holdout and not is_validation")).transform(
         activity.build_item_counts, job.ends_at, settings.half_life_days
     )
-    staging = job.run.table_uri("staging")
     items = (
         # What follows looks at all items several times, and need not count them every time.
-        tables.staged(counts, staging)
+        job.stage(counts, "counts")
         .join(job.read("item_index", schemas.ITEM_INDEX), on="item_index", how="inner")
         .join(catalogue.select("item_id", *given), on="item_id", how="left")
         .fillna(0.0, subset=given)
@@ -32,7 +30,6 @@ def run(job: Job) -> None:
         .transform(activity.with_distributions)
     )
     job.write("item_activity", items, schemas.with_features(schemas.ITEM_ACTIVITY, given))
-    files.delete(staging)
 
 
 if __name__ == "__main__":

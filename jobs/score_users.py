@@ -1,5 +1,7 @@
 """Champion, split and eligibility -> user_topk: each user's best items that they don't know."""
 
+from pyspark.sql import functions as F
+
 from ncf_spark import schemas
 from ncf_spark.campaign.items import build_eligible_items
 from ncf_spark.job import Job, main
@@ -26,8 +28,9 @@ def run(job: Job) -> None:
         k=settings.k,
         source=champion.source,
     )
-    topk = job.write("user_topk", topk, schemas.USER_TOPK)
-    job.note("users with recommendations", topk.where("rank = 1").count())
+    users_with_some = {"users": F.count_if(F.col("rank") == 1)}
+    job.write("user_topk", topk, schemas.USER_TOPK, counts=users_with_some)
+    job.note("users with recommendations", job.counts["user_topk"]["users"])
 
 
 if __name__ == "__main__":

@@ -53,6 +53,26 @@ INTERACTIONS = StructType(
     ]
 )
 
+# Grain: (user_id, item_id, type, drop_reason). Every raw event is counted in one row: the kept
+# events of a pair are its interaction, and what each user did with each item is `history`. Ids are
+# null where the events are only counted.
+PAIR_EVENTS = StructType(
+    [
+        _column("user_id", StringType(), "null: only counted", nullable=True),
+        _column("item_id", StringType(), "null: only counted", nullable=True),
+        _column(
+            "type", StringType(), "null: the input has no types, or only counted", nullable=True
+        ),
+        _column("drop_reason", StringType(), "null: the events are kept", nullable=True),
+        _column("num_raw", LongType(), "raw events, duplicates included"),
+        _column("num_events", LongType(), "events, as input.duplicates has them counted"),
+        _column("weight", DoubleType(), "sum of the events' weights; null: dropped", nullable=True),
+        _column("first_event_at", TimestampType(), "null: no readable time", nullable=True),
+        _column("last_event_at", TimestampType(), "null: no readable time", nullable=True),
+        _column("has_undated", BooleanType(), "whether an event has no readable time"),
+    ]
+)
+
 # Grain: the id. What a night takes over from the indexes of the night before.
 USER_NUMBERS = StructType([_USER_ID, _USER_INDEX])
 ITEM_NUMBERS = StructType([_ITEM_ID, _ITEM_INDEX])
@@ -494,7 +514,13 @@ def conform(rows: DataFrame, schema: StructType, table: str) -> DataFrame:
     Raises:
         SchemaError: naming every column that is missing or of another type.
     """
-    found = {field.name: field.dataType for field in rows.schema}
+    check_columns(rows.schema, schema, table)
+    return rows.select(*[F.col(field.name) for field in schema])
+
+
+def check_columns(present: StructType, schema: StructType, table: str) -> None:
+    """Raises SchemaError naming every column of `schema` that is missing or of another type."""
+    found = {field.name: field.dataType for field in present}
     problems = []
     for field in schema:
         if field.name not in found:
@@ -509,4 +535,3 @@ def conform(rows: DataFrame, schema: StructType, table: str) -> DataFrame:
             )
     if problems:
         raise SchemaError("\n".join(problems))
-    return rows.select(*[F.col(field.name) for field in schema])

@@ -10,12 +10,9 @@ from pyspark.sql import functions as F
 
 from ncf_spark.campaign.recipients import within
 
-# Events that are no interactions are what a user did all the same.
-_STILL_HISTORY = ["no_time", "bad_time", "unknown_type", "no_value", "low_value", "before_window"]
-
 
 def build_history(
-    events: DataFrame, *, bought_types: Sequence[str], wanted_types: Sequence[str]
+    pair_events: DataFrame, *, bought_types: Sequence[str], wanted_types: Sequence[str]
 ) -> DataFrame:
     """What each user did with each item (`schemas.HISTORY`), of all times up to the run date.
 
@@ -23,23 +20,21 @@ def build_history(
     low a value.
 
     Args:
-        events: as of `interactions.events.build_events`.
+        pair_events: `schemas.PAIR_EVENTS`; rows without a user or an item are left out.
         bought_types: types of events that are purchases; empty: all are.
         wanted_types: types of events that mean a cart or a wish list.
     """
-    reason = F.col("drop_reason")
     is_bought = F.col("type").isin(list(bought_types)) if bought_types else F.lit(True)
     is_bought = F.coalesce(is_bought, F.lit(False))
     is_wanted = F.col("type").isin(list(wanted_types)) if wanted_types else F.lit(False)
     return (
-        events.where(reason.isNull() | reason.isin(_STILL_HISTORY))
-        .where("user_id is not null and item_id is not null")
+        pair_events.where("user_id is not null and item_id is not null")
         .groupBy("user_id", "item_id")
         .agg(
-            F.max("event_at").alias("last_event_at"),
-            F.bool_or(F.col("event_at").isNull()).alias("has_undated"),
+            F.max("last_event_at").alias("last_event_at"),
+            F.bool_or("has_undated").alias("has_undated"),
             F.bool_or(is_bought).alias("is_bought"),
-            F.max(F.when(is_bought, F.col("event_at"))).alias("last_bought_at"),
+            F.max(F.when(is_bought, F.col("last_event_at"))).alias("last_bought_at"),
             F.bool_or(F.coalesce(is_wanted, F.lit(False))).alias("is_wanted"),
         )
     )

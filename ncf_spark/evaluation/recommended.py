@@ -45,7 +45,7 @@ def build_concentration(
     up_to = of_list.orderBy("times").rowsBetween(Window.unboundedPreceding, Window.currentRow)
     # m items share the same number of times; `below` of the n items have less.
     below = F.col("n") - F.sum("m").over(of_list) + F.sum("m").over(up_to) - F.col("m")
-    histogram = _recommended_times(ranks, ks).join(F.broadcast(num_items), how="cross")
+    histogram = _recommended_times(ranks, ks).join(num_items, how="cross")
     shares = histogram.withColumn("below", below).groupBy("model", "k", "n")
     all_times = F.sum(F.col("times") * F.col("m"))
     spread = F.sum(F.col("times") * F.col("m") * (2 * F.col("below") + F.col("m") - F.col("n")))
@@ -105,7 +105,7 @@ def with_num_less_popular(items: DataFrame) -> DataFrame:
     shorter = F.filter("sizes", lambda size: size["digits"] < F.col("digits"))
     before = F.aggregate(shorter, F.lit(0).cast("long"), lambda sum, size: sum + size["size"])
     less = (before + F.col("up_to") - F.col("equal")).alias("less")
-    numbers = counts.withColumn("up_to", up_to).join(F.broadcast(sizes), how="cross")
+    numbers = counts.withColumn("up_to", up_to).join(sizes, how="cross")
     return items.join(numbers.select("num_users", less, "equal", "n"), on="num_users", how="inner")
 
 
@@ -177,7 +177,7 @@ def build_recommended_popularity(ranks: DataFrame, item_popularity: DataFrame, k
     return (
         shown.select("model")
         .distinct()
-        .join(groups.join(F.broadcast(pairs), how="cross"), how="cross")
+        .join(groups.join(pairs, how="cross"), how="cross")
         .join(shown, on=["model", "decile"], how="left")
         .fillna(0, subset=["times"])
         .select("model", "decile", *_shares())

@@ -58,7 +58,7 @@ def with_activity(
     ]
     total = F.lit(float(sum(features.values())))
     activity = sum(weighted[1:], start=weighted[0]) / total
-    return items.join(F.broadcast(ranges), how="cross").select(
+    return items.join(ranges, how="cross").select(
         *[F.col(name) for name in items.columns], activity.alias(into)
     )
 
@@ -111,7 +111,7 @@ def with_distributions(items: DataFrame) -> DataFrame:
         name: F.when(F.col(f"sum {name}") > 0, weight / F.col(f"sum {name}")).otherwise(uniform)
         for name, weight in weights.items()
     }
-    return items.join(F.broadcast(sums), how="cross").select(
+    return items.join(sums, how="cross").select(
         *[F.col(name) for name in items.columns],
         uniform.alias("uniform"),
         *[share.alias(name) for name, share in shares.items()],

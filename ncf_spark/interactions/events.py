@@ -22,6 +22,9 @@ from ncf_spark.schemas import SchemaError
 
 _MILLION = 1e6
 
+# Dropped, but of a known user and item: what the user did all the same, for `history`.
+_STILL_HISTORY = ["no_time", "bad_time", "unknown_type", "no_value", "low_value", "before_window"]
+
 # Buckets that events are grouped in: more than there will be tasks.
 _NUM_BUCKETS = 4096
 
@@ -84,29 +87,34 @@ def build_events(
     )
 
 
-def build_pairs(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
-    """The kept events as one row for each (user_id, item_id), the dropped as some for each reason.
+def build_pair_events(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
+    """The events counted by pair, type and drop reason (`schemas.PAIR_EVENTS`).
 
-    | user_id | item_id | drop_reason | num_raw | num_events | weight |
-    |---------|---------|-------------|---------|------------|--------|
-    | ana     | tea     | null        | 3       | 2          | 2.0    |
-    | null    | null    | no_time     | 7       | …          | …      |
+    | user_id | item_id | type | drop_reason   | num_raw | num_events | weight |
+    |---------|---------|------|---------------|---------|------------|--------|
+    | ana     | tea     | buy  | null          | 3       | 2          | 2.0    |
+    | ana     | rum     | buy  | before_window | 1       | 1          | 1.0    |
+    | null    | null    | null | no_user       | 7       | …          | …      |
 
-    One pass over the input gives both, and the sum of `num_raw` is the number of raw events.
-    Weights are added as whole millionths, so that the sum does not depend on the order of the rows.
+    One pass over the input: the sum of `num_raw` is the number of raw events. Dropped events keep
+    their ids where `history` needs them; other dropped events are only counted. Weights are added
+    as whole millionths, so that the sum does not depend on the order of the rows.
 
     Args:
         events: as of `build_events`.
         drop_duplicates: whether events that are equal in every column count once.
     """
-    kept = F.col("drop_reason").isNull()
+    reason = F.col("drop_reason")
+    is_of_pair = reason.isNull() | (
+        reason.isin(_STILL_HISTORY) & F.col("user_id").isNotNull() & F.col("item_id").isNotNull()
+    )
     names = ("user_id", "item_id", "event_at", "type", "value", "weight")
-    # Both groupings below find their rows in one bucket, so the events are shuffled once. What is
-    # dropped is spread by what it holds: all of it in one bucket might be half the input.
-    hashed = F.when(kept, F.xxhash64("user_id")).otherwise(F.xxhash64(*events.columns))
+    # Both groupings below find their rows in one bucket, so the events are shuffled once. Events
+    # that are only counted are spread by what they hold, or one bucket might have half the input.
+    hashed = F.when(is_of_pair, F.xxhash64("user_id")).otherwise(F.xxhash64(*events.columns))
     keyed = events.select(
         F.pmod(hashed, F.lit(_NUM_BUCKETS)).alias("bucket"),
-        *[F.when(kept, F.col(n)).alias(n) for n in names],
+        *[F.when(is_of_pair, F.col(n)).alias(n) for n in names],
         "drop_reason",
     ).repartition("bucket")
     if drop_duplicates:
@@ -116,21 +124,36 @@ def build_pairs(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
         counted = keyed.withColumn("copies", F.lit(1))
         num_events = F.sum("copies")
     return (
-        counted.groupBy("bucket", "user_id", "item_id", "drop_reason")
+        counted.groupBy("bucket", "user_id", "item_id", "type", "drop_reason")
         .agg(
             F.sum("copies").alias("num_raw"),
             num_events.alias("num_events"),
-            (F.sum(F.rint(F.col("weight") * _MILLION).cast("long")) / _MILLION).alias("weight"),
+            _sum_of_weights().alias("weight"),
             F.min("event_at").alias("first_event_at"),
             F.max("event_at").alias("last_event_at"),
+            F.bool_or(F.col("event_at").isNull()).alias("has_undated"),
         )
         .drop("bucket")
     )
 
 
-def filter_kept(pairs: DataFrame) -> DataFrame:
-    """The interactions among the rows of `build_pairs`."""
-    return pairs.where(F.col("drop_reason").isNull()).drop("drop_reason", "num_raw")
+def build_interactions(pair_events: DataFrame) -> DataFrame:
+    """The kept events as one row for each (user_id, item_id) (`schemas.INTERACTIONS`).
+
+    Args:
+        pair_events: `schemas.PAIR_EVENTS`.
+    """
+    kept = pair_events.where(F.col("drop_reason").isNull())
+    return kept.groupBy("user_id", "item_id").agg(
+        F.sum("num_events").alias("num_events"),
+        _sum_of_weights().alias("weight"),
+        F.min("first_event_at").alias("first_event_at"),
+        F.max("last_event_at").alias("last_event_at"),
+    )
+
+
+def _sum_of_weights() -> Column:
+    return F.sum(F.rint(F.col("weight") * _MILLION).cast("long")) / _MILLION
 
 
 def build_rare_ids(interactions: DataFrame, id_name: str, *, at_least: int) -> DataFrame:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
 _NUM_BUCKETS = 512
 
 
-def append_index(ids: DataFrame, previous: DataFrame, id_name: str, index_name: str) -> DataFrame:
+def append_index(
+    ids: DataFrame, previous: DataFrame, id_name: str, index_name: str, *, num_known: int
+) -> DataFrame:
     """`previous` with the ids that it lacks, numbered on from its end, and who `is_present`.
 
     | previous | ids  | result                 |
@@ -24,20 +26,17 @@ def append_index(ids: DataFrame, previous: DataFrame, id_name: str, index_name: 
     Args:
         ids: one column, `id_name`: those in tonight's input; ids may repeat.
         previous: last night's (id_name, index_name, …), empty the first night.
+        num_known: its rows: the first number that is free.
     """
     previous, present = previous.select(id_name, index_name), ids.select(id_name).distinct()
     new = present.join(previous, on=id_name, how="left_anti").withColumn(
         "bucket", F.pmod(F.xxhash64(id_name), F.lit(_NUM_BUCKETS))
     )
     within = Window.partitionBy("bucket").orderBy(id_name)
-    next_index = previous.agg(
-        F.coalesce(F.max(index_name) + 1, F.lit(0)).cast("long").alias("next_index")
-    )
     numbered = (
         new.withColumn("position", F.row_number().over(within) - 1)
-        .join(F.broadcast(_bucket_starts(new)), on="bucket", how="inner")
-        .join(F.broadcast(next_index), how="cross")
-        .withColumn(index_name, F.col("next_index") + F.col("start") + F.col("position"))
+        .join(_bucket_starts(new), on="bucket", how="inner")
+        .withColumn(index_name, F.lit(num_known) + F.col("start") + F.col("position"))
     )
     known = previous.join(
         present.withColumn("is_present", F.lit(True)), on=id_name, how="left"
@@ -50,12 +49,15 @@ def append_index(ids: DataFrame, previous: DataFrame, id_name: str, index_name: 
 def _bucket_starts(new: DataFrame) -> DataFrame:
     """(bucket, start): how many new ids lie in the buckets before."""
     counts = new.groupBy("bucket").agg(F.count(F.lit(1)).alias("n"))
-    before = counts.select(F.col("bucket").alias("before"), F.col("n").alias("n_before"))
-    return (
-        counts.join(F.broadcast(before), on=F.col("before") < F.col("bucket"), how="left")
-        .groupBy("bucket")
-        .agg(F.coalesce(F.sum("n_before"), F.lit(0)).alias("start"))
-    )
+    # In one row: the buckets are few, however many ids there are.
+    listed = counts.agg(F.array_sort(F.collect_list(F.struct("bucket", "n"))).alias("buckets"))
+
+    def with_start(one: Column, position: Column) -> Column:
+        before = F.slice("buckets", 1, position)
+        start = F.aggregate(before, F.lit(0).cast("long"), lambda sum, other: sum + other["n"])
+        return F.struct(one["bucket"].alias("bucket"), start.alias("start"))
+
+    return listed.select(F.inline(F.transform("buckets", with_start)))
 
 
 def with_index(rows: DataFrame, index: DataFrame, id_name: str) -> DataFrame:

@@ -20,7 +20,6 @@ from ncf_spark.job.campaign_files import needs_address, write_campaign_files
 from ncf_spark.job.context import Job
 from ncf_spark.job.eligibility import never_pairs
 from ncf_spark.schemas import DataError
-from ncf_spark.storage import files, tables
 
 # Best-sellers for each slot, and 20: the user's past and the rules of lists take some away.
 _SPARE = 3
@@ -36,10 +35,8 @@ def write_campaign(job: Job) -> None:
     Raises:
         DataError: when nobody is left to be written to.
     """
-    settings, staging = job.config.campaign, job.run.table_uri("staging")
-    files.delete(staging)  # what a run that failed left there
-    campaign = Campaign(job, staging)
-    users = tables.staged(campaign.users(), f"{staging}/recipients")
+    settings, campaign = job.config.campaign, Campaign(job)
+    users = job.stage(campaign.users(), "recipients")
     lists = campaign.lists(users, campaign.best_sellers(users))
     enough = partial(
         export.enough,
@@ -51,9 +48,7 @@ def write_campaign(job: Job) -> None:
     became = export.build_campaign_recipients(users, lists, enough(), *night)
     became = job.write("campaign_recipients", became, schemas.CAMPAIGN_RECIPIENTS)
     sent = lists.where(enough() & (F.col("arm") != arms.HOLDOUT))
-    filled = tables.staged(
-        export.build_campaign_lists(sent, campaign.items), f"{staging}/campaign_lists"
-    )
+    filled = job.stage(export.build_campaign_lists(sent, campaign.items), "campaign_lists")
     long = export.build_campaign_long(filled, *night)
     long = job.write("campaign_long", long, schemas.CAMPAIGN_LONG)
     if not job.num_rows("campaign_long"):
@@ -62,11 +57,10 @@ def write_campaign(job: Job) -> None:
     job.write("campaign", wide, schemas.campaign_schema(settings.k))
     report = export.build_report(became, campaign.items, lists, long)
     report = job.write("campaign_report", report, schemas.CAMPAIGN_REPORT)
-    for kind in _NOTES:
-        rows = report.where(F.col("kind") == kind).orderBy("reason").collect()
-        job.note(_NOTES[kind], {row["reason"]: row["num"] for row in rows})
+    counted = sorted(report.collect(), key=lambda row: row["reason"])
+    for kind, name in _NOTES.items():
+        job.note(name, {row["reason"]: row["num"] for row in counted if row["kind"] == kind})
     write_campaign_files(job, filled)
-    files.delete(staging)
 
 
 def _nobody(became: DataFrame) -> str:
@@ -90,14 +84,10 @@ _NOTES = {
 
 
 class Campaign:
-    """Builds the lists of one campaign and night.
+    """Builds the lists of one campaign and night."""
 
-    Args:
-        staging: a folder for what several tables are made of.
-    """
-
-    def __init__(self, job: Job, staging: str) -> None:
-        self.job, self.staging, self.settings = job, staging, job.config.campaign
+    def __init__(self, job: Job) -> None:
+        self.job, self.settings = job, job.config.campaign
         self.history = job.read("history", schemas.HISTORY)
         self.items = job.read("campaign_items", schemas.CAMPAIGN_ITEMS)
         self.send_log = None
@@ -151,7 +141,7 @@ class Campaign:
             days=settings.best_sellers.days,
             ends_at=self.job.ends_at,
         )
-        return tables.staged(best, f"{self.staging}/best_sellers")
+        return self.job.stage(best, "best_sellers")
 
     def lists(self, users: DataFrame, best_sellers: DataFrame) -> DataFrame:
         """Those of `users` who have an arm, with `slots`; some may have none.
@@ -160,15 +150,15 @@ class Campaign:
         """
         users = self.with_never(users)
         if self.settings.pairs.max_exposures is not None:
-            users = tables.staged(users, f"{self.staging}/users")  # the rounds come back to them
+            users = self.job.stage(users, "users")  # the rounds come back to them
         own = slots.with_slots(self._with_own(users), self._rules())
         is_full = F.size("slots") == self.settings.k
         again = {name: F.when(~is_full, F.col(name)) for name in slots.MADE_OF}
-        first = tables.staged(own.withColumns(again), f"{self.staging}/first")
+        first = self.job.stage(own.withColumns(again), "first")
         full, missing = first.where(is_full).drop(*slots.MADE_OF), first.where(~is_full)
-        if missing.limit(1).count():
+        if not missing.isEmpty():
             second = self._filled_up(missing.drop("slots", "passed"), best_sellers)
-            full = full.unionByName(tables.staged(second, f"{self.staging}/second"))
+            full = full.unionByName(self.job.stage(second, "second"))
         return self._capped(users, full, best_sellers)
 
     def with_never(self, users: DataFrame) -> DataFrame:
@@ -191,14 +181,14 @@ class Campaign:
         unsent, lists = lists.where(~is_sent), lists.where(is_sent)
         for n in range(_ROUNDS):
             shown = exposures.build_exposures(lists, most=most)
-            shown = tables.staged(shown, f"{self.staging}/exposures-{n}")
-            if not shown.where("is_over").limit(1).count():
+            shown = self.job.stage(shown, f"exposures-{n}")
+            if shown.where("is_over").isEmpty():
                 return lists.unionByName(unsent)
             again = exposures.build_full_for(users.drop("full_items"), shown)
-            again = tables.staged(again.select(*users.columns), f"{self.staging}/again-{n}")
+            again = self.job.stage(again.select(*users.columns), f"again-{n}")
             chosen = self.choose(again, best_sellers)
             others = lists.join(again.select("user_id"), on="user_id", how="left_anti")
-            lists = tables.staged(others.unionByName(chosen), f"{self.staging}/lists-{n}")
+            lists = self.job.stage(others.unionByName(chosen), f"lists-{n}")
         shown = exposures.build_exposures(lists, most=most)
         self.job.note("slots over max_exposures, left empty", shown.where("is_over").count())
         return exposures.without_over(lists, shown).unionByName(unsent)

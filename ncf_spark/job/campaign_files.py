@@ -44,7 +44,6 @@ def _write(job: Job, lists: DataFrame, profile: Profile) -> None:
     # The night's end, not the clock: a rerun of the date gives the same rows.
     export = lines.Export(settings.id, job.run_date, job.run.name, job.ends_at)
     known = lines.filter_addressable(lists, profile)
-    without_key = job.num_rows("campaign") - known.count()
     state = None if last is None else _state(job, last, profile)
     given: dict[str, Any] = {
         **{"export": export, "last_state": state, "hash_emails": settings.files.hash_emails},
@@ -55,6 +54,7 @@ def _write(job: Job, lists: DataFrame, profile: Profile) -> None:
         rows = lines.build_lines(known, profile, k=settings.k, **given)
     place = f"campaign_state/{profile.name}"
     job.write(place, delta.build_state(rows), schemas.CAMPAIGN_STATE)
+    without_key = job.num_rows("campaign") - job.num_rows(place)
     is_delta = settings.files.deltas and state is not None
     told = lines.describe(profile, export, k=settings.k, hash_emails=settings.files.hash_emails)
     since = last.name if is_delta and last is not None else None

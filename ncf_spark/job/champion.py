@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyspark.sql import DataFrame
 
@@ -45,14 +45,14 @@ def read_champion(job: Job) -> Champion:
     Raises:
         DataError: when evaluate has not finished.
     """
-    return _champion(job.read("champion", schemas.CHAMPION))
+    return _champion(job.read_rows("champion", schemas.CHAMPION))
 
 
 def champion_of(job: Job, run: Run) -> Champion:
     """What a finished run published; of a run without such a choice, its own model."""
     if "champion" in (run.step_record("evaluate") or {}).get("tables", {}):
         uri = run.finished_table_uri("champion")
-        return _champion(tables.read_table(job.spark, uri, schemas.CHAMPION, "champion"))
+        return _champion(tables.read_rows(uri, schemas.CHAMPION, "champion"))
     record = run.step_record("train") or {}
     return Champion(record["config"]["model"]["kind"], "model", "model")
 
@@ -74,11 +74,11 @@ def champion_users(job: Job, champion: Champion, users: DataFrame) -> DataFrame:
     return vectors.join(users, on="user_index", how="inner")
 
 
-def write_champion(job: Job, metrics: DataFrame) -> Choice:
+def write_champion(job: Job, metrics: list[dict[str, Any]]) -> Choice:
     """Chooses by tonight's figures what is published, and writes and notes it.
 
     Args:
-        metrics: schemas.METRICS.
+        metrics: rows of schemas.METRICS.
     """
     choice = _choose(job, metrics)
     log.info("%s: champion %s: %s", job.name, choice.champion, choice.reason)
@@ -108,14 +108,15 @@ def write_champion(job: Job, metrics: DataFrame) -> Choice:
     return choice
 
 
-def _choose(job: Job, metrics: DataFrame) -> Choice:
+def _choose(job: Job, metrics: list[dict[str, Any]]) -> Choice:
     settings, own = job.config.model, job.config.model.kind
     selection = settings.selection
-    rows = metrics.where(
-        f"segment = 'all' and protocol = '{selection.protocol}' and k = {selection.k} "
-        f"and metric = '{selection.metric}'"
-    ).collect()
-    figures = {row["model"]: (row["value"], row["low"], row["high"]) for row in rows}
+    by = {"segment": "all", **selection.model_dump()}
+    figures = {
+        row["model"]: (row["value"], row["low"], row["high"])
+        for row in metrics
+        if all(row[name] == value for name, value in by.items())
+    }
     candidates = [
         Candidate(name, *figures.get(name, (None, None, None)))
         for name in settings.candidates or [own]
@@ -129,6 +130,6 @@ def _choose(job: Job, metrics: DataFrame) -> Choice:
     return choose(measure, candidates, incumbent)
 
 
-def _champion(table: DataFrame) -> Champion:
-    row = table.where("is_champion").collect()[0]
+def _champion(candidates: list[dict[str, Any]]) -> Champion:
+    [row] = [row for row in candidates if row["is_champion"]]
     return Champion(row["model"], row["kind"], row["place"])

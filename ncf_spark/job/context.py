@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from ncf_spark.config import Config
 from ncf_spark.job.logs import log, numbers, working_on
 from ncf_spark.schemas import DataError
-from ncf_spark.storage import tables
+from ncf_spark.storage import files, tables
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 
@@ -25,6 +25,7 @@ class Job:
         name: of the step, as in `jobs/<name>.py`.
         run: the night's directory.
         force: whether finished steps run again.
+        is_small: whether what a step computes on its way fits into the executors' memory.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Job:
         warehouse: Warehouse,
         run: Run,
         force: bool = False,
+        is_small: bool = True,
     ) -> None:
         self.name = name
         self.config = config
@@ -44,7 +46,11 @@ class Job:
         self.warehouse = warehouse
         self.run = run
         self.force = force
+        self.is_small = is_small
+        self.staging_uri = run.table_uri("staging")
+        self._in_memory: list[DataFrame] = []
         self.tables: dict[str, dict[str, Any]] = {}
+        self.counts: dict[str, dict[str, int]] = {}
         self.notes: dict[str, Any] = {}
         self._begun = False
         working_on(name, run.name)
@@ -52,7 +58,8 @@ class Job:
     def next_step(self, name: str) -> None:
         """Turns to a step, which has written nothing yet."""
         working_on(name, self.run.name)
-        self.name, self.tables, self.notes, self._begun = name, {}, {}, False
+        self.name, self.tables, self.counts, self.notes = name, {}, {}, {}
+        self._begun = False
 
     def begin(self) -> None:
         """Undoes what the step wrote earlier in this run, the first time that it is called.
@@ -83,6 +90,16 @@ class Job:
             uri = self.run.finished_table_uri(table)
         return tables.read_table(self.spark, uri, schema, table)
 
+    def read_rows(self, table: str, schema: StructType) -> list[dict[str, Any]]:
+        """The rows of a small finished table of this run, without a Spark job.
+
+        Raises:
+            DataError: when the step that writes it has not finished.
+        """
+        if table not in self.tables:
+            self.run.finished_table_uri(table)
+        return tables.read_rows(self.run.table_uri(table), schema, table)
+
     def read_last(self, table: str, schema: StructType) -> DataFrame:
         """A table of the run that was completed last; empty before the first one."""
         last = self.warehouse.last_complete_run()
@@ -97,12 +114,15 @@ class Job:
         schema: StructType,
         partition_by: Sequence[str] = (),
         row_group_bytes: int | None = None,
+        counts: Mapping[str, Column] | None = None,
         if_empty: str | None = None,
     ) -> DataFrame:
         """Writes a table of this run and returns it as it was written.
 
         Args:
             row_group_bytes: of each row group, encoded, about; None: as Spark is set.
+            counts: what is counted while the table is written, for `self.counts[table]`: a name
+                and an aggregate of the table's columns.
             if_empty: why a table without rows is wrong, and the remedy; None: it may be empty.
 
         Raises:
@@ -111,7 +131,8 @@ class Job:
         self.begin()
         started = time.monotonic()
         uri = self.run.table_uri(table)
-        num_rows = tables.write_table(rows, uri, schema, table, partition_by, row_group_bytes)
+        found = tables.write_table(rows, uri, schema, table, partition_by, row_group_bytes, counts)
+        self.counts[table], num_rows = found, found["num_rows"]
         self.record_table(table, num_rows, schema)
         seconds = round(time.monotonic() - started, 1)
         log.debug(
@@ -122,6 +143,23 @@ class Job:
         if if_empty is not None and not num_rows:
             raise DataError(f"{table}: no row is left. {if_empty}")
         return tables.read_table(self.spark, uri, schema, table)
+
+    def stage(self, rows: DataFrame, name: str) -> DataFrame:
+        """`rows`, for what is built on them several times: they are computed once.
+
+        They are kept in memory where the input is small, else as Parquet beside the run's tables,
+        until the step ends.
+        """
+        if not self.is_small:
+            return tables.staged(rows, f"{self.staging_uri}/{name}")
+        self._in_memory.append(rows.persist())
+        return self._in_memory[-1]
+
+    def clear_stages(self) -> None:
+        """Gives up what was staged, also by a step that failed earlier."""
+        while self._in_memory:
+            self._in_memory.pop().unpersist()
+        files.delete(self.staging_uri)
 
     def record_table(self, table: str, num_rows: int, schema: StructType) -> None:
         """Enters a table into the step's record."""

@@ -10,7 +10,6 @@ from ncf_spark.campaign import items, pairs
 from ncf_spark.job.audience import read_countries, read_send_log
 from ncf_spark.job.campaign_files import max_text_bytes
 from ncf_spark.job.context import Job
-from ncf_spark.job.intake import read_events
 from ncf_spark.job.logs import log
 
 
@@ -64,7 +63,9 @@ def write_history(job: Job) -> DataFrame:
     """Writes `history`: what each user did with each item, of all that the input has."""
     rules = job.config.campaign.pairs
     rows = pairs.build_history(
-        read_events(job), bought_types=rules.bought_types, wanted_types=rules.wanted_types
+        job.read("pair_events", schemas.PAIR_EVENTS),
+        bought_types=rules.bought_types,
+        wanted_types=rules.wanted_types,
     )
     return job.write("history", rows, schemas.HISTORY)
 

@@ -11,7 +11,6 @@ from ncf_spark import schemas
 from ncf_spark.campaign import reasons
 from ncf_spark.job.campaign import Campaign
 from ncf_spark.job.context import Job
-from ncf_spark.storage import files
 
 
 def explain(job: Job, user_id: str | None, item_id: str | None) -> None:
@@ -62,14 +61,14 @@ def _passed_over(job: Job, user_id: str, shown: set[str]) -> list[tuple[str, str
     None: the user has no arm as things are now.
     """
     # Not in the run, which never changes.
-    staging = f"{job.warehouse.uri}/explained-{uuid.uuid4().hex}"
+    job.staging_uri = f"{job.warehouse.uri}/explained-{uuid.uuid4().hex}"
     try:
-        campaign = Campaign(job, staging)
+        campaign = Campaign(job)
         everyone = campaign.users()
         users = campaign.with_never(everyone.where(F.col("user_id") == user_id))
         row = campaign.choose(users, campaign.best_sellers(everyone)).first()
     finally:
-        files.delete(staging)
+        job.clear_stages()
     if row is None:
         return None
     given_away = [(one["item_id"], one["source"], "max_exposures") for one in row["slots"]]

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField
 
+from ncf_spark.interactions.events import number_column
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
 from ncf_spark.schemas import DataError
@@ -20,16 +21,26 @@ def note_numbers(job: Job, raw: DataFrame, names: Sequence[str]) -> None:
     Raises:
         DataError: when a column holds values and none of them is a number (9,50 is none).
     """
+    if not names:
+        return
+    asked = []
     for name in names:
-        text = column(name).cast("string")
-        is_number = F.expr(f"try_cast(`{name}` AS DOUBLE)").isNotNull()
-        wrong = raw.where((F.trim(text) != "") & ~is_number).select(text.alias("value"))
-        num_wrong = wrong.count()
+        text, is_number = column(name).cast("string"), number_column(name).isNotNull()
+        is_wrong = (F.trim(text) != "") & ~is_number
+        asked += [
+            F.count_if(is_wrong).alias(f"wrong {name}"),
+            F.count_if(is_number).alias(f"right {name}"),
+            F.min(F.when(is_wrong, text)).alias(f"first {name}"),
+            F.max(F.when(is_wrong, text)).alias(f"last {name}"),
+        ]
+    [found] = raw.agg(*asked).collect()
+    for name in names:
+        num_wrong = found[f"wrong {name}"]
         if not num_wrong:
             continue
-        examples = [row["value"] for row in wrong.limit(3).collect()]
+        examples = sorted({found[f"first {name}"], found[f"last {name}"]})
         message = f"catalogue: column {name} is no number in {num_wrong:,} rows, e.g. {examples}"
-        if not raw.where(is_number).limit(1).count():
+        if not found[f"right {name}"]:
             raise DataError(f"{message}: in none of them. Numbers are written like 9.50.")
         job.note(f"catalogue rows whose {name} is no number, taken as missing", num_wrong)
         log.warning("%s", message)
@@ -77,17 +88,17 @@ def note_catalogue(job: Job, interactions: DataFrame, catalogue: DataFrame) -> N
     """
     if not job.config.catalogue.configured:
         return
-    items = interactions.select("item_id").distinct()
     known = catalogue.select("item_id", F.lit(True).alias("is_known"))
+    items = interactions.select("item_id").distinct()
     looked_up = items.join(known, on="item_id", how="left")
-    num_items, num_known = looked_up.agg(F.count(F.lit(1)), F.count("is_known")).collect()[0]
-    num_missing = num_items - num_known
+    missing = F.when(F.col("is_known").isNull(), F.col("item_id"))
+    [(num_items, num_missing, first, last)] = looked_up.agg(
+        F.count(F.lit(1)), F.count(missing), F.min(missing), F.max(missing)
+    ).collect()
     if num_missing:
-        missing = looked_up.where("is_known is null")
-        examples = [row["item_id"] for row in missing.orderBy("item_id").limit(3).collect()]
         message = (
             f"catalogue: {num_missing:,} of {num_items:,} items with events are not in it, "
-            f"e.g. {examples}"
+            f"e.g. {sorted({first, last})}"
         )
         if num_missing == num_items:
             raise DataError(f"{message}. Compare the ids (catalogue.columns.item).")

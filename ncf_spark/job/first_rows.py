@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pyspark.sql import functions as F
-
 from ncf_spark import schemas
 from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.job.context import Job
@@ -20,13 +18,8 @@ def print_first_rows(job: Job) -> None:
     places = ("campaign", "campaign_long", "campaign_files", "user_topk", "item_topk", "metrics")
     for table in (*places, "report/index.html"):
         print(f"  {job.run.table_uri(table)}")
-    metrics = job.read("metrics", schemas.METRICS)
-    order = ["protocol", "metric", "k", "model"]
     print("\nThe model and what it is compared with, on the holdout:")
-    k = main_cut_off(job.config.evaluation.ks)
-    main_figures = metrics.where(f"segment = 'all' and metric in ('hr', 'ndcg') and k = {k}")
-    shown = [F.round(name, 4).alias(name) for name in ("value", "low", "high")]
-    main_figures.orderBy(*order).select(*order, *shown).show(100, False)
+    _print_metrics(job)
     campaign = job.read("campaign", schemas.campaign_schema(job.config.campaign.k))
     slots = [
         schemas.slot_column(name, rank)
@@ -35,3 +28,15 @@ def print_first_rows(job: Job) -> None:
     ]
     print("First rows of the campaign table (3 slots of each):")
     campaign.orderBy("user_id").select("country", "arm", *slots).show(5, 32)
+
+
+def _print_metrics(job: Job) -> None:
+    k, line = main_cut_off(job.config.evaluation.ks), "{:<12}{:<6}{:>3}  {:<20}{:>7}{:>8}{:>8}"
+    print(line.format("protocol", "metric", "k", "model", "value", "low", "high"))
+    rows = job.read_rows("metrics", schemas.METRICS)
+    for row in sorted(rows, key=lambda row: (row["protocol"], row["metric"], row["model"])):
+        if row["segment"] == "all" and row["metric"] in ("hr", "ndcg") and row["k"] == k:
+            names, values = ("protocol", "metric", "k", "model"), ("value", "low", "high")
+            figures = ["" if row[n] is None else f"{row[n]:.4f}" for n in values]
+            print(line.format(*[row[name] for name in names], *figures))
+    print()

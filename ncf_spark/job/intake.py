@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from ncf_spark import schemas
 from ncf_spark.config import Source
@@ -15,11 +15,13 @@ from ncf_spark.interactions import catalogue, events
 from ncf_spark.job import findings
 from ncf_spark.job.context import Job
 from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.storage import files, sources, tables
+from ncf_spark.storage import sources, tables
 
 
 def write_interactions(job: Job) -> DataFrame:
-    """Reads the raw events and writes `interactions`, counting what each filter drops.
+    """Reads the raw events, once, and writes `pair_events` and `interactions`.
+
+    Counts what each filter drops.
 
     Raises:
         SchemaError: when a configured column is missing or of a type that cannot serve.
@@ -27,17 +29,22 @@ def write_interactions(job: Job) -> DataFrame:
     """
     settings = job.config.input
     job.note("input", {"from": settings.table or settings.path, "format": settings.format})
-    staging = job.run.table_uri("staging")
-    files.delete(staging)  # what a run that failed left there
     drop_duplicates = settings.duplicates == "drop"
-    pairs = read_events(job).transform(events.build_pairs, drop_duplicates=drop_duplicates)
-    pairs = tables.staged(pairs, f"{staging}/pairs")
-    counts, distinct = _count_raw(pairs)
-    _check_times(job, counts)
-    kept = _with_min_counts(job, events.filter_kept(pairs), staging)
-    interactions = job.write("interactions", kept, schemas.INTERACTIONS)
-    _report_counts(job, counts, distinct, interactions)
-    files.delete(staging)
+    counted = read_events(job).transform(events.build_pair_events, drop_duplicates=drop_duplicates)
+    reason = F.coalesce("drop_reason", F.lit("kept"))
+    raw_events = {
+        name: F.sum(F.when(reason == name, F.col("num_raw")))
+        for name in ("kept", *events.DROP_REASONS)
+    }
+    distinct = {"distinct": F.sum(F.when(reason == "kept", F.col("num_events")))}
+    pair_events = job.write(
+        "pair_events", counted, schemas.PAIR_EVENTS, counts={**raw_events, **distinct}
+    )
+    _check_times(job, job.counts["pair_events"])
+    kept = _with_min_counts(job, events.build_interactions(pair_events))
+    used = {"num_events": F.sum("num_events")}
+    interactions = job.write("interactions", kept, schemas.INTERACTIONS, counts=used)
+    _report_counts(job, job.counts["pair_events"], job.counts["interactions"]["num_events"])
     return interactions
 
 
@@ -106,17 +113,9 @@ def read_events(job: Job) -> DataFrame:
     )
 
 
-def _count_raw(pairs: DataFrame) -> tuple[dict[str, int], int]:
-    """Raw events of each drop reason, those that are kept under `kept`; kept without duplicates."""
-    reason = F.coalesce("drop_reason", F.lit("kept")).alias("reason")
-    counted = pairs.groupBy(reason).agg(*[F.sum(n).alias(n) for n in ("num_raw", "num_events")])
-    rows = {row["reason"]: row for row in counted.collect()}
-    distinct = int(rows["kept"]["num_events"]) if "kept" in rows else 0
-    return {name: int(row["num_raw"]) for name, row in rows.items()}, distinct
-
-
 def _check_times(job: Job, counts: dict[str, int]) -> None:
-    settings, bad, total = job.config.input, counts.get("bad_time", 0), sum(counts.values())
+    settings, bad = job.config.input, counts["bad_time"]
+    total = sum(counts[name] for name in ("kept", *events.DROP_REASONS))
     if bad <= settings.max_bad_time_share * total:
         return
     unreadable = read_events(job).where(F.col("drop_reason") == "bad_time")
@@ -129,43 +128,47 @@ def _check_times(job: Job, counts: dict[str, int]) -> None:
     )
 
 
-def _with_min_counts(job: Job, kept: DataFrame, staging: str) -> DataFrame:
+def _with_min_counts(job: Job, pairs: DataFrame) -> DataFrame:
     """Drops small users and small items, in turns, until a turn finds none.
 
-    Written in each turn are the ids that go, of which there are few, not the rows that stay.
+    Staged in each turn are the ids that go, of which there are few, not the rows that stay.
     """
     settings = job.config.input
     least = {"user_id": settings.min_user_items, "item_id": settings.min_item_users}
     sides = [name for name in least if least[name] > 1]
-    schema = {side: StructType([schemas.INTERACTIONS[side]]) for side in sides}
-    left = kept
-    for turn in itertools.count() if sides else ():
+    if not sides:
+        return pairs
+    pairs = job.stage(pairs, "pairs")
+    if len(sides) == 1:
+        rare = events.build_rare_ids(pairs, sides[0], at_least=least[sides[0]])
+        return events.filter_out_ids(pairs, rare)
+    left, gone = pairs, []
+    for turn in itertools.count():
         name = sides[turn % len(sides)]
         rare = events.build_rare_ids(left, name, at_least=least[name])
-        uri = f"{staging}/{name}/turn={turn}"
-        num_rare = tables.write_table(rare, uri, schema[name], "rare ids")
-        left = kept
-        for side in sides[: turn + 1]:
-            gone = tables.read_table(job.spark, f"{staging}/{side}", schema[side], "rare ids")
-            left = events.filter_out_ids(left, gone)
+        rare = job.stage(rare, f"{name}/turn={turn}")
+        gone.append(rare)
+        left = reduce(events.filter_out_ids, gone, pairs)
         # What the other side counted in its last turn still holds then.
-        if len(sides) == 1 or (turn > 0 and not num_rare):
-            break
-    return left
+        if turn > 0 and rare.isEmpty():
+            return left
+    raise AssertionError("unreachable")
 
 
-def _report_counts(
-    job: Job, counts: dict[str, int], distinct: int, interactions: DataFrame
-) -> None:
-    """Notes the events left after each filter; an empty result is an error with these figures."""
-    figures = {"raw events": sum(counts.values())}
+def _report_counts(job: Job, counts: dict[str, int], used: int) -> None:
+    """Notes the events left after each filter; an empty result is an error with these figures.
+
+    Args:
+        counts: raw events by drop reason, those that are kept, and of these the `distinct` ones.
+        used: events of the interactions.
+    """
+    raw = {name: counts[name] for name in ("kept", *events.DROP_REASONS)}
+    figures = {"raw events": sum(raw.values())}
     for reason, meaning in events.DROP_REASONS.items():
-        if reason in counts:
-            figures[f"dropped, {reason} ({meaning})"] = counts[reason]
-    row = interactions.agg(F.coalesce(F.sum("num_events"), F.lit(0))).first()
-    used = int(row[0]) if row else 0
-    figures["dropped, duplicates"] = counts.get("kept", 0) - distinct
-    figures["dropped, of users or items below the minimum counts"] = distinct - used
+        if raw[reason]:
+            figures[f"dropped, {reason} ({meaning})"] = raw[reason]
+    figures["dropped, duplicates"] = raw["kept"] - counts["distinct"]
+    figures["dropped, of users or items below the minimum counts"] = counts["distinct"] - used
     figures["events used"] = used
     figures["interactions"] = job.num_rows("interactions")
     job.note("events", figures)

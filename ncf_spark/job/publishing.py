@@ -118,9 +118,9 @@ def _facts(
 def _metrics(job: Job) -> list[dict[str, Any]]:
     """The figures over all users, at the main cut-off."""
     k = main_cut_off(job.config.evaluation.ks)
-    rows = job.read("metrics", schemas.METRICS).where(f"segment = 'all' and k = {k}")
-    order = ["model", "protocol", "metric"]
-    return [row.asDict() for row in rows.orderBy(*order).collect()]
+    rows = job.read_rows("metrics", schemas.METRICS)
+    of_all = [row for row in rows if row["segment"] == "all" and row["k"] == k]
+    return sorted(of_all, key=lambda row: (row["model"], row["protocol"], row["metric"]))
 
 
 def find_figures(job: Job, records: dict[str, Any]) -> Figures:
@@ -155,6 +155,9 @@ def find_figures(job: Job, records: dict[str, Any]) -> Figures:
 
 def _common(job: Job, name: str, protocol: str) -> tuple[float, float] | None:
     """What is to be published beside last night's model, on tonight's holdout."""
+    judged = job.run.step_record("evaluate") or {}
+    if "last night's model" not in judged.get("notes", {}):
+        return None
     tonight, last_night, _ = common_users_metric(
         job.read("ranks", schemas.RANKS),
         name,

@@ -10,7 +10,11 @@ from pyspark.sql import functions as F
 from ncf_spark import schemas
 from ncf_spark.config import LAST_NIGHT
 from ncf_spark.evaluation.champion import Choice
-from ncf_spark.evaluation.judging import build_metric_differences, build_metrics
+from ncf_spark.evaluation.judging import (
+    build_list_sums,
+    build_metric_differences,
+    build_metrics,
+)
 from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.evaluation.page.render import ReportData, render_report
 from ncf_spark.evaluation.recommended import build_recommended_popularity
@@ -50,42 +54,51 @@ def item_categories(job: Job) -> DataFrame:
     return build_item_categories(job.read("catalogue", given), item_index)
 
 
-def night_metrics(job: Job, ranks: DataFrame, categories: DataFrame) -> DataFrame:
-    """Every figure of every model, as `schemas.METRICS`."""
-    settings = job.config.evaluation
-    return build_metrics(
-        ranks,
-        job.read("train", schemas.TRAIN),
-        categories,
-        job.read("item_popularity", schemas.ITEM_POPULARITY),
-        ks=settings.ks,
-        segment_bounds=settings.segment_bounds,
-        bootstrap_samples=settings.bootstrap_samples,
-        seed=job.config.run.seed,
-    )
+def write_metrics(job: Job, ranks: DataFrame, categories: DataFrame) -> DataFrame:
+    """Writes every figure of every model.
+
+    Returns:
+        The sums that the list metrics come from, as `judging.build_list_sums` makes them.
+    """
+    settings, train = job.config.evaluation, job.read("train", schemas.TRAIN)
+    how: dict[str, Any] = {
+        "ks": settings.ks,
+        "segment_bounds": settings.segment_bounds,
+        "bootstrap_samples": settings.bootstrap_samples,
+        "seed": job.config.run.seed,
+    }
+    # Of each model and segment a few rows, for the metrics and for the differences.
+    list_sums = job.stage(build_list_sums(ranks, train, categories, **how), "list_sums")
+    popularity = job.read("item_popularity", schemas.ITEM_POPULARITY)
+    job.write("metrics", build_metrics(list_sums, ranks, train, popularity, **how), schemas.METRICS)
+    return list_sums
 
 
 def write_report(
-    job: Job, ranks: DataFrame, categories: DataFrame, metrics: DataFrame, choice: Choice
+    job: Job,
+    ranks: DataFrame,
+    list_sums: DataFrame,
+    categories: DataFrame,
+    metrics: list[dict[str, Any]],
+    choice: Choice,
 ) -> None:
-    """Writes metrics.json and report/index.html."""
+    """Writes metrics.json and report/index.html.
+
+    Args:
+        list_sums: as of `write_metrics`.
+        metrics: rows of schemas.METRICS.
+    """
     settings, own = job.config.evaluation, job.config.model.kind
     _note_categories(job, ranks, categories)
-    rows = [row.asDict() for row in metrics.collect()]
-    files.write_json(f"{job.run.uri}/metrics.json", rows)
-    for row in rows:
+    files.write_json(f"{job.run.uri}/metrics.json", metrics)
+    for row in metrics:
         if row["segment"] == "all" and row["metric"] in ("hr", "ndcg"):
             job.note("{model} {protocol} {metric}@{k}".format(**row), row["value"])
     popularity = job.read("item_popularity", schemas.ITEM_POPULARITY)
     shares = build_recommended_popularity(ranks, popularity, main_cut_off(settings.ks)).collect()
-    differences = build_metric_differences(
-        # Over other users, which no difference can be drawn from.
-        ranks.where(F.col("model") != LAST_NIGHT),
-        to=own,
-        ks=settings.ks,
-        bootstrap_samples=settings.bootstrap_samples,
-        seed=job.config.run.seed,
-    ).collect()
+    # Last night's model is judged over other users, which no difference can be drawn from.
+    tonight = list_sums.where(F.col("model") != LAST_NIGHT)
+    differences = build_metric_differences(tonight, to=own, ks=settings.ks).collect()
     histories, chosen = _trainings(job)
     data = ReportData(
         run_name=job.run.name,
@@ -93,7 +106,7 @@ def write_report(
         split=_SPLITS[job.config.split.method].format(**job.config.split.model_dump()),
         selection=selection_sentence(job),
         own=own,
-        metrics=rows,
+        metrics=metrics,
         differences=[row.asDict() for row in differences],
         histories=histories,
         chosen_epochs=chosen,

@@ -15,7 +15,7 @@ from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_provided_holdout
 from ncf_spark.job.starting import choose_start, trained_pairs
 from ncf_spark.schemas import DataError
-from ncf_spark.storage import files, tables
+from ncf_spark.storage import tables
 
 # Of `train`: some 200,000 positives. Workers that stream them shuffle by row groups, so there must
 # be many; a file without this would be one. It does not make the files larger.
@@ -77,21 +77,20 @@ def write_split(
     Raises:
         DataError: when one of them is empty.
     """
-    num_shards, staging = job.config.training.num_shards, job.run.table_uri("staging")
+    num_shards, wanted = job.config.training.num_shards, job.config.evaluation.num_negatives
     pairs = _write_pairs(job, interactions, user_index, item_index)
     train = split.build_train(pairs, num_shards=num_shards)
     train = job.write(
         "train", train, schemas.TRAIN, partition_by=["shard"], row_group_bytes=_ROW_GROUP_BYTES
     )
-    users = split.build_user_items(pairs, num_shards=num_shards)
-    users = tables.staged(users, f"{staging}/users")
+    users = job.stage(split.build_user_items(pairs, num_shards=num_shards), "users")
     departed = job.num_rows("item_index") > num_present
     drawn = partial(
         split.build_holdout,
         users,
         num_items=num_present,
         present=item_index.where("is_present") if departed else None,
-        num_negatives=job.config.evaluation.num_negatives,
+        num_negatives=wanted,
         seed=job.config.run.seed,
     )
     job.write("validation", drawn(held_out="validation"), schemas.HOLDOUT, partition_by=["shard"])
@@ -103,10 +102,13 @@ def write_split(
         holdout = given.join(train, on="user_index", how="left_semi")
     else:
         holdout = drawn(held_out="holdout")
-    holdout = job.write("holdout", holdout, schemas.HOLDOUT, partition_by=["shard"])
-    _check_split(job, holdout)
+    short = {"short": F.count_if(F.size("negatives") < wanted)}
+    job.write("holdout", holdout, schemas.HOLDOUT, partition_by=["shard"], counts=short)
+    _check_split(job)
+    if job.counts["holdout"]["short"]:
+        name = f"holdout rows with fewer than {wanted} negatives"
+        job.note(name, job.counts["holdout"]["short"])
     _note_left_out(job, users)
-    files.delete(staging)
 
 
 def _write_pairs(
@@ -158,7 +160,7 @@ def _check_negatives(provided: DataFrame) -> None:
         )
 
 
-def _check_split(job: Job, holdout: DataFrame) -> None:
+def _check_split(job: Job) -> None:
     method = job.config.split.method
     for table in ("train", "holdout"):
         if not job.num_rows(table):
@@ -167,7 +169,3 @@ def _check_split(job: Job, holdout: DataFrame) -> None:
                 f"({job.num_rows('interactions'):,} interactions came in). "
                 f"{_REMEDIES[method]}"
             )
-    wanted = job.config.evaluation.num_negatives
-    short = holdout.where(F.size("negatives") < wanted).count()
-    if short:
-        job.note(f"holdout rows with fewer than {wanted} negatives", short)

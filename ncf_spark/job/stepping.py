@@ -106,8 +106,12 @@ def _run(job: Job, step: Callable[[Job], None]) -> None:
     inputs = read_inputs(job, job.name)
     beside = runs_beside(job, job.name)
     started = time.monotonic()
-    with heartbeat(job.spark, job.name):
-        step(job)
+    job.clear_stages()
+    try:
+        with heartbeat(job.spark, job.name):
+            step(job)
+    finally:
+        job.clear_stages()
     if job.name == FIRST_STEP and read_inputs(job, job.name) != inputs:
         raise DataError(
             "input: its files changed while they were read, so what was read may belong to no one "

@@ -31,7 +31,7 @@ _SETTINGS = {
     ),
     "evaluate": ("run.seed", "model", "evaluation"),
     "score_users": (
-        *("model", "scoring", "catalogue", "input", "recipients", "send_log"),
+        *("model", "scoring", "catalogue", "recipients", "send_log"),
         *_OF_SCORING,
     ),
     "similar_items": ("model", "scoring"),
@@ -114,7 +114,7 @@ def _sources(config: Config, step: str) -> dict[str, Source]:
         return known | ({"split.holdout": config.split.holdout} if _provided(config) else {})
     if step == "score_users":
         bound = {"recipients": config.recipients} if config.catalogue.columns.countries else {}
-        return {"input": config.input, "send_log": config.send_log, **bound}
+        return {"send_log": config.send_log, **bound}
     if step == "export_campaign":
         lists = {f"suppressions.{name}": one for name, one in config.suppressions.items()}
         return {"recipients": config.recipients, "send_log": config.send_log, **lists}

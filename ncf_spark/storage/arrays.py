@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -76,6 +77,12 @@ def read_columns(uri: str, columns: Sequence[str]) -> dict[str, np.ndarray]:
     """Scalar columns of a Parquet table as arrays."""
     table = _dataset(uri).to_table(columns=list(columns))
     return {name: table.column(name).to_numpy() for name in columns}
+
+
+def read_rows(uri: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a small Parquet table as Python values."""
+    rows: list[dict[str, Any]] = _dataset(uri).to_table(columns=list(columns)).to_pylist()
+    return rows
 
 
 def read_lists(

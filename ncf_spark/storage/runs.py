@@ -22,6 +22,7 @@ from ncf_spark.storage import arrays, files
 # The steps of a night in their order, with the tables that each writes.
 STEP_TABLES = {
     "build_interactions": (
+        "pair_events",
         "interactions",
         "user_index",
         "item_index",

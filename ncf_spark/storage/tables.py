@@ -2,26 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from ncf_spark.schemas import DataError, conform
-from ncf_spark.storage import files
+from ncf_spark.schemas import DataError, check_columns, conform
+from ncf_spark.storage import arrays, files
+
+# Where Spark keeps the types of a Parquet file that it wrote.
+_SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 
 
 def read_table(spark: SparkSession, uri: str, schema: StructType, table: str) -> DataFrame:
     """The rows of a table that a step wrote.
 
+    Its types are read from the footer of one file: Spark would run a job to find them.
+
     Raises:
+        DataError: when the footer cannot be read.
         SchemaError: when the files don't fit `schema`.
     """
+    parts = files.list_files(uri, ".parquet")
     # Spark writes no file at all for an empty table that is laid out in folders.
-    if files.exists(uri) and not files.list_files(uri, ".parquet"):
+    if not parts and files.exists(uri):
         return empty_table(spark, schema)
-    return conform(spark.read.parquet(uri), schema, table)
+    stored = StructType(schema.fields)
+    if parts:
+        stored = _stored_schema(parts[0])
+        folders = [field for field in schema if f"/{field.name}=" in parts[0].removeprefix(uri)]
+        stored = StructType([*stored.fields, *folders])
+    return conform(spark.read.schema(stored).parquet(uri), schema, table)
+
+
+def _stored_schema(uri: str) -> StructType:
+    """The columns of one Parquet file with their types in Spark, by its footer.
+
+    Raises:
+        DataError: when the footer cannot be read.
+    """
+    filesystem, path = files.resolve(uri)
+    try:
+        schema = pq.read_schema(path, filesystem=filesystem)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise DataError(
+            f"{uri}: cannot be read ({error}); run the step that writes it again."
+        ) from error
+    by_spark = (schema.metadata or {}).get(_SPARK_SCHEMA)
+    if by_spark is None:
+        found: StructType = from_arrow_schema(schema)
+        return found
+    return StructType.fromJson(json.loads(by_spark))
+
+
+def read_rows(uri: str, schema: StructType, table: str) -> list[dict[str, Any]]:
+    """The rows of a small table, read by this process: Spark would run a job.
+
+    Raises:
+        DataError: when a file cannot be read.
+        SchemaError: when the files don't fit `schema`.
+    """
+    parts = files.list_files(uri, ".parquet")
+    for part in parts:
+        check_columns(_stored_schema(part), schema, table)
+    return [row for part in parts for row in arrays.read_rows(part, schema.names)]
 
 
 def empty_table(spark: SparkSession, schema: StructType) -> DataFrame:
@@ -36,41 +85,44 @@ def write_table(
     table: str,
     partition_by: Sequence[str] = (),
     row_group_bytes: int | None = None,
-) -> int:
+    counts: Mapping[str, Column] | None = None,
+) -> dict[str, int]:
     """Writes a table whole, and counts it in the same pass.
 
     Args:
         row_group_bytes: of each row group, encoded, about; None: as Spark is set.
+        counts: what else is counted: a name and an aggregate of the table's columns.
 
     Returns:
-        The number of rows.
+        `num_rows` and the `counts`, by name; a sum of no rows is 0.
 
     Raises:
         SchemaError: when `rows` doesn't fit `schema`.
         DataError: when a column that must not be null holds nulls.
     """
     required = [field.name for field in schema if not field.nullable]
+    asked = {"num_rows": F.count(F.lit(1)), **(counts or {})}
     observation = Observation()
     counted = conform(rows, schema, table).observe(
         observation,
-        F.count(F.lit(1)).alias("num_rows"),
+        *[count.alias(name) for name, count in asked.items()],
         *[F.count(F.when(F.col(name).isNull(), 1)).alias(f"null {name}") for name in required],
     )
     writer = counted.write.mode("overwrite").partitionBy(*partition_by)
     if row_group_bytes is not None:
         writer = writer.option("parquet.block.size", row_group_bytes)
     writer.parquet(uri)
-    counts = observation.get
-    nulls = [name for name in required if counts[f"null {name}"]]
+    found = observation.get
+    nulls = [name for name in required if found[f"null {name}"]]
     if nulls:
         raise DataError(
             "\n".join(
-                f"{table}: column {name} is null in {counts[f'null {name}']} rows, "
+                f"{table}: column {name} is null in {found[f'null {name}']} rows, "
                 f"but must never be ({schema[name].metadata['comment']})."
                 for name in nulls
             )
         )
-    return int(counts["num_rows"])
+    return {name: int(found[name] or 0) for name in asked}
 
 
 def staged(rows: DataFrame, uri: str) -> DataFrame:

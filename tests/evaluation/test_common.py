@@ -4,7 +4,7 @@ import pytest
 
 from ncf_spark import schemas
 from ncf_spark.evaluation.common import common_users_metric
-from ncf_spark.evaluation.judging import build_metrics
+from tests.evaluation.test_judging import metrics_of
 
 # Under full user 0 has two held-out items; user 1 is judged by neumf alone, user 3 by last_night.
 RANKS = [
@@ -53,7 +53,7 @@ def test_the_users_of_both_alone_count(spark, order, how, expected):
 
 def test_a_model_with_itself_is_as_in_the_metrics(spark):
     ranks = spark.createDataFrame(RANKS, schemas.RANKS)
-    metrics = build_metrics(
+    metrics = metrics_of(
         ranks,
         spark.createDataFrame([(0, 0, 0)], schemas.TRAIN),
         spark.createDataFrame([], "item_index int, category string"),

@@ -4,7 +4,11 @@ import pytest
 
 from ncf_spark import schemas
 from ncf_spark.evaluation import judging
-from ncf_spark.evaluation.judging import build_metric_differences, build_metrics
+from ncf_spark.evaluation.judging import (
+    build_list_sums,
+    build_metric_differences,
+    build_metrics,
+)
 from ncf_spark.evaluation.lists import build_lists
 from ncf_spark.evaluation.recommended import build_recommended_popularity
 from ncf_spark.evaluation.segments import build_user_segments
@@ -35,9 +39,14 @@ def tables(spark):
     )
 
 
+def metrics_of(ranks, train, categories, popularity, **how):
+    list_sums = build_list_sums(ranks, train, categories, **how)
+    return build_metrics(list_sums, ranks, train, popularity, **how)
+
+
 @pytest.fixture(scope="module")
 def metrics(tables):
-    return rows(build_metrics(*tables, **HOW))
+    return rows(metrics_of(*tables, **HOW))
 
 
 def values(metrics, model, protocol, k):
@@ -79,7 +88,7 @@ def test_each_figure_has_one_row_and_an_interval_around_it(metrics):
 
 
 def test_the_columns_are_those_of_the_table(tables):
-    found = build_metrics(*tables, **HOW)
+    found = metrics_of(*tables, **HOW)
     assert [(field.name, field.dataType) for field in found.schema] == [
         (field.name, field.dataType) for field in schemas.METRICS
     ]
@@ -87,7 +96,7 @@ def test_the_columns_are_those_of_the_table(tables):
 
 def test_empty_tables_give_no_figures(tables):
     empty = [table.where("false") for table in tables]
-    assert rows(build_metrics(*empty, **HOW)) == []
+    assert rows(metrics_of(*empty, **HOW)) == []
 
 
 def test_only_the_largest_categories_are_segments(tables, monkeypatch):
@@ -95,14 +104,14 @@ def test_only_the_largest_categories_are_segments(tables, monkeypatch):
     ranks, train, categories, popularity = tables
     # Of the pairs, two are of item 2 and one is of item 1.
     more = categories.fillna("cups")
-    found = rows(build_metrics(ranks, train, more, popularity, **{**HOW, "bootstrap_samples": 0}))
+    found = rows(metrics_of(ranks, train, more, popularity, **{**HOW, "bootstrap_samples": 0}))
     assert {row[4] for row in found} == {"all", "users some", "users few", "category=tea"}
     assert {row[6:] for row in found} == {(None, None)}
 
 
 def test_differences_are_those_of_the_metrics(tables, metrics):
-    how = {key: HOW[key] for key in ("ks", "bootstrap_samples", "seed")}
-    found = rows(build_metric_differences(tables[0], to="popularity", **how))
+    list_sums = build_list_sums(*tables[:3], **HOW)
+    found = rows(build_metric_differences(list_sums, to="popularity", ks=HOW["ks"]))
     own, theirs = (values(metrics, name, "full", 2) for name in ("neumf", "popularity"))
     differences = values(found, "neumf", "full", 2)
     assert {(*row[:2], row[4]) for row in found} == {("neumf", "full", "all")}
@@ -126,7 +135,7 @@ def windows(table):
 def test_no_window_sees_all_rows(tables, transform):
     ranks, *_, popularity = tables
     if transform == "build_metrics":
-        partitions = windows(build_metrics(*tables, **HOW))
+        partitions = windows(metrics_of(*tables, **HOW))
     else:
         partitions = windows(build_recommended_popularity(ranks, popularity, 2))
     assert len(partitions) >= 2

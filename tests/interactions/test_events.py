@@ -1,8 +1,8 @@
 from datetime import date, datetime, timezone
 
 import pytest
-from pyspark.sql import functions as F
 
+from ncf_spark import schemas
 from ncf_spark.interactions import events
 from ncf_spark.schemas import SchemaError
 from tests.conftest import at, rows
@@ -160,34 +160,67 @@ def test_a_pair_counts_its_events_with_or_without_duplicates(
     spark, drop, num_events, weight, order
 ):
     clicks = spark.createDataFrame(CLICKS[::order], EVENTS)
-    pairs = events.build_pairs(clicks, drop_duplicates=drop)
-    assert rows(pairs.transform(events.filter_kept)) == [
+    pair_events = events.build_pair_events(clicks, drop_duplicates=drop)
+    assert rows(pair_events.transform(events.build_interactions)) == [
         ("a", "x", num_events, weight, at("2026-11-01"), at("2026-11-03")),
         ("a", "y", 1, 1.0, None, None),
         ("b", "x", 1, 0.0, at("2026-11-09"), at("2026-11-09")),
     ]
 
 
-@pytest.mark.parametrize("drop", [True, False])
-def test_what_is_dropped_is_counted_by_reason_beside_the_pairs(spark, drop):
-    pairs = events.build_pairs(spark.createDataFrame(CLICKS, EVENTS), drop_duplicates=drop)
-    counted = pairs.groupBy("user_id", "item_id", "drop_reason").agg(F.sum("num_raw"))
-    assert rows(counted) == [
-        (None, None, "bad_time", 2),
-        (None, None, "no_user", 1),
-        ("a", "x", None, 5),
-        ("a", "y", None, 1),
-        ("b", "x", None, 1),
+@pytest.mark.parametrize(("drop", "num_buys"), [(True, 2), (False, 3)])
+def test_every_event_is_counted_by_pair_type_and_drop_reason(spark, drop, num_buys):
+    clicks = spark.createDataFrame(CLICKS, EVENTS)
+    found = events.build_pair_events(clicks, drop_duplicates=drop)
+    found = schemas.conform(found, schemas.PAIR_EVENTS, "pair_events")
+    names = ("user_id", "item_id", "type", "drop_reason", "num_raw", "num_events", "has_undated")
+    assert rows(found.select(*names)) == [
+        (None, None, None, "no_user", 1, 1, True),
+        ("a", "x", "buy", None, 3, num_buys, False),
+        ("a", "x", "view", None, 2, 2, False),
+        ("a", "y", None, None, 1, 1, True),
+        ("b", "x", "view", None, 1, 1, False),
+        ("b", "x", "view", "bad_time", 1, 1, True),
+        ("c", "z", "view", "bad_time", 1, 1, True),
+    ]
+
+
+REASONS = [*events.DROP_REASONS]
+
+
+def test_dropped_events_keep_their_ids_where_they_are_what_the_user_did(spark):
+    dropped = [
+        (
+            "a" if reason != "no_user" else None,
+            "x",
+            at("2026-11-09"),
+            "view",
+            None,
+            1.0,
+            "9",
+            reason,
+        )
+        for reason in REASONS
+    ]
+    found = events.build_pair_events(spark.createDataFrame(dropped, EVENTS), drop_duplicates=True)
+    assert rows(found.select("user_id", "item_id", "type", "drop_reason")) == [
+        *[
+            (None, None, None, reason)
+            for reason in ("after_run_date", "no_item", "no_user", "where")
+        ],
+        *[
+            ("a", "x", "view", reason)
+            for reason in sorted(set(REASONS) - {"after_run_date", "no_item", "no_user", "where"})
+        ],
     ]
 
 
 def test_no_events_are_no_interactions(spark):
     built = build(spark.createDataFrame([], RAW))
-    pairs = events.build_pairs(built, drop_duplicates=True).transform(events.filter_kept)
-    assert pairs.columns == [
-        *["user_id", "item_id", "num_events", "weight", "first_event_at", "last_event_at"]
-    ]
-    assert pairs.collect() == []
+    pair_events = events.build_pair_events(built, drop_duplicates=True)
+    interactions = pair_events.transform(events.build_interactions)
+    assert interactions.columns == schemas.INTERACTIONS.names
+    assert interactions.collect() == []
 
 
 PAIRS = "user_id string, item_id string, num_events long"

@@ -13,6 +13,7 @@ def append(spark, ids: list[str], previous: dict[str, int]) -> dict[str, int]:
         spark.createDataFrame(list(previous.items()), USER_NUMBERS),
         "user_id",
         "user_index",
+        num_known=len(previous),
     )
     assert conform(table, USER_INDEX, "user_index").columns == table.columns
     found = table.collect()
@@ -52,7 +53,8 @@ def test_five_nights_with_arrivals_departures_and_returns(spark):
     index = spark.createDataFrame([], USER_INDEX)
     for ids, expected in nights:
         tonight = spark.createDataFrame([(i,) for i in ids], "user_id string")
-        table = append_index(tonight, index.drop("is_present"), "user_id", "user_index")
+        names, known = ("user_id", "user_index"), index.drop("is_present")
+        table = append_index(tonight, known, *names, num_known=known.count())
         assert rows(table) == expected
         index = spark.createDataFrame(table.collect(), USER_INDEX)
 

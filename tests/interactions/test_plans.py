@@ -65,10 +65,12 @@ def plans(spark) -> dict[str, DataFrame]:
     raw = empty("user string, item string, ts string, kind string, value string")
     names = {"user": "user", "item": "item", "time": "ts", "type": "kind", "value": "value"}
     built = events.build_events(raw, names, "timestamp", {"buy": 1.0}, 4.0, None, None, MIDNIGHT)
-    pairs = events.build_pairs(built, drop_duplicates=True)
-    kept = events.filter_kept(pairs)
+    pair_events = events.build_pair_events(built, drop_duplicates=True)
+    kept = events.build_interactions(pair_events)
     users, items = empty(schemas.USER_INDEX), empty(schemas.ITEM_INDEX)
-    appended = indexing.append_index(kept.select("user_id"), users, "user_id", "user_index")
+    appended = indexing.append_index(
+        kept.select("user_id"), users, "user_id", "user_index", num_known=0
+    )
     numbered = indexing.with_indexes(kept, users, items)
     indexed = split.with_was_trained(numbered, numbered)
     held_out = split.with_last_event_held_out(indexed, seed=1)
@@ -84,8 +86,8 @@ def plans(spark) -> dict[str, DataFrame]:
     columns = dict.fromkeys(CatalogueColumns.model_fields)
     found = {
         "events.build_events": built,
-        "events.build_pairs": pairs,
-        "events.filter_kept": kept,
+        "events.build_pair_events": pair_events,
+        "events.build_interactions": kept,
         "events.build_rare_ids": events.build_rare_ids(kept, "user_id", at_least=2),
         "events.filter_out_ids": events.filter_out_ids(kept, users.select("user_id")),
         "indexing.append_index": appended,

@@ -1,8 +1,17 @@
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pyspark.errors import AnalysisException
+from pyspark.sql import functions as F
 
-from ncf_spark.schemas import ITEM_POPULARITY, TRAIN, USER_NUMBERS, DataError, SchemaError
+from ncf_spark.schemas import (
+    ITEM_POPULARITY,
+    TRAIN,
+    USER_NUMBERS,
+    USER_VECTORS,
+    DataError,
+    SchemaError,
+)
 from ncf_spark.storage import arrays, files, tables
 from tests.conftest import rows
 
@@ -14,7 +23,9 @@ def test_a_table_is_read_as_it_was_written_and_counted(spark, tmp_path):
     users = spark.createDataFrame(
         [("x", *user) for user in USERS], "more string, user_id string, user_index int"
     )
-    assert tables.write_table(users, uri, USER_NUMBERS, "user_index") == 3
+    longest = {"longest": F.max(F.length("user_id"))}
+    found = tables.write_table(users, uri, USER_NUMBERS, "user_index", counts=longest)
+    assert found == {"num_rows": 3, "longest": 1}
     assert rows(tables.read_table(spark, uri, USER_NUMBERS, "user_index")) == USERS
     assert arrays.count_rows(uri) == 3
 
@@ -34,7 +45,7 @@ def test_a_table_in_folders_keeps_its_columns_and_their_order(spark, tmp_path):
     written = tables.write_table(
         spark.createDataFrame(train, TRAIN), uri, TRAIN, "train", partition_by=["shard"]
     )
-    assert written == 3
+    assert written == {"num_rows": 3}
     assert sorted(name for name in files.list_names(uri) if "=" in name) == ["shard=0", "shard=1"]
     read = tables.read_table(spark, uri, TRAIN, "train")
     assert (read.columns, rows(read)) == (["user_index", "item_index", "shard"], train)
@@ -62,10 +73,36 @@ def test_row_groups_are_of_the_size_that_is_asked_for(spark, tmp_path):
 def test_an_empty_table_is_read_as_empty(spark, tmp_path, partition_by):
     uri = files.to_uri(str(tmp_path / "train"))
     empty = spark.createDataFrame([(0, 5, 0)], TRAIN).where("user_index > 0")
-    assert tables.write_table(empty, uri, TRAIN, "train", partition_by) == 0
+    sums = {"sum": F.sum("item_index")}
+    found = tables.write_table(empty, uri, TRAIN, "train", partition_by, counts=sums)
+    assert found == {"num_rows": 0, "sum": 0}
     read = tables.read_table(spark, uri, TRAIN, "train")
     assert (read.columns, rows(read)) == (["user_index", "item_index", "shard"], [])
     assert arrays.count_rows(uri) == 0
+
+
+def test_a_table_is_opened_without_a_job(spark, tmp_path):
+    """Of Spark's own files, in folders or not, and of those that training writes."""
+    train, vectors = (files.to_uri(str(tmp_path / name)) for name in ("train", "user_vectors"))
+    written = spark.createDataFrame([(0, 5, 0)], TRAIN)
+    tables.write_table(written, train, TRAIN, "train", ["shard"])
+    arrays.write_vectors(
+        f"{vectors}/shard=0/0.parquet", "user_index", np.array([3]), np.float32([[0.5, 1.0]])
+    )
+    spark.sparkContext.setJobGroup("opened", "tables")
+    opened = tables.read_table(spark, train, TRAIN, "train")
+    of_users = tables.read_table(spark, vectors, USER_VECTORS, "user_vectors")
+    started = spark.sparkContext.statusTracker().getJobIdsForGroup("opened")
+    spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
+    assert list(started) == []
+    assert (rows(opened), rows(of_users)) == ([(0, 5, 0)], [(3, [0.5, 1.0])])
+
+
+def test_a_file_without_a_footer_is_named(spark, tmp_path):
+    (tmp_path / "part.parquet").write_bytes(b"PAR1")
+    uri = files.to_uri(str(tmp_path))
+    with pytest.raises(DataError, match=r"part\.parquet: cannot be read .* run the step that"):
+        tables.read_table(spark, uri, USER_NUMBERS, "user_index")
 
 
 def test_a_table_that_is_not_there_is_not_read_as_empty(spark, tmp_path):
