@@ -250,7 +250,9 @@ def catalogue(folder: Path, text: str) -> tuple[str, ...]:
 
 def test_prices_with_a_decimal_comma_are_refused(spark: SparkSession, tmp_path: Path):
     settings = catalogue(tmp_path, "sku;price\ni1;9,50\ni2;1,25\n")
-    with pytest.raises(DataError, match=r"column price is no number in 2 rows, e\.g\. \['1,25', '9,50'"):
+    with pytest.raises(
+        DataError, match=r"column price is no number in 2 rows, e\.g\. \['1,25', '9,50'"
+    ):
         prepare(spark, tmp_path, *settings)
 
 
