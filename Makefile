@@ -6,7 +6,7 @@ export SPARK_LOCAL_HOSTNAME := localhost
 in_venv = . .venv/bin/activate &&
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo environment test check format bench bench-peers clean
+.PHONY: help setup demo environment test breaks check format bench bench-peers clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -23,6 +23,9 @@ environment: setup ## Pack what a cluster's executors need into build/: .venv, a
 
 test: setup ## Run the tests; ARGS goes to pytest, as in make test ARGS="-k split -x"
 	$(in_venv) python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+breaks: setup ## Break the code one line at a time: do the tests notice? ARGS="--only TEXT --jobs 2"
+	$(in_venv) python -m tests.breaks $(ARGS)
 
 check: setup ## Lint, formatting, types and the layers of the package
 	$(in_venv) ruff check .

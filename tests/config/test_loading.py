@@ -304,6 +304,18 @@ def test_a_campaign_that_cannot_be_is_named(load, override, line):
     assert any(problem.startswith(line) for problem in problems(load, "", override))
 
 
+@pytest.mark.parametrize(
+    ("bounds", "line"),
+    [
+        ("{low: 2, high: 1, nights: 7, at_least: 3}", "low is 2.0 but high is 1.0; low must be"),
+        ("{low: 0.5, high: 2, nights: 2, at_least: 3}", "at_least is 3 but nights is only 2"),
+    ],
+)
+def test_bounds_of_volume_that_no_night_can_keep_are_named(load, bounds, line):
+    [problem] = problems(load, "", f"gates.volume={bounds}")
+    assert problem.startswith(f"gates.volume: {line}")
+
+
 # --- what follows from the settings -------------------------------------------------------------
 
 

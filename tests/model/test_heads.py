@@ -178,6 +178,32 @@ def test_a_block_scores_every_user_with_every_item_as_pairs_do(kind, named):
             torch.testing.assert_close(block[b, i], pair[0, 0], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        *[(kind, {}) for kind in KINDS],
+        ("mf", {"similarity": "cosine", "temperature": 0.1}),
+        ("neumf", {"activation": "leaky_relu"}),
+    ],
+)
+def test_the_way_back_is_that_of_autograd(kind, named):
+    head, users, items = random_head(kind, **named)
+    items = items[:6].unflatten(0, (2, 3))
+    sides = [users[:3].requires_grad_(), items.requires_grad_()]
+    of_logits = torch.tensor([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
+    logits, pull = head.pairs_and_pull(head.encode_users(sides[0]), head.encode_items(sides[1]))
+    learned = list(head.parameters())
+    expected = torch.autograd.grad((logits * of_logits).sum(), [*sides, *learned])
+    for parameter in learned:
+        parameter.grad = torch.ones_like(parameter)  # to which the step's own are added
+    with torch.no_grad():
+        of_users, of_items = pull(of_logits)
+        found = [head.pull_users(sides[0], of_users), head.pull_items(sides[1], of_items)]
+    found += [parameter.grad - 1 for parameter in learned]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("kind", "width"), [("mf", 5), ("gmf", 4), ("mlp", 3), ("neumf", 7)])
 def test_the_width_of_a_vector_is_that_of_its_embeddings(kind, width):
     # 4 factors, one more for MF's bias, and half of the tower's input

@@ -2,6 +2,7 @@ import logging
 from contextlib import suppress
 from dataclasses import replace
 
+import horovod.torch as hvd
 import pytest
 import torch
 from horovod.common.exceptions import HorovodInternalError
@@ -10,6 +11,7 @@ from ncf_spark.config import ConfigError
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import files
 from ncf_spark.training.distributed import (
+    Horovod,
     LineLogger,
     _device,
     _failures,
@@ -74,6 +76,29 @@ def test_a_worker_looks_at_its_gpu_before_it_allocates(monkeypatch, task):
         _run_worker([task], "cuda", 1, False, 0)
     with pytest.raises(ConfigError, match=r"^model: a worker needs"):
         _failures(task, 0).check("model")
+
+
+def test_what_is_exchanged_is_added_up_and_waited_for(monkeypatch):
+    """With Horovod's calls replaced: two workers that both have the same tensor."""
+    place, waited = "ncf_spark.training.distributed.hvd", []
+
+    def all_reduce(tensor, op, name):
+        assert op == hvd.Sum
+        tensor.mul_(2)
+        return name
+
+    for name, value in {"rank": 0, "size": 2}.items():
+        monkeypatch.setattr(f"{place}.{name}", lambda value=value: value)
+    monkeypatch.setattr(f"{place}.allreduce_", all_reduce)
+    monkeypatch.setattr(f"{place}.allreduce_async_", all_reduce)
+    monkeypatch.setattr(f"{place}.synchronize", waited.append)
+    workers, tensor = Horovod(), torch.ones(3)
+    workers.sum_(tensor, "totals")
+    wait = workers.start_sum(tensor, "gradients")
+    assert (tensor.tolist(), waited) == ([4.0] * 3, [])
+    wait()
+    assert waited == ["gradients"]
+    assert workers.bytes_exchanged == {"totals": 12, "gradients": 12}
 
 
 class Workers:
