@@ -25,6 +25,7 @@ def run(job: Job) -> None:
         check_memory(job, name, worker_bytes(task, len(positives), max(positives)))
         tasks[name], places[name] = task, place
     write_baselines(job)
+    job.doing = f"{', '.join(tasks)} on {job.config.training.num_workers} workers"
     trained = run_workers(tasks, lambda: check_workers(job), **start_settings(job))
     for name, workers in trained.items():
         place = places[name]

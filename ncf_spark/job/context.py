@@ -26,6 +26,10 @@ class Job:
         run: the night's directory.
         force: whether finished steps run again.
         is_small: whether what a step computes on its way fits into the executors' memory.
+
+    Attributes:
+        doing: what is running, for the log's sign of life: the table that is written, if nothing
+            better is set.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Job:
         self.force = force
         self.is_small = is_small
         self.staging_uri = run.table_uri("staging")
+        self.doing = "starting"
         self._in_memory: list[DataFrame] = []
         self.tables: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, dict[str, int]] = {}
@@ -59,7 +64,7 @@ class Job:
         """Turns to a step, which has written nothing yet."""
         working_on(name, self.run.name)
         self.name, self.tables, self.counts, self.notes = name, {}, {}, {}
-        self._begun = False
+        self._begun, self.doing = False, "starting"
 
     def begin(self) -> None:
         """Undoes what the step wrote earlier in this run, the first time that it is called.
@@ -129,7 +134,7 @@ class Job:
             DataError: when the table is empty but must not be.
         """
         self.begin()
-        started = time.monotonic()
+        self.doing, started = table, time.monotonic()
         uri = self.run.table_uri(table)
         found = tables.write_table(rows, uri, schema, table, partition_by, row_group_bytes, counts)
         self.counts[table], num_rows = found, found["num_rows"]

@@ -14,6 +14,7 @@ from ncf_spark.config import Config, ConfigError, load_config
 from ncf_spark.job.context import Job
 from ncf_spark.job.gates import RefusedError
 from ncf_spark.job.logs import log, say_at_the_end, set_up_logging
+from ncf_spark.job.session import fit_to_input, session
 from ncf_spark.job.stepping import run_step, why_to_run
 from ncf_spark.job.telling import check_monitoring
 from ncf_spark.schemas import DataError, SchemaError
@@ -49,13 +50,13 @@ def main(
         check_monitoring(config)
         nights = _nights(arguments, config)
         if run == "none":
-            with _session(name) as spark:
+            with session(name) as spark:
                 step(_job(name, config, spark, nights[0], Warehouse(config.storage.warehouse)))
             return
         warehouse = Warehouse(config.storage.warehouse)
         asked = [getattr(arguments, one, None) for one in ("explain", "explain_item")]
         if explain is not None and any(asked):
-            with _session(name) as spark:
+            with session(name) as spark:
                 job = _job(name, config, spark, nights[0], warehouse)
                 _choose_run(job, may_start=False)
                 explain(job, *asked)
@@ -63,7 +64,7 @@ def main(
         warehouse.check_writable()
         warehouse.published_run()  # A damaged pointer is better known now than after hours.
         what = f"{name} of {nights[0]}" + (f" to {nights[-1]}" if len(nights) > 1 else "")
-        with warehouse.locked(what, config.storage.lock_expires), _session(name) as spark:
+        with warehouse.locked(what, config.storage.lock_expires), session(name) as spark:
             for night in nights:
                 job = _job(name, config, spark, night, warehouse, arguments.force)
                 _choose_run(job, run == "start")
@@ -188,7 +189,8 @@ def _job(
     force: bool = False,
 ) -> Job:
     run = warehouse.newest_run(night) or warehouse.open_run(night)
-    return Job(name, config, spark, night, warehouse, run, force)
+    is_small = fit_to_input(spark, config, run)
+    return Job(name, config, spark, night, warehouse, run, force, is_small)
 
 
 def _choose_run(job: Job, may_start: bool) -> None:
@@ -203,19 +205,3 @@ def _choose_run(job: Job, may_start: bool) -> None:
     steps = [job.name] if job.name in STEP_TABLES else list(STEP_TABLES)
     if job.run.is_complete and any(why_to_run(job, step) for step in steps):
         job.run = job.warehouse.open_run(job.run_date)
-
-
-@contextmanager
-def _session(name: str) -> Iterator[SparkSession]:
-    """The session with what the meaning of our code depends on; tuning stands in conf/spark/."""
-    spark = (
-        SparkSession.builder.appName(f"ncf {name}")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.legacy.timeParserPolicy", "CORRECTED")
-        .getOrCreate()
-    )
-    spark.sparkContext.setLogLevel("WARN")
-    try:
-        yield spark
-    finally:
-        spark.stop()

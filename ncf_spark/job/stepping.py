@@ -108,7 +108,7 @@ def _run(job: Job, step: Callable[[Job], None]) -> None:
     started = time.monotonic()
     job.clear_stages()
     try:
-        with heartbeat(job.spark, job.name):
+        with heartbeat(job.spark, job.name, lambda: job.doing):
             step(job)
     finally:
         job.clear_stages()

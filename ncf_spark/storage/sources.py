@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from datetime import datetime, timezone
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
@@ -74,23 +77,56 @@ def fingerprint(spark: SparkSession, source: Source, name: str) -> dict[str, Any
     if source.table is not None:
         return {"table": source.table}
     try:
-        # Spark's own way to files: it knows the same patterns and stores as the reader.
-        files = spark.read.format("binaryFile").load(to_uri(str(source.path)))
-        facts = ("path", "length", "modificationTime")
-        found = files.select(*facts).agg(
-            F.count(F.lit(1)).alias("files"),
-            F.coalesce(F.sum("length"), F.lit(0)).alias("bytes"),
-            F.date_format(F.max("modificationTime"), "yyyy-MM-dd'T'HH:mm:ssXXX").alias("newest"),
-            F.hex(F.coalesce(F.bit_xor(F.xxhash64(*facts)), F.lit(0))).alias("hash"),
-        )
-        [row] = found.collect()
+        found = _list_files(spark, source)
     except (PySparkException, Py4JJavaError) as error:
         raise DataError(_cannot_read(f"{name}.path", str(source.path), error)) from None
-    if not row["files"]:
+    if found is None:
+        raise DataError(f"{name}.path: {source.path} does not exist.")
+    if not found:
         raise DataError(f"{name}.path: {source.path} holds no file.")
-    if not row["bytes"]:
+    total = sum(size for _, size, _ in found)
+    if not total:
         raise DataError(f"{name}.path: {source.path} is empty: 0 bytes.")
-    return dict(row.asDict())
+    newest = datetime.fromtimestamp(max(changed for *_, changed in found) / 1000, timezone.utc)
+    return {
+        "files": len(found),
+        "bytes": total,
+        "newest": newest.isoformat(timespec="seconds"),
+        "hash": hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()[:16],
+    }
+
+
+def total_bytes(spark: SparkSession, source: Source) -> int:
+    """Bytes of the files of a source; 0 where there is none, which the step that reads it says."""
+    return sum(size for _, size, _ in _list_files(spark, source) or ())
+
+
+def _list_files(spark: SparkSession, source: Source) -> list[tuple[str, int, int]] | None:
+    """Path, bytes and time of change (ms) of each file; None where there is no such place.
+
+    Hadoop's own way to files: it knows the same patterns and stores as Spark's readers. As these
+    do, it passes over names that begin with `_` or a dot.
+    """
+    assert spark._jvm is not None
+    path = spark._jvm.org.apache.hadoop.fs.Path(to_uri(str(source.path)))
+    filesystem = path.getFileSystem(spark._jsc.hadoopConfiguration())
+    matches = filesystem.globStatus(path)
+    if matches is None or not len(matches):
+        return None
+    found = []
+    for match in matches:
+        root, files = match.getPath(), filesystem.listFiles(match.getPath(), True)
+        while files.hasNext():
+            file = files.next()
+            name = file.getPath().toString()
+            below = name.removeprefix(root.toString()).split("/")
+            if not any(_is_hidden(part) for part in below):
+                found.append((name, file.getLen(), file.getModificationTime()))
+    return found
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 
 def filter_source(rows: DataFrame, source: Source, name: str) -> DataFrame:

@@ -4,16 +4,23 @@ import time
 from ncf_spark.job.heartbeat import heartbeat
 
 
-def test_a_long_step_says_how_far_it_is_in_words_and_in_numbers(spark, caplog):
+def test_a_long_step_says_what_is_running_and_how_far_it_is(spark, caplog):
     caplog.set_level(logging.INFO, "ncf_spark")
     numbers = spark.sparkContext.parallelize(range(4), 4)
-    with heartbeat(spark, "score_users", every_s=0.1):
+    with heartbeat(spark, "score_users", lambda: "user_topk", every_s=0.1):
         numbers.foreach(lambda _: time.sleep(0.5))
-    told = [record for record in caplog.records if "tasks done" in record.getMessage()]
-    assert told
-    assert "score_users: running for " in told[0].getMessage()
-    assert max(record.numbers["num_tasks"] for record in told) == 4
-    assert all(0 <= record.numbers["tasks_done"] <= 4 for record in told)
+    said = [record for record in caplog.records if "tasks" in record.getMessage()]
+    assert said
+    assert said[0].getMessage().startswith("score_users: user_topk, 0 of 4 tasks, for ")
+    assert max(record.numbers["num_tasks"] for record in said) == 4
+    assert all(0 <= record.numbers["tasks_done"] <= 4 for record in said)
     caplog.clear()
     time.sleep(0.3)
     assert caplog.records == []
+
+
+def test_without_tasks_of_spark_only_what_is_running_is_said(spark, caplog):
+    caplog.set_level(logging.INFO, "ncf_spark")
+    with heartbeat(spark, "train", lambda: "neumf on 2 workers", every_s=0.05):
+        time.sleep(0.3)
+    assert caplog.records[0].getMessage() == "train: neumf on 2 workers, for 0 s"
