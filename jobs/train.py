@@ -3,7 +3,7 @@
 from ncf_spark import schemas
 from ncf_spark.job import Job, main
 from ncf_spark.job.baselines import write_baselines
-from ncf_spark.job.models import model_places, training_places
+from ncf_spark.job.models import may_fail, model_places, note_failed, training_places
 from ncf_spark.job.slots import check_memory, check_workers, start_settings
 from ncf_spark.storage.files import delete
 from ncf_spark.training.distributed import run_workers
@@ -24,9 +24,15 @@ def run(job: Job) -> None:
         job.note(f"{name}: workers by their positives", modes_of_workers(task, positives))
         check_memory(job, name, worker_bytes(task, len(positives), max(positives)))
         tasks[name], places[name] = task, place
-    write_baselines(job)
+    failed = write_baselines(job)
     job.doing = f"{', '.join(tasks)} on {job.config.training.num_workers} workers"
-    trained = run_workers(tasks, lambda: check_workers(job), **start_settings(job))
+    trained, failed_models = run_workers(
+        tasks,
+        lambda: check_workers(job),
+        may_fail=[name for name in tasks if may_fail(job, name)],
+        **start_settings(job),
+    )
+    note_failed(job, failed | failed_models)
     for name, workers in trained.items():
         place = places[name]
         save_manifest(tasks[name], workers)

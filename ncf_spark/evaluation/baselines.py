@@ -15,6 +15,8 @@ from pyspark.sql import functions as F
 # the work is divided into.
 COUNT_BYTES = 64 * 2**20
 BLOCK_ITEMS = 256
+# Of ALS. With Spark's 10, a first compiler's larger frames still overflowed the stack.
+_ITERATIONS_BETWEEN_CHECKPOINTS = 4
 
 
 def build_item_neighbours(
@@ -169,11 +171,13 @@ def fit_als(
         rank: width of the vectors.
         reg_param: regularisation, times the number of a user's or an item's pairs.
         alpha: confidence of a pair is 1 + alpha.
-        iterations: alternations between users and items.
+        iterations: alternations between users and items. Their lineage is cut now and then where
+            the Spark context has a checkpoint directory.
     """
     als = ALS(
         rank=rank,
         maxIter=iterations,
+        checkpointInterval=_ITERATIONS_BETWEEN_CHECKPOINTS,
         regParam=reg_param,
         alpha=alpha,
         implicitPrefs=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ncf_spark.config import Config
@@ -11,12 +12,40 @@ from ncf_spark.schemas import DataError
 
 
 def model_places(job: Job) -> dict[str, tuple[str, Config]]:
-    """Where each model stands in the run, and its settings, by name; the night's own first."""
-    own = job.config.model.kind
+    """Where each model stands in the run, and its settings, by name; the night's own first.
+
+    Without those whose training failed.
+    """
+    own, failed = job.config.model.kind, failed_models(job)
     return {
         name: ("model" if name == own else f"compared/{name}", config)
         for name, config in job.config.models.items()
+        if name not in failed
     }
+
+
+def may_fail(job: Job, name: str) -> bool:
+    """Whether the night goes on without a model or baseline: it is only compared with."""
+    return name not in (job.config.model.kind, "popularity", *job.config.model.candidates)
+
+
+def note_failed(job: Job, failed: Mapping[str, str]) -> None:
+    """Enters the models and baselines that failed into the record of train.
+
+    Args:
+        failed: why, by the model's name.
+    """
+    if failed:
+        job.note(_FAILED, dict(failed))
+
+
+def failed_models(job: Job) -> dict[str, str]:
+    """Why models and baselines of the run failed, by name; none before train has finished."""
+    found: dict[str, str] = (job.run.step_record("train") or {}).get("notes", {}).get(_FAILED, {})
+    return {} if job.name == "train" else found
+
+
+_FAILED = "failed models"
 
 
 def training_places(job: Job, place: str, checkpoints: str) -> dict[str, Any]:

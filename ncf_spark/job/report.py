@@ -26,7 +26,7 @@ from ncf_spark.evaluation.segments import (
 from ncf_spark.job.baselines import baseline_places
 from ncf_spark.job.context import Job, readable
 from ncf_spark.job.judged import compare_with_last_night
-from ncf_spark.job.models import model_places, selection_sentence
+from ncf_spark.job.models import failed_models, model_places, selection_sentence
 from ncf_spark.storage import files
 
 _SPLITS = {
@@ -159,6 +159,8 @@ def _notes(job: Job) -> list[str]:
     for step in ("build_interactions", "score_item_activity"):
         notes = (job.run.step_record(step) or {}).get("notes", {})
         found += [f"{step}: {name}: {readable(value)}" for name, value in notes.items()]
+    failed = failed_models(job).items()
+    found += [f"train: {name} failed and is not compared with: {why}" for name, why in failed]
     if _LEFT_OUT in job.notes:
         found.append(f"evaluate: {_LEFT_OUT}: {readable(job.notes[_LEFT_OUT])}")
     return found

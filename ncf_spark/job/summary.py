@@ -133,6 +133,8 @@ def _how_it_did(facts: NightFacts) -> list[str]:
             line += _beside("last night's model on tonight's holdout", row, judged_again)
         line += _beside("popularity", row, figures.get(("popularity", protocol, metric, k)))
         lines.append(line)
+    failed = _notes(facts.records, "train").get("failed models", {})
+    lines += [f"{name} failed and is not compared with: {why}" for name, why in failed.items()]
     if facts.before is None:
         lines.append("There is no published run before to compare with.")
     elif lines:

@@ -220,6 +220,13 @@ _UNREADABLE = (
 )
 
 
+def describe(error: BaseException) -> str:
+    """What an error is and the first line of what it says; of one in the JVM, what it was there."""
+    if isinstance(error, Py4JJavaError):
+        return str(error.java_exception.toString()).splitlines()[0]
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message; of an error in the JVM, what it said there."""
     java = error.java_exception.getMessage() if isinstance(error, Py4JJavaError) else None

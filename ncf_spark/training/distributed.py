@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from horovod.spark.task import get_available_devices
 from torch import Tensor
 
 from ncf_spark.config import ConfigError
+from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
 from ncf_spark.training.checkpoint import last_checkpoint, num_workers_of
 from ncf_spark.training.failures import Failures, WorkerError, first_line, summary
@@ -72,6 +73,7 @@ def run_workers(
     tasks: Mapping[str, TrainingTask],
     wait_for_room: Callable[[], None],
     *,
+    may_fail: Collection[str],
     num_workers: int,
     device: str,
     threads_per_worker: int | None,
@@ -80,7 +82,7 @@ def run_workers(
     network_interfaces: list[str],
     max_restarts: int,
     python: str,
-) -> dict[str, list[dict[str, Any]]]:
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """Trains models one after the other on `num_workers` Spark tasks of the active session.
 
     The workers are started once for all models: a start takes as long as many epochs. Each model
@@ -90,29 +92,36 @@ def run_workers(
     Args:
         tasks: by the model's name, in the order in which they are trained.
         wait_for_room: returns when Spark has a task slot for each worker again, or raises.
+        may_fail: names of models without which the night goes on: when one fails for good, the
+            others are trained all the same.
         max_restarts: how many times.
         python: the interpreter on the executors; the driver's may not be there.
 
     Returns:
-        For each model and worker, by rank: `history`, `chosen_epochs`, `bytes_exchanged` by name.
+        For each model and worker, by rank: `history`, `chosen_epochs`, `bytes_exchanged` by name;
+        and why models failed, by name.
 
     Raises:
         ConfigError, DataError, SchemaError: as a worker reported, with the remedy.
         WorkerError: when the workers failed for another reason, or too often.
     """
+    failed: dict[str, str] = {}
     with ExitStack() as followers:
         for name, task in tasks.items():
             emit = partial(log.info, "train: %s: %s", name)
             done = _announce_checkpoint(task, name, num_workers)
             followers.enter_context(followed(task.model_uri, task.phases, emit, done))
             files.delete(_results_uri(task))
-        for attempt in range(max_restarts + 1):
-            left = {n: task for n, task in tasks.items() if not _is_trained(task, num_workers)}
+        attempt = restarts = 0
+        while left := {
+            name: task
+            for name, task in tasks.items()
+            if name not in failed and not _is_trained(task, num_workers)
+        }:
             for name, task in left.items() if attempt else ():
                 _announce_checkpoint(task, name, num_workers)
-            failures = {name: _failures(task, attempt) for name, task in left.items()}
-            for of_model in failures.values():
-                files.delete(of_model.uri)
+            for task in left.values():
+                files.delete(_failures(task, attempt).uri)
             try:
                 horovod.spark.run(
                     _run_worker,
@@ -128,22 +137,43 @@ def run_workers(
                 )
                 break
             except Exception as error:
-                for name, of_model in failures.items():
-                    of_model.check(name)
-                reported = [one for of_model in failures.values() for one in of_model.read()]
+                found = _check_failures(left, attempt, may_fail)
+                reported = [
+                    one for task in left.values() for one in _failures(task, attempt).read()
+                ]
                 reason = summary(reported, num_workers) or first_line(error)
-                if attempt == max_restarts:
-                    raise WorkerError(_gave_up(attempt, reason)) from error
-            log.warning(
-                "train: the workers failed (%s); restart %d of %d",
-                *(reason, attempt + 1, max_restarts),
-            )
+                if not found and restarts == max_restarts:
+                    raise WorkerError(_gave_up(restarts, reason)) from error
+            failed |= found
+            restarts, attempt = restarts + (not found), attempt + 1
+            for name, message in found.items():
+                log.warning("train: %s failed and is left out: %s", name, message)
+            if not found:
+                log.warning(
+                    "train: the workers failed (%s); restart %d of %d",
+                    *(reason, restarts, max_restarts),
+                )
             wait_for_room()
-    results = {name: _read_results(task) for name, task in tasks.items()}
+    results = {name: _read_results(task) for name, task in tasks.items() if name not in failed}
     for task in tasks.values():
         files.delete(f"{task.model_uri}/failures")
         files.delete(_results_uri(task))
-    return results
+    return results, failed
+
+
+def _check_failures(
+    tasks: Mapping[str, TrainingTask], attempt: int, may_fail: Collection[str]
+) -> dict[str, str]:
+    """Why models failed for good, by name; raises for a model that must not fail."""
+    found = {}
+    for name, task in tasks.items():
+        try:
+            _failures(task, attempt).check(name)
+        except (ConfigError, DataError, SchemaError, WorkerError) as error:
+            if name not in may_fail:
+                raise
+            found[name] = str(error)
+    return found
 
 
 def _failures(task: TrainingTask, attempt: int) -> Failures:

@@ -11,6 +11,7 @@ from ncf_spark.evaluation.baselines import build_item_neighbours, fit_als
 from ncf_spark.job.baselines import write_baselines
 from ncf_spark.job.context import Job
 from ncf_spark.job.judged import judged_models
+from ncf_spark.job.models import note_failed
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.ranks import build_held_out, build_ranks
 from ncf_spark.storage.warehouse import Warehouse
@@ -222,3 +223,32 @@ def test_item_popularity_is_written_whatever_is_asked_for(spark, tmp_path):
     popularity = rows(made.read("item_popularity", schemas.ITEM_POPULARITY))
     assert popularity == [(0, 4), (1, 2), (2, 2), (3, 1), (4, 1)]  # item 5 departed
     assert [name for name, *_ in judged_models(made)] == ["neumf"]
+
+
+def test_a_baseline_that_fails_is_left_out_unless_it_is_a_candidate(spark, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no convergence\nand more")
+
+    monkeypatch.setattr("ncf_spark.job.baselines.fit_als", fail)
+    made = job(spark, tmp_path, "[item_item, als]")
+    failed = write_baselines(made)
+    assert failed == {"als": "RuntimeError: no convergence"}
+    note_failed(made, failed)
+    made.run.finish_step("train", {"tables": made.tables, "notes": made.notes})
+    made.next_step("evaluate")
+    assert [name for name, *_ in judged_models(made)] == ["neumf", "item_item"]
+    made.next_step("train")
+    model = made.config.model.model_copy(update={"candidates": ["als"]})
+    made.config = made.config.model_copy(update={"model": model})
+    with pytest.raises(RuntimeError, match="no convergence"):
+        write_baselines(made)
+
+
+def test_many_iterations_of_als_do_not_overflow_the_stack(spark, tmp_path):
+    """With checkpoints: without them the JVM of this process ends here."""
+    spark.sparkContext.setCheckpointDir(str(tmp_path))
+    users, items = (spark.createDataFrame([(0,), (1,)], f"{s}_index int") for s in ("user", "item"))
+    pairs = spark.createDataFrame([(0, 0), (1, 1)], TRAIN)
+    how = {"rank": 2, "reg_param": 0.1, "alpha": 1.0, "seed": 1}
+    found, _ = fit_als(pairs, users, items, iterations=30, **how)
+    assert found.count() == 2

@@ -138,12 +138,13 @@ class Workers:
         raise RuntimeError("Horovod detected that one or more processes exited\nwith 1")
 
 
-def run(monkeypatch, task, workers: Workers, max_restarts: int = 2, **others):
+def run(monkeypatch, task, workers: Workers, max_restarts: int = 2, may_fail=(), **others):
     waited: list[int] = []
     monkeypatch.setattr("ncf_spark.training.distributed.horovod.spark.run", workers.run)
     found = run_workers(
         {"model": task, **others},
         lambda: waited.append(workers.attempts),
+        may_fail=may_fail,
         num_workers=2,
         device="cpu",
         threads_per_worker=1,
@@ -181,7 +182,27 @@ def test_all_models_are_trained_in_one_start_and_restarts_skip_those_that_are_fi
     other = replace(task, model_uri=f"{task.model_uri}/compared/mf")
     found, _ = run(monkeypatch, task, workers, mf=other)
     assert workers.asked == [["model", "mf"], ["mf"]]
-    assert found == {name: [{"rank": 0}, {"rank": 1}] for name in ("model", "mf")}
+    assert found == ({name: [{"rank": 0}, {"rank": 1}] for name in ("model", "mf")}, {})
+
+
+def test_a_compared_model_that_fails_for_good_is_left_out_and_the_others_are_trained(
+    monkeypatch, task, caplog
+):
+    workers = Workers((0, FloatingPointError("the loss is nan.")), num_trained_before_failure=1)
+    other, last = (
+        replace(task, model_uri=f"{task.model_uri}/compared/{name}") for name in ("mf", "gmf")
+    )
+    compared = {"mf": other, "gmf": last}
+    found, waited = run(monkeypatch, task, workers, 0, may_fail=["mf", "gmf"], **compared)
+    assert workers.asked == [["model", "mf", "gmf"], ["gmf"]]
+    assert waited == [1]
+    assert list(found[0]) == ["model", "gmf"]
+    assert found[1] == {"mf": "mf: the loss is nan."}
+    said = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert said == ["train: mf failed and is left out: mf: the loss is nan."]
+    workers = Workers((0, FloatingPointError("the loss is nan.")), num_trained_before_failure=1)
+    with pytest.raises(ConfigError, match=r"^mf: the loss is nan\."):
+        run(monkeypatch, task, workers, 0, may_fail=["gmf"], **compared)
 
 
 def test_workers_that_are_lost_too_often_end_the_training(monkeypatch, task):
