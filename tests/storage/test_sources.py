@@ -1,6 +1,8 @@
 """The customer's tables in the formats and the states in which they come."""
 
 import gzip
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from ncf_spark.storage.sources import (
     check_where,
     describe_read_failure,
     filter_source,
+    fingerprint,
     read_source,
 )
 from tests.conftest import rows
@@ -203,3 +206,52 @@ def test_every_missing_column_is_named_with_its_setting(spark):
         "configuration (for CSV see also input.options)."
         for column, ours in (("user_id", "user"), ("time", "time"))
     ]
+
+
+# --- whether files are others than before -------------------------------------------------------
+
+
+def write(path: Path, text: str, at: int) -> None:
+    """A file that was last changed so many seconds after 1970."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (at, at))
+
+
+def test_files_are_known_by_their_names_sizes_and_times(spark, tmp_path):
+    def known(pattern: str = "*.csv") -> dict:
+        return fingerprint(spark, source(path=str(tmp_path / "in" / pattern)), "input")
+
+    write(tmp_path / "in" / "a.csv", "1", at=1)
+    write(tmp_path / "in" / "day=1" / "b.csv", "22", at=86_400)
+    one = known()
+    assert one | {"hash": ""} == {
+        **{"files": 1, "bytes": 1, "newest": "1970-01-01T00:00:01+00:00", "hash": ""}
+    }
+    all_files = known("")
+    assert (all_files["files"], all_files["bytes"]) == (2, 3)
+    assert all_files["newest"] == "1970-01-02T00:00:00+00:00"
+    assert known() == one
+    # What a writer leaves beside its files is no input: Spark does not read it either.
+    for name in ("_SUCCESS", ".a.csv.crc", "_temporary/c.csv"):
+        write(tmp_path / "in" / name, "333", at=999_999)
+    assert known("") == all_files
+    hashes = {one["hash"]}
+    for name, text, at in [("a.csv", "2", 2), ("a.csv", "12", 2), ("c.csv", "1", 1)]:
+        write(tmp_path / "in" / name, text, at)
+        hashes.add(known()["hash"])
+    assert len(hashes) == 4
+
+
+def test_a_table_of_the_catalog_is_known_by_its_name(spark):
+    assert fingerprint(spark, source(table="shop.events"), "input") == {"table": "shop.events"}
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [("none", "does not exist"), ("none/*.csv", "does not exist"), ("in", "is empty: 0 bytes")],
+)
+def test_where_there_is_nothing_to_read_the_setting_is_named(spark, tmp_path, path, wrong):
+    write(tmp_path / "in" / "a.csv", "", at=1)
+    with pytest.raises(DataError, match=rf"^catalogue\.path: .*{re.escape(path)} {wrong}"):
+        fingerprint(spark, source(path=str(tmp_path / path)), "catalogue")
