@@ -6,14 +6,16 @@ The helpers are plain functions: `from tests.conftest import rows`.
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from tests.s3 import SERVER, Relay, s3_server
 
@@ -28,17 +30,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("ncf_spark", deadline=None, derandomize=True, database=None)
 settings.load_profile("ncf_spark")
 
+# Tiny queries: starting, compiling and replanning them takes longer than running them. What needs
+# two partitions asks for them. The tests that run spark-submit have their own settings.
 SESSION = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    # Tiny queries: compiling and replanning them takes longer than running them (by a third). The
-    # tests that run spark-submit have Spark's defaults.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-    "spark.sql.codegen.wholeStage": "false",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    # Where in Python each column was made, which takes three calls a column.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.sql.adaptive.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.shuffle.partitions": "1",
     # As in ncf_spark.job.shell.
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
@@ -47,16 +52,39 @@ SESSION = {
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """The one session of the run: two cores, two shuffle partitions, UTC."""
-    builder = SparkSession.builder.master("local[2]").appName("tests")
+    """The one session of the run: one core, one shuffle partition, UTC."""
+    builder = SparkSession.builder.master("local[1]").appName("tests")
     for key, value in SESSION.items():
         builder = builder.config(key, value)
     # Catalog tables go to a temporary folder, not into the checkout.
     builder = builder.config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("catalog")))
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
+    if session.version >= "4":  # 3.5 makes no DataFrames of Arrow tables
+        session.createDataFrame = partial(_create_dataframe, session.createDataFrame)
     yield session
     session.stop()
+
+
+@pytest.fixture
+def two_partitions(spark: SparkSession) -> Iterator[None]:
+    """Two shuffle partitions instead of one: for what must hold wherever a row lies."""
+    spark.conf.set("spark.sql.shuffle.partitions", "2")
+    yield
+    spark.conf.set("spark.sql.shuffle.partitions", SESSION["spark.sql.shuffle.partitions"])
+
+
+def _create_dataframe(create: Callable[..., DataFrame], data: Any, schema: Any = None) -> DataFrame:
+    """A DataFrame whose plan holds the rows; Spark's own sends them through a Python worker.
+
+    An empty one is Spark's own: a plan that holds no rows is cut down to nothing.
+    """
+    from pyspark.sql.conversion import LocalDataToArrowConversion
+
+    if isinstance(data, list) and data and schema is not None:
+        schema = StructType.fromDDL(schema) if isinstance(schema, str) else schema
+        data = LocalDataToArrowConversion.convert(data, schema, use_large_var_types=False)
+    return create(data, schema)
 
 
 @pytest.fixture(scope="session")

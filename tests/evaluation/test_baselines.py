@@ -78,6 +78,7 @@ def test_without_train_nobody_has_neighbours(spark):
     assert neighbours(spark, []) == []
 
 
+@pytest.mark.usefixtures("two_partitions")
 @pytest.mark.parametrize(
     ("bytes_", "items"), [(64 * 2**20, 256), (4 * 40 * 3, 256), (1, 256), (2**20, 7)]
 )

@@ -90,6 +90,7 @@ def test_the_interval_is_that_of_a_plain_bootstrap_over_users(lists):
         assert high == pytest.approx(plain_high, abs=0.05 * width)
 
 
+@pytest.mark.usefixtures("two_partitions")
 def test_partitions_and_the_order_of_rows_change_no_digit(lists):
     expected = intervals(lists)
     assert intervals(lists.repartition(7, "hr_10")) == expected

@@ -190,9 +190,10 @@ def test_train_is_what_is_not_held_out_with_the_users_shard(spark, order):
     assert rows(train) == [(0, 5, 0), (3, 5, 3), (4, 7, 0), (7, 1, 3)]
 
 
+@pytest.mark.usefixtures("two_partitions")
 def test_a_shard_lies_in_one_partition_sorted_by_user_and_item(spark):
     table = [(user, item, False, False) for item in (2, 9, 4) for user in range(12, -1, -1)]
-    train = split.build_train(spark.createDataFrame(table, SPLIT), num_shards=3)
+    train = split.build_train(spark.createDataFrame(table, SPLIT).repartition(2), 3)
     partitions = [[tuple(row) for row in part] for part in train.rdd.glom().collect()]
     assert [part for part in partitions if part != sorted(part, key=lambda r: (r[2], *r))] == []
     assert sorted(shard for part in partitions for shard in {row[2] for row in part}) == [0, 1, 2]
@@ -233,6 +234,7 @@ def test_a_held_out_pair_has_its_shard_and_different_negatives_in_range(spark):
     assert (row.user_index, row.item_index, len(row.negatives)) == (5, 1, 10)
 
 
+@pytest.mark.usefixtures("two_partitions")
 def test_a_rerun_and_a_shuffle_draw_the_same_and_another_seed_does_not(spark):
     table = [(user, item, item == user, False) for user in range(6) for item in range(6)]
     one = rows(build_holdout(spark.createDataFrame(table, SPLIT)))
