@@ -226,7 +226,7 @@ def test_item_popularity_is_written_whatever_is_asked_for(spark, tmp_path):
     assert [name for name, *_ in judged_models(made)] == ["neumf"]
 
 
-def test_a_baseline_that_fails_is_left_out_unless_it_is_a_candidate(spark, tmp_path, monkeypatch):
+def test_a_baseline_that_fails_is_left_out(spark, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("no convergence\nand more")
 
@@ -236,9 +236,16 @@ def test_a_baseline_that_fails_is_left_out_unless_it_is_a_candidate(spark, tmp_p
     assert failed == {"als": "RuntimeError: no convergence"}
     note_failed(made, failed)
     made.run.finish_step("train", {"tables": made.tables, "notes": made.notes})
-    made.next_step("evaluate")
+    made.name = "evaluate"
     assert [name for name, *_ in judged_models(made)] == ["neumf", "item_item"]
-    made.next_step("train")
+
+
+def test_a_baseline_that_is_a_candidate_ends_the_night_when_it_fails(spark, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no convergence")
+
+    monkeypatch.setattr("ncf_spark.job.baselines.fit_als", fail)
+    made = job(spark, tmp_path, "[als]")
     model = made.config.model.model_copy(update={"candidates": ["als"]})
     made.config = made.config.model_copy(update={"model": model})
     with pytest.raises(RuntimeError, match="no convergence"):
