@@ -129,7 +129,13 @@ class _Counts:
     def neighbours(
         self, num_users: np.ndarray, may_be_shown: np.ndarray, k: int, shrinkage: float
     ) -> Iterator[pd.DataFrame]:
-        """The k most similar items of each row, of those that may be shown."""
+        """The k most similar items of each row, of those that may be shown; all in one frame."""
+        if len(self._common):
+            yield pd.concat(self._neighbours(num_users, may_be_shown, k, shrinkage))
+
+    def _neighbours(
+        self, num_users: np.ndarray, may_be_shown: np.ndarray, k: int, shrinkage: float
+    ) -> Iterator[pd.DataFrame]:
         for row, common in enumerate(self._common):
             item = self.block + row * self._num_blocks
             common[item] = 0

@@ -28,9 +28,10 @@ def append_index(
         previous: last night's (id_name, index_name, …), empty the first night.
         num_known: its rows: the first number that is free.
     """
-    previous, present = previous.select(id_name, index_name), ids.select(id_name).distinct()
-    new = present.join(previous, on=id_name, how="left_anti").withColumn(
-        "bucket", F.pmod(F.xxhash64(id_name), F.lit(_NUM_BUCKETS))
+    present = ids.select(id_name).distinct().withColumn("is_present", F.lit(True))
+    everyone = previous.select(id_name, index_name).join(present, on=id_name, how="full")
+    new = everyone.where(F.col(index_name).isNull()).select(
+        id_name, F.pmod(F.xxhash64(id_name), F.lit(_NUM_BUCKETS)).alias("bucket")
     )
     within = Window.partitionBy("bucket").orderBy(id_name)
     numbered = (
@@ -38,12 +39,11 @@ def append_index(
         .join(_bucket_starts(new), on="bucket", how="inner")
         .withColumn(index_name, F.lit(num_known) + F.col("start") + F.col("position"))
     )
-    known = previous.join(
-        present.withColumn("is_present", F.lit(True)), on=id_name, how="left"
-    ).fillna(False, subset=["is_present"])
-    columns = [F.col(id_name), F.col(index_name).cast("int").alias(index_name)]
-    arrived = numbered.select(*columns, F.lit(True).alias("is_present"))
-    return known.select(*columns, "is_present").unionByName(arrived)
+    is_present = F.coalesce("is_present", F.lit(False)).alias("is_present")
+    known = everyone.where(F.col(index_name).isNotNull())
+    arrived = numbered.withColumn("is_present", F.lit(True))
+    names = (F.col(id_name), F.col(index_name).cast("int").alias(index_name))
+    return known.select(*names, is_present).unionByName(arrived.select(*names, "is_present"))
 
 
 def _bucket_starts(new: DataFrame) -> DataFrame:

@@ -105,7 +105,7 @@ def why_to_run(job: Job, step: str) -> str | None:
 def _run(job: Job, step: Callable[[Job], None]) -> None:
     inputs = read_inputs(job, job.name)
     beside = runs_beside(job, job.name)
-    started = time.monotonic()
+    started, jobs_before = time.monotonic(), _num_spark_jobs(job.spark)
     job.clear_stages()
     try:
         with heartbeat(job.spark, job.name, lambda: job.doing):
@@ -125,6 +125,8 @@ def _run(job: Job, step: Callable[[Job], None]) -> None:
         "run_date": str(job.run_date),
         "finished_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seconds": seconds,
+        # Each costs about half a second of a cold JVM: tests hold every step to a number.
+        "spark_jobs": _num_spark_jobs(job.spark) - jobs_before,
         "inputs": inputs,
         "tables": job.tables,
         "notes": job.notes,
@@ -139,6 +141,11 @@ def _run(job: Job, step: Callable[[Job], None]) -> None:
         *(job.name, seconds, _counts(rows, job.notes)),
         extra=numbers(seconds=seconds, rows=rows, notes=job.notes),
     )
+
+
+def _num_spark_jobs(spark: SparkSession) -> int:
+    """Spark jobs that the application has started so far."""
+    return int(spark.sparkContext._jsc.sc().dagScheduler().numTotalJobs())
 
 
 def _counts(rows: dict[str, int], notes: dict[str, Any]) -> str:
