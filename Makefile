@@ -15,8 +15,8 @@ setup: ## Make .venv: pinned packages and a Horovod built against its torch (min
 	@.ci/setup
 
 demo: setup ## Generate events, then run the whole nightly job on two local executors
-	$(in_venv) spark-submit --properties-file conf/spark/local.conf jobs/generate_events.py --config conf/demo.yaml
-	$(in_venv) spark-submit --properties-file conf/spark/local-cluster.conf jobs/nightly.py --config conf/demo.yaml
+	$(in_venv) spark-submit --properties-file conf/spark/small.conf jobs/generate_events.py --config conf/demo.yaml
+	$(in_venv) spark-submit --properties-file conf/spark/small.conf jobs/nightly.py --config conf/demo.yaml
 
 environment: setup ## Pack what a cluster's executors need into build/: .venv, and this package
 	$(in_venv) python .ci/pack.py

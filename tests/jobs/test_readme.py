@@ -54,7 +54,7 @@ def test_your_own_data_in_five_minutes(tmp_path: Path):
     shutil.copy(ROOT / "conf" / "base.yaml", tmp_path)
     [command] = [line for line in README.splitlines() if line.endswith("--run-date 2026-11-01")]
     arguments = command.replace("conf/my_shop.yaml", str(tmp_path / "my_shop.yaml")).split()
-    assert arguments[:3] == ["spark-submit", "--properties-file", "conf/spark/local.conf"]
+    assert arguments[:3] == ["spark-submit", "--properties-file", "conf/spark/small.conf"]
     quick = ("--set", "training.epochs=2")
     output = expect(submit(*arguments[3:], *quick, options=NO_REPLANNING), 0)
     run = Warehouse(str(tmp_path / "warehouse")).published_run()
