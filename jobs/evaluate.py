@@ -23,9 +23,9 @@ def run(job: Job) -> None:
         block_bytes=job.config.scoring.block_bytes,
     )
     ranks = job.write("ranks", ranks, schemas.RANKS)
-    list_sums = write_metrics(job, ranks, categories)
+    user_sums = write_metrics(job, ranks, categories)
     metrics = job.read_rows("metrics", schemas.METRICS)
-    write_report(job, ranks, list_sums, categories, metrics, write_champion(job, metrics))
+    write_report(job, ranks, user_sums, categories, metrics, write_champion(job, metrics))
 
 
 if __name__ == "__main__":

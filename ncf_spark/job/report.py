@@ -11,9 +11,9 @@ from ncf_spark import schemas
 from ncf_spark.config import LAST_NIGHT
 from ncf_spark.evaluation.champion import Choice
 from ncf_spark.evaluation.judging import (
-    build_list_sums,
     build_metric_differences,
     build_metrics,
+    build_user_sums,
 )
 from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.evaluation.page.render import ReportData, render_report
@@ -58,26 +58,31 @@ def write_metrics(job: Job, ranks: DataFrame, categories: DataFrame) -> DataFram
     """Writes every figure of every model.
 
     Returns:
-        The sums that the list metrics come from, as `judging.build_list_sums` makes them.
+        The sums that they come from, as `judging.build_user_sums` makes them.
     """
-    settings, train = job.config.evaluation, job.read("train", schemas.TRAIN)
-    how: dict[str, Any] = {
-        "ks": settings.ks,
-        "segment_bounds": settings.segment_bounds,
-        "bootstrap_samples": settings.bootstrap_samples,
-        "seed": job.config.run.seed,
-    }
-    # Of each model and segment a few rows, for the metrics and for the differences.
-    list_sums = job.stage(build_list_sums(ranks, train, categories, **how), "list_sums")
+    settings = job.config.evaluation
     popularity = job.read("item_popularity", schemas.ITEM_POPULARITY)
-    job.write("metrics", build_metrics(list_sums, ranks, train, popularity, **how), schemas.METRICS)
-    return list_sums
+    sums = build_user_sums(
+        ranks,
+        job.read("train", schemas.TRAIN),
+        categories,
+        popularity,
+        ks=settings.ks,
+        segment_bounds=settings.segment_bounds,
+        bootstrap_samples=settings.bootstrap_samples,
+        seed=job.config.run.seed,
+    )
+    # Of each model and segment a few rows, for the metrics and for the differences.
+    sums = job.stage(sums, "user_sums")
+    metrics = build_metrics(sums, ranks, popularity, ks=settings.ks)
+    job.write("metrics", metrics, schemas.METRICS)
+    return sums
 
 
 def write_report(
     job: Job,
     ranks: DataFrame,
-    list_sums: DataFrame,
+    user_sums: DataFrame,
     categories: DataFrame,
     metrics: list[dict[str, Any]],
     choice: Choice,
@@ -85,7 +90,7 @@ def write_report(
     """Writes metrics.json and report/index.html.
 
     Args:
-        list_sums: as of `write_metrics`.
+        user_sums: as of `write_metrics`.
         metrics: rows of schemas.METRICS.
     """
     settings, own = job.config.evaluation, job.config.model.kind
@@ -97,7 +102,7 @@ def write_report(
     popularity = job.read("item_popularity", schemas.ITEM_POPULARITY)
     shares = build_recommended_popularity(ranks, popularity, main_cut_off(settings.ks)).collect()
     # Last night's model is judged over other users, which no difference can be drawn from.
-    tonight = list_sums.where(F.col("model") != LAST_NIGHT)
+    tonight = user_sums.where(F.col("model") != LAST_NIGHT)
     differences = build_metric_differences(tonight, to=own, ks=settings.ks).collect()
     histories, chosen = _trainings(job)
     data = ReportData(

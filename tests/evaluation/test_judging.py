@@ -5,9 +5,9 @@ import pytest
 from ncf_spark import schemas
 from ncf_spark.evaluation import judging
 from ncf_spark.evaluation.judging import (
-    build_list_sums,
     build_metric_differences,
     build_metrics,
+    build_user_sums,
 )
 from ncf_spark.evaluation.lists import build_lists
 from ncf_spark.evaluation.recommended import build_recommended_popularity
@@ -40,8 +40,8 @@ def tables(spark):
 
 
 def metrics_of(ranks, train, categories, popularity, **how):
-    list_sums = build_list_sums(ranks, train, categories, **how)
-    return build_metrics(list_sums, ranks, train, popularity, **how)
+    sums = build_user_sums(ranks, train, categories, popularity, **how)
+    return build_metrics(sums, ranks, popularity, ks=how["ks"])
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +110,8 @@ def test_only_the_largest_categories_are_segments(tables, monkeypatch):
 
 
 def test_differences_are_those_of_the_metrics(tables, metrics):
-    list_sums = build_list_sums(*tables[:3], **HOW)
-    found = rows(build_metric_differences(list_sums, to="popularity", ks=HOW["ks"]))
+    sums = build_user_sums(*tables, **HOW)
+    found = rows(build_metric_differences(sums, to="popularity", ks=HOW["ks"]))
     own, theirs = (values(metrics, name, "full", 2) for name in ("neumf", "popularity"))
     differences = values(found, "neumf", "full", 2)
     assert {(*row[:2], row[4]) for row in found} == {("neumf", "full", "all")}
