@@ -52,7 +52,8 @@ def choose(made: Job, figures: dict[str, tuple[float, float, float]] = FIGURES):
         for segment, shift in (("all", 0.0), ("users few", 1.0))
     ]
     others = [("als_8", "full", "hr", 10, "all", 1.0, 1.0, 1.0)]
-    metrics = made.spark.createDataFrame([*found, *others], schemas.METRICS)
+    names = schemas.METRICS.names
+    metrics = [dict(zip(names, row, strict=True)) for row in [*found, *others]]
     return champion.write_champion(made, metrics)
 
 
@@ -84,6 +85,7 @@ def test_the_choice_is_recorded_with_the_figures_of_each_candidate(spark, tmp_pa
     found = {row["model"]: row for row in made.read("champion", schemas.CHAMPION).collect()}
     assert set(found) == set(CANDIDATES)
     assert [name for name, row in found.items() if row["is_champion"]] == ["item_item"]
+    assert champion.read_champion(made) == Champion("item_item", "item_item", "item_neighbours")
     assert {name: (row["kind"], row["place"]) for name, row in found.items()} == {
         "neumf": ("model", "model"),
         "item_item": ("item_item", "item_neighbours"),
