@@ -142,13 +142,13 @@ def _with_min_counts(job: Job, pairs: DataFrame) -> DataFrame:
     if len(sides) == 1:
         rare = events.build_rare_ids(pairs, sides[0], at_least=least[sides[0]])
         return events.filter_out_ids(pairs, rare)
-    left, gone = pairs, []
+    left, gone = pairs, dict[str, DataFrame]()
     for turn in itertools.count():
         name = sides[turn % len(sides)]
         rare = events.build_rare_ids(left, name, at_least=least[name])
         rare = job.stage(rare, f"{name}/turn={turn}")
-        gone.append(rare)
-        left = reduce(events.filter_out_ids, gone, pairs)
+        gone[name] = gone[name].union(rare) if name in gone else rare
+        left = reduce(events.filter_out_ids, gone.values(), pairs)
         # What the other side counted in its last turn still holds then.
         if turn > 0 and rare.isEmpty():
             return left

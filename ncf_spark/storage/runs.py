@@ -100,7 +100,8 @@ class Run:
         top = table.split("/")[0]
         step = next(step for step, tables in STEP_TABLES.items() if top in tables)
         record = self.step_record(step)
-        if record is None:
+        # A run that an older version began may lack a table.
+        if record is None or table not in record["tables"]:
             raise DataError(
                 f"{self.uri}: table {table} is not finished. "
                 f"Run jobs/{step}.py for this date first."

@@ -48,6 +48,14 @@ def test_runs_of_a_date_are_numbered_from_1_and_beyond_9(warehouse):
     assert warehouse.newest_run(NIGHT).name == "2026-11-23.11"
 
 
+def test_a_table_that_an_older_version_did_not_write_is_not_finished(warehouse):
+    run = warehouse.open_run(NIGHT)
+    run.finish_step("build_interactions", {"tables": {"interactions": {"num_rows": 2}}})
+    assert run.recorded_rows("interactions") == 2
+    with pytest.raises(DataError, match=r"pair_events is not finished\. Run jobs/build_interac"):
+        run.recorded_rows("pair_events")
+
+
 def test_other_names_and_dates_do_not_count(warehouse):
     for name in ("2026-11-22.5", "2026-11-23.x", "2026-11-23", "2026-11-231.7"):
         files.write_bytes(f"{warehouse.uri}/runs/{name}/x", b"")
