@@ -59,11 +59,8 @@ EXTRAS_REQUIRE = {
         "statsmodels",  # what the extra measure brings
         "scipy",
         "ir-measures",  # the reference that our ranking metrics are compared with
-        "duckdb",  # reads the files of a campaign, beside Python's csv and json
+        "duckdb",  # a second engine: reads campaign files, and preparation is timed against it
         "venv-pack",  # packs .venv for executors: make environment, and the test of a cluster
-    ],
-    "bench": [
-        "duckdb",  # a second engine to compare the table transforms with
     ],
 }
 
