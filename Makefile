@@ -4,9 +4,10 @@ unexport SPARK_HOME SPARK_CONF_DIR PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 export SPARK_LOCAL_IP := 127.0.0.1
 export SPARK_LOCAL_HOSTNAME := localhost
 in_venv = . .venv/bin/activate &&
+pytest = $(in_venv) python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo environment test breaks check format bench bench-peers clean
+.PHONY: help setup demo environment test test-slow breaks check format bench bench-peers clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,8 +22,15 @@ demo: setup ## Generate events, then run the whole nightly job on two local exec
 environment: setup ## Pack what a cluster's executors need into build/: .venv, and this package
 	$(in_venv) python .ci/pack.py
 
-test: setup ## Run the tests; ARGS goes to pytest, as in make test ARGS="-k split -x"
-	$(in_venv) python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+test: setup ## Run the fast tests; ARGS goes to pytest, as in make test ARGS="-k split -x"
+	$(pytest) -m "not slow" $(ARGS)
+
+test-slow: setup .venv-s3/bin/moto_server ## Run the tests that need processes of their own; ARGS as above
+	$(pytest) -m slow $(ARGS)
+
+.venv-s3/bin/moto_server: tests/storage/s3_server.txt | setup
+	.venv/bin/python -m venv --clear .venv-s3
+	.venv-s3/bin/python -m pip install --quiet --requirement $<
 
 breaks: setup ## Break the code one line at a time: do the tests notice? ARGS="--only TEXT --jobs 2"
 	$(in_venv) python -m tests.breaks $(ARGS)

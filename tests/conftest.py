@@ -17,7 +17,7 @@ from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from tests.s3 import SERVER, Relay, s3_server
+from tests.s3 import Relay, s3_server
 
 # Timestamps pass between Python and Spark in the process's own zone.
 os.environ["TZ"] = "UTC"
@@ -87,10 +87,16 @@ def _create_dataframe(create: Callable[..., DataFrame], data: Any, schema: Any =
     return create(data, schema)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need the S3 server are slow: its environment is made for them only."""
+    for item in items:
+        if "s3" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def _s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    if not SERVER.exists():
-        pytest.skip("there is no .venv-s3 with an S3 server; make setup brings it")
     with s3_server(tmp_path_factory.mktemp("s3") / "log") as relay:
         yield relay
 

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+from pyarrow import fs
 
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import files
@@ -34,6 +35,51 @@ def test_a_path_becomes_an_absolute_uri(path, uri, monkeypatch):
 @pytest.mark.parametrize("uri", ["file:///srv/a b%20c", "file:/srv/a b%20c", "/srv/a b%20c"])
 def test_a_local_path_is_taken_as_it_stands(uri):
     assert files.resolve(uri)[1] == "/srv/a b%20c"
+
+
+@pytest.mark.parametrize(
+    ("environment", "server", "region"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1", "us-east-1"),
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_S3": "minio.example"},
+            "https://minio.example",
+            "us-east-1",
+        ),
+        (
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_DEFAULT_REGION": "eu-west-1"},
+            "http://127.0.0.1:1",
+            "eu-west-1",
+        ),
+        (
+            {"AWS_REGION": "eu-west-3", "AWS_DEFAULT_REGION": "eu-west-1"},
+            None,
+            "eu-west-3",
+        ),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["s3", "s3a"])
+def test_the_environment_names_the_s3_server(scheme, environment, server, region, monkeypatch):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    kind, _, address = (server or "https://").partition("://")
+    expected = fs.S3FileSystem(region=region, scheme=kind, endpoint_override=address or None)
+    assert files.resolve(f"{scheme}://shop/a b%20c#1") == (expected, "shop/a b%20c#1")
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("s3:///folder", r"s3:///folder: names no bucket; write s3://bucket/folder"),
+        ("s3a:folder", r"s3a:folder: names no bucket; write s3a://bucket/folder"),
+        ("gs://shop/x", r"gs://shop/x: gs: is not supported; known are file:, hdfs:, .*s3:, s3a:"),
+    ],
+)
+def test_a_uri_that_leads_nowhere_is_named(uri, message):
+    with pytest.raises(DataError, match=message):
+        files.exists(uri)
 
 
 def test_what_was_written_is_read_back(folder):

@@ -111,13 +111,6 @@ def test_a_writer_killed_half_way_leaves_the_old_content(s3):
 # --- the environment ----------------------------------------------------------------------------
 
 
-def test_the_server_for_s3_alone_comes_before_the_one_for_all(s3, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.url)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    files.write_bytes("s3://shop/file", b"x")
-    assert files.list_names("s3://shop") == ["file"]
-
-
 def test_the_keys_are_the_environments(s3, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATHENIGHT")
     monkeypatch.setenv("AWS_REGION", "eu-west-3")
@@ -125,19 +118,6 @@ def test_the_keys_are_the_environments(s3, monkeypatch):
     [signed] = {headers["authorization"].split(",")[0] for _, _, headers in s3.requests}
     assert "Credential=AKIATHENIGHT/" in signed
     assert "/eu-west-3/s3/" in signed
-
-
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("s3:///folder", r"s3:///folder: names no bucket; write s3://bucket/folder"),
-        ("s3a:folder", r"s3a:folder: names no bucket; write s3a://bucket/folder"),
-        ("gs://shop/x", r"gs://shop/x: gs: is not supported; known are file:, hdfs:, .*s3:, s3a:"),
-    ],
-)
-def test_a_uri_that_leads_nowhere_is_named(uri, message):
-    with pytest.raises(DataError, match=message):
-        files.exists(uri)
 
 
 def test_a_bucket_that_is_not_there_is_named_before_anything_else(s3):
