@@ -53,7 +53,6 @@ class Job:
         self.is_small = is_small
         self.staging_uri = run.table_uri("staging")
         self.doing = "starting"
-        self._in_memory: list[DataFrame] = []
         self.tables: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, dict[str, int]] = {}
         self.notes: dict[str, Any] = {}
@@ -152,18 +151,17 @@ class Job:
     def stage(self, rows: DataFrame, name: str) -> DataFrame:
         """`rows`, for what is built on them several times: they are computed once.
 
-        They are kept in memory where the input is small, else as Parquet beside the run's tables,
-        until the step ends.
+        They are kept in memory where the input is small and no executor can be lost, else as
+        Parquet beside the run's tables, until the step ends. In both ways what is built on them is
+        planned without the plan that made them.
         """
-        if not self.is_small:
-            return tables.staged(rows, f"{self.staging_uri}/{name}")
-        self._in_memory.append(rows.persist())
-        return self._in_memory[-1]
+        in_one_process = str(self.spark.sparkContext.master).split("[")[0] == "local"
+        if self.is_small and in_one_process:
+            return rows.localCheckpoint(eager=False)
+        return tables.staged(rows, f"{self.staging_uri}/{name}")
 
     def clear_stages(self) -> None:
-        """Gives up what was staged, also by a step that failed earlier."""
-        while self._in_memory:
-            self._in_memory.pop().unpersist()
+        """Deletes what was staged as Parquet, also by a step that failed earlier."""
         files.delete(self.staging_uri)
 
     def record_table(self, table: str, num_rows: int, schema: StructType) -> None:

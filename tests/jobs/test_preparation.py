@@ -24,7 +24,7 @@ SIZES = {"small": (100, 130, 4_000), "large": (300, 260, 12_000)}
 
 
 class Watched:
-    """What the steps wrote and collected, and the job that ran them."""
+    """What the steps wrote, staged and collected, and the job that ran them."""
 
     def __init__(self) -> None:
         self.written: list[DataFrame] = []
@@ -33,13 +33,17 @@ class Watched:
 
 
 def watch(patch: pytest.MonkeyPatch, spark: SparkSession) -> Watched:
-    """Records every table that is written and the rows of every collect, until it is undone."""
+    """Records every table that is made and the rows of every collect, until it is undone."""
     watched, table = Watched(), type(spark.range(1))
-    parquet, collect = DataFrameWriter.parquet, table.collect
+    parquet, collect, stage = DataFrameWriter.parquet, table.collect, Job.stage
 
     def watched_parquet(self, *arguments, **options):
         watched.written.append(self._df)
         return parquet(self, *arguments, **options)
+
+    def watched_stage(self, rows, name):
+        watched.written.append(rows)
+        return stage(self, rows, name)
 
     def watched_collect(self):
         found = collect(self)
@@ -50,6 +54,7 @@ def watch(patch: pytest.MonkeyPatch, spark: SparkSession) -> Watched:
         raise AssertionError("rows that grow are brought to the driver")
 
     patch.setattr(DataFrameWriter, "parquet", watched_parquet)
+    patch.setattr(Job, "stage", watched_stage)
     patch.setattr(table, "collect", watched_collect)
     for name in ("toPandas", "toLocalIterator"):
         patch.setattr(table, name, refused)
