@@ -44,7 +44,9 @@ SESSION = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.shuffle.partitions": "1",
-    # As in ncf_spark.job.shell.
+    # As in the files of conf/spark/.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # As in ncf_spark.job.session.
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
 }

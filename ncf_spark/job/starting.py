@@ -18,6 +18,8 @@ from ncf_spark.storage import files, tables
 from ncf_spark.storage.runs import Run
 
 _NOTE = "start"
+# Of section model, but not of what is trained.
+_OF_THE_CHOICE = {"candidates", "selection"}
 
 
 def choose_start(job: Job) -> Run | None:
@@ -97,7 +99,7 @@ def _problem(job: Job, run: Run) -> str:
     then, now = record["config"]["model"], job.config.model_dump(mode="json")["model"]
     changes = [
         f"model.{name} was {then.get(name)}, is {now.get(name)}"
-        for name in sorted({*then, *now})
+        for name in sorted({*then, *now} - _OF_THE_CHOICE)
         if then.get(name) != now.get(name)
     ]
     return f"{run.name} has another model: {'; '.join(changes)}" if changes else ""

@@ -6,24 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
 from tests.cluster.namespaces import NamedHost, named_hosts, why_not
 from tests.cluster.standalone import SPARK_HOME, Cluster, Machine, standalone
-from tests.jobs.conftest import (
-    FIRST_COMPILER,
-    NO_REPLANNING,
-    ROOT,
-    RUN_DATE,
-    expect,
-    small_config,
-    submit,
-    write_config,
-)
+from tests.jobs.conftest import ROOT, RUN_DATE, expect, small_config, write_config
+from tests.jobs.in_process import run_job
+from tests.jobs.processes import FIRST_COMPILER, NO_REPLANNING
 
 WHY_NOT = why_not()
 pytestmark = [
@@ -42,14 +37,15 @@ def hosts() -> Iterator[Hosts]:
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Of a small night whose events are there."""
+def config(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a small night whose events are prepared for training."""
     folder = tmp_path_factory.mktemp("hosts")
     training = {"epochs": 2, "num_workers": 2, "num_shards": 5, "batch_size": 256}
     evaluation = {"baselines": ["popularity"], "bootstrap_samples": 50}
     changes = {"training": training, "evaluation": evaluation}
     written = write_config(folder / "conf", small_config(folder, **changes))
-    expect(submit("jobs/generate_events.py", "--config", written), 0)
+    for job in ("generate_events", "build_interactions", "score_item_activity"):
+        expect(run_job(job, "--config", written, "--run-date", RUN_DATE), 0)
     return written
 
 
@@ -61,10 +57,10 @@ def cluster(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield found
 
 
-def night(
-    cluster: Cluster, driver: Machine, config: str, changes: Sequence[str] = ()
+def run(
+    job: str, cluster: Cluster, driver: Machine, config: str, changes: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a night on a cluster, with the driver on one of the hosts."""
+    """Runs a job on a cluster, with the driver on one of the hosts."""
     settings = {
         "spark.driver.host": driver.host,
         "spark.driver.bindAddress": driver.address,
@@ -77,7 +73,7 @@ def night(
     command += ["--properties-file", "conf/spark/local-cluster.conf", "--master", cluster.master]
     command += [part for s in settings.items() for part in ("--conf", "=".join(s))]
     command += [*FIRST_COMPILER, *NO_REPLANNING]
-    command += ["jobs/nightly.py", "--config", config, "--run-date", RUN_DATE, *changes]
+    command += [f"jobs/{job}.py", "--config", config, "--run-date", RUN_DATE, *changes]
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "SPARK_HOME": str(SPARK_HOME),
@@ -89,14 +85,15 @@ def night(
     )
 
 
-def test_a_night_runs_across_hosts_with_user_shards_on_each(
+def test_training_runs_across_hosts_with_user_shards_on_each(
     hosts: Hosts, cluster: Cluster, config: str
 ):
-    output = expect(night(cluster, hosts["alpha"].machine(), config), 0)
+    output = expect(run("train", cluster, hosts["alpha"].machine(), config), 0)
     assert "task slots by host: beta (10.77.0.2) 1; gamma (10.77.0.3) 1" in output
-    run = Warehouse(str(Path(config).parents[1] / "ware house")).published_run()
-    assert run is not None
-    manifest = files.read_json(f"{run.uri}/model/manifest.json")
+    warehouse = Warehouse(str(Path(config).parents[1] / "ware house"))
+    trained = warehouse.newest_run(date.fromisoformat(RUN_DATE))
+    assert trained is not None
+    manifest = files.read_json(f"{trained.uri}/model/manifest.json")
     # Worker 0 has shards 0, 2 and 4, and worker 1 has 1 and 3.
     assert sorted(manifest["hosts"]) == ["beta", "gamma"]
     assert all(positives["num_positives"] > 1000 for positives in manifest["positives"])
@@ -107,7 +104,7 @@ def test_a_name_that_one_host_does_not_know_is_told(hosts: Hosts, cluster: Clust
     known = {host.name: host.address for host in hosts.values()}
     hosts["gamma"].write_hosts({n: a for n, a in known.items() if n != "beta"})
     try:
-        output = expect(night(cluster, hosts["alpha"].machine(), config), 2)
+        output = expect(run("nightly", cluster, hosts["alpha"].machine(), config), 2)
     finally:
         hosts["gamma"].write_hosts(known)
     assert "error: host gamma (10.77.0.3) cannot resolve beta. Every host must" in output
@@ -122,7 +119,7 @@ def test_hosts_without_a_usable_name_of_their_own_are_told(
     driver = hosts["alpha"].machine()
     with standalone(tmp_path, driver, workers) as unnamed:
         changes = ("--set", "training.network_interfaces=[eth7]")
-        output = expect(night(unnamed, driver, config, changes), 2)
+        output = expect(run("nightly", unnamed, driver, config, changes), 2)
     told = output[output.index("error: ") :].splitlines()
     for address in ("10.77.0.2", "10.77.0.3"):
         assert any(f"host delta ({address}) cannot resolve delta." in line for line in told)

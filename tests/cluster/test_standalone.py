@@ -13,20 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pyspark.sql import SparkSession
 
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import STEP_TABLES
 from tests.cluster.standalone import Cluster, Machine, standalone
-from tests.jobs.conftest import (
-    NO_REPLANNING,
-    ROOT,
-    RUN_DATE,
-    Night,
-    expect,
-    small_config,
-    submit,
-    write_config,
-)
+from tests.jobs.conftest import ROOT, RUN_DATE, Night, expect, small_config, write_config
+from tests.jobs.in_process import run_job
+from tests.jobs.processes import NO_REPLANNING, submit
 
 pytestmark = pytest.mark.slow
 
@@ -103,14 +97,16 @@ class ClusterNight:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterNight]:
+def finished(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClusterNight]:
     folder = tmp_path_factory.mktemp("standalone")
     training = {"epochs": 2, "num_workers": 2, "num_shards": 5, "batch_size": 256}
     evaluation = {"baselines": ["popularity"], "bootstrap_samples": 50}
     changes = {"training": training, "evaluation": evaluation}
     config = write_config(folder / "conf", small_config(folder, **changes))
     subprocess.run([sys.executable, ".ci/pack.py"], cwd=ROOT, check=True)
-    expect(submit("jobs/generate_events.py", "--config", config), 0)
+    expect(run_job("generate_events", "--config", config), 0)
     sizes = [part for s in SIZES.items() for part in ("--conf", "=".join(s))]
     seen = Seen()
     with standalone(folder, Machine(), [Machine(), Machine()]) as cluster:

@@ -115,8 +115,10 @@ def test_another_architecture_starts_cold_and_says_what_differs(nights):
     )
 
 
-def test_other_settings_of_the_training_do_not_matter(nights):
+def test_other_settings_of_the_training_or_of_the_choice_do_not_matter(nights):
     nights.night(1, WARM)
+    choice = ("model.candidates=[neumf, item_item]", "model.selection.metric=hr")
+    assert nights.night(3, WARM, *choice)[0] == "2026-11-01.1"
     assert nights.night(2, WARM, "training.learning_rate=0.01", "run.seed=3")[0] == "2026-11-01.1"
 
 

@@ -1,81 +1,29 @@
-"""Real nights: spark-submit, separate executor processes, real Horovod workers."""
+"""A night that all tests of the jobs share, and what they make nights of their own with."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from filelock import FileLock
+from pyspark.sql import SparkSession
 
-from ncf_spark.storage.runs import Run
+from ncf_spark.storage import files
+from ncf_spark.storage.runs import STEP_TABLES, Run
 from ncf_spark.storage.warehouse import Warehouse
+from tests.jobs.in_process import run_job
 
 ROOT = Path(__file__).parents[2]
 RUN_DATE = "2026-11-01"
-
-
-# A tiny night takes as long as Spark takes to compile its queries: the first compiler is enough.
-FIRST_COMPILER = (
-    "--conf",
-    "spark.sql.codegen.wholeStage=false",
-    "--conf",
-    "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1",
-    "--driver-java-options",
-    "-XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=conf/spark/log4j2.properties",
-)
-# For nights beside the first one, which shows that replanning does no harm.
-NO_REPLANNING = (
-    "--conf",
-    "spark.sql.adaptive.enabled=false",
-    "--conf",
-    "spark.sql.shuffle.partitions=2",
-)
-
-
-def submit(
-    script: str, *arguments: str, conf: str = "local", options: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
-    """Runs a script by spark-submit from the root of the checkout, as the README says."""
-    process = start(script, *arguments, conf=conf, options=options)
-    return wait(process)
-
-
-def start(
-    script: str, *arguments: str, conf: str = "local", options: tuple[str, ...] = ()
-) -> subprocess.Popen[str]:
-    """As `submit`, but does not wait for the end."""
-    bin_folder = Path(sys.executable).parent
-    environment = os.environ | {
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_LOCAL_HOSTNAME": "localhost",
-    }
-    command = [str(bin_folder / "spark-submit"), "--properties-file", f"conf/spark/{conf}.conf"]
-    return subprocess.Popen(
-        [*command, *FIRST_COMPILER, *options, script, *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """How a process that was started ended, and what it printed."""
-    try:
-        stdout, stderr = process.communicate(timeout=900)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def small_config(folder: Path, **changes: object) -> dict[str, object]:
@@ -144,16 +92,74 @@ class Night:
 
 def copy_night(night: Night, folder: Path) -> Night:
     """The night with its input and its warehouse in a folder of its own, for a test that writes."""
-    shutil.copytree(night.folder, folder)
+    copy_warehouse(night.warehouse, folder / "ware house")
+    for part in ("conf", "input", "mlflow"):
+        shutil.copytree(night.folder / part, folder / part)
     config = folder / Path(night.config).relative_to(night.folder)
     config.write_text(config.read_text().replace(str(night.folder), str(folder)))
     return Night(str(config), folder, night.output)
 
 
-def copy_warehouse(night: Night, folder: Path) -> Warehouse:
-    """The night's warehouse in a folder of its own."""
-    shutil.copytree(night.folder / "ware house", folder)
+def copy_warehouse(warehouse: Warehouse, folder: Path) -> Warehouse:
+    """The warehouse again. Its files are links: no job changes one in place."""
+    source = Path(warehouse.uri.removeprefix("file://"))
+    shutil.copytree(source, folder, copy_function=os.link)
     return Warehouse(str(folder))
+
+
+def sets_of(warehouse: Warehouse, **settings: object) -> list[str]:
+    """`--set` for each setting of a job that is to write to `warehouse` alone."""
+    changes = {
+        "storage.warehouse": warehouse.uri,
+        "monitoring.openmetrics_path": f"{warehouse.uri}/ncf.prom",
+        "monitoring.mlflow_tracking_uri": "null",
+        **settings,
+    }
+    return [part for name, value in changes.items() for part in ("--set", f"{name}={value}")]
+
+
+def copy_run(warehouse: Warehouse, name: str, completed_at: str = "2020-01-01T00:00:00") -> Run:
+    """The shared night's run again, under another name."""
+    source = Path(warehouse.uri.removeprefix("file://")) / "runs"
+    shutil.copytree(source / f"{RUN_DATE}.1", source / name, copy_function=os.link)
+    run = Run(f"{warehouse.uri}/runs/{name}")
+    manifest = run.manifest()
+    assert manifest is not None
+    files.write_json(
+        f"{run.uri}/manifest.json", manifest | {"run": name, "completed_at": completed_at}
+    )
+    return run
+
+
+def table(run: Run, name: str) -> pd.DataFrame:
+    """A finished table of a run."""
+    return pd.read_parquet(run.finished_table_uri(name).removeprefix("file://"))
+
+
+def contents(run: Run, name: str) -> tuple[pa.Schema, list[str]]:
+    """The columns of a table, and its rows, in an order that does not depend on the files'."""
+    found = pq.read_table(run.finished_table_uri(name).removeprefix("file://"))
+    return found.schema, sorted(map(repr, found.to_pylist()))
+
+
+def figures(run: Run) -> dict[tuple[str, str, str, int], float]:
+    """The metrics over all users: (model, protocol, metric, k) → value."""
+    return {
+        (r["model"], r["protocol"], r["metric"], r["k"]): r["value"]
+        for r in files.read_json(f"{run.uri}/metrics.json")
+        if r["segment"] == "all"
+    }
+
+
+def files_of(uri: str) -> dict[str, int]:
+    """Every file below a folder, and when it was written."""
+    found = (path for path in Path(uri.removeprefix("file://")).rglob("*") if path.is_file())
+    return {str(path): path.stat().st_mtime_ns for path in found}
+
+
+def reopen(run: Run) -> None:
+    """As if the process had died before the run was complete."""
+    files.delete(f"{run.uri}/manifest.json")
 
 
 def expect(result: subprocess.CompletedProcess[str], status: int) -> str:
@@ -164,8 +170,10 @@ def expect(result: subprocess.CompletedProcess[str], status: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def night(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Night]:
-    """Generated events, then a night on two executor processes with two Horovod workers.
+def night(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Iterator[Night]:
+    """Generated events, then each step of a night by its own job, two workers as threads.
 
     All tests share it, those of the other processes of the run too, and none may change it: those
     that write do so in a copy.
@@ -176,22 +184,19 @@ def night(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[
         if not (folder / "output").exists():
             _make_night(folder)
     night = Night(str(folder / "conf" / "night.yaml"), folder, (folder / "output").read_text())
-    found = _files_of(night)
+    found = files_of(night.warehouse.uri)
     yield night
-    assert _files_of(night) == found, "a test wrote to the night that all tests share"
+    assert files_of(night.warehouse.uri) == found, "a test wrote to the night that all tests share"
 
 
 def _make_night(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # what one that failed left there
-    config = write_config(folder / "conf", small_config(folder))
-    expect(submit("jobs/generate_events.py", "--config", config), 0)
-    result = submit(
-        "jobs/nightly.py", "--config", config, "--run-date", RUN_DATE, conf="local-cluster"
-    )
-    (folder / "output").write_text(expect(result, 0))
-
-
-def _files_of(night: Night) -> dict[str, int]:
-    """Every file of its warehouse, and when it was written."""
-    files = (path for path in (night.folder / "ware house").rglob("*") if path.is_file())
-    return {str(path): path.stat().st_mtime_ns for path in files}
+    changes = {
+        "model": {"candidates": ["neumf", "item_item"]},
+        "campaign": {"arms": {"popular": 0.3}},
+    }
+    config = write_config(folder / "conf", small_config(folder, **changes))
+    expect(run_job("generate_events", "--config", config), 0)
+    arguments = ("--config", config, "--run-date", RUN_DATE, "--set", "logging.format=json")
+    output = "".join(expect(run_job(step, *arguments), 0) for step in STEP_TABLES)
+    (folder / "output").write_text(output)

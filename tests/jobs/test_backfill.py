@@ -5,19 +5,24 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from pathlib import Path
 
+import evaluate
+import export_campaign
+import pandas as pd
 import pytest
+import score_users
+import similar_items
+import train
 from pyspark.sql import SparkSession
 
+from ncf_spark.job import Job
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
-from tests.jobs.conftest import NO_REPLANNING, expect, submit, write_config
-
-pytestmark = pytest.mark.slow
+from tests.jobs.conftest import expect, write_config
+from tests.jobs.in_process import run_job
 
 SMALL = {
-    "training": {"epochs": 1, "num_shards": 2, "num_workers": 1, "batch_size": 256},
-    "evaluation": {"bootstrap_samples": 0, "num_negatives": 30},
-    "gates": {"of_popularity": None, "of_last_night": None, "min_full_lists": None},
+    "training": {"num_shards": 2, "num_workers": 1},
+    "evaluation": {"num_negatives": 30},
     "recipients": {"path": None},
     "catalogue": {"path": None},
     "activity": {"features": {}},
@@ -39,6 +44,21 @@ def write_events(spark: SparkSession, folder: Path) -> None:
     spark.createDataFrame(rows, columns).coalesce(1).write.parquet(str(folder / "events"))
 
 
+@pytest.fixture
+def _prepared_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each night only the preparation is real: what follows reads its tables alone."""
+    for step in (train, evaluate, score_users, similar_items, export_campaign):
+        monkeypatch.setattr(step, "run", lambda job: None)
+
+    def publish(job: Job) -> None:
+        job.run.complete({})
+        job.warehouse.publish(job.run)
+
+    monkeypatch.setattr("ncf_spark.job.stepping.publish", publish)
+    monkeypatch.setattr("ncf_spark.job.first_rows.print_first_rows", lambda job: None)
+
+
+@pytest.mark.usefixtures("_prepared_alone")
 def test_a_backfill_makes_each_night_without_a_trace_of_the_future(
     spark: SparkSession, tmp_path: Path
 ):
@@ -47,8 +67,7 @@ def test_a_backfill_makes_each_night_without_a_trace_of_the_future(
     source = {"path": str(tmp_path / "events"), "min_user_items": 1}
     config = write_config(tmp_path / "conf", {**SMALL, "storage": storage, "input": source})
     nights = ["--from", "2026-10-01", "--to", "2026-10-03"]
-    backfill = ["jobs/nightly.py", "--config", config, *nights]
-    expect(submit(*backfill, options=NO_REPLANNING), 0)
+    expect(run_job("nightly", "--config", config, *nights), 0)
 
     warehouse = Warehouse(str(tmp_path / "w"))
     runs = warehouse.runs()
@@ -58,24 +77,25 @@ def test_a_backfill_makes_each_night_without_a_trace_of_the_future(
     assert published is not None
     assert published.name == "2026-10-03.1"
     assert [run.based_on() for run in runs] == [None, "2026-10-01.1", "2026-10-02.1"]
-    known = [{row.user_id for row in read(spark, run.uri, "user_index")} for run in runs]
-    assert [len(users) for users in known] == [60, 61, 61]
+    assert [len(read(run.uri, "user_index")) for run in runs] == [60, 61, 61]
     # The third night has no new event: the same ids, the same pairs.
-    assert read(spark, runs[1].uri, "train") == read(spark, runs[2].uri, "train")
+    assert read(runs[1].uri, "train") == read(runs[2].uri, "train")
 
     # A night again after the future has come: indexes know it then, and nothing else does.
-    later = ["--config", config, "--run-date", "2026-10-06"]
-    expect(submit("jobs/nightly.py", *later, options=NO_REPLANNING), 0)
+    expect(run_job("nightly", "--config", config, "--run-date", "2026-10-06"), 0)
     again = ["--config", config, "--run-date", "2026-10-02", "--force"]
     for step in ("build_interactions", "score_item_activity"):
-        expect(submit(f"jobs/{step}.py", *again, options=NO_REPLANNING), 0)
+        expect(run_job(step, *again), 0)
     second = f"{warehouse.uri}/runs/2026-10-02.2"
+    assert len(read(second, "user_index")) == 62
     for table in ("train", "interactions", "item_activity"):
-        assert read(spark, runs[1].uri, table) == read(spark, second, table), table
+        assert read(runs[1].uri, table) == read(second, table), table
 
 
-def read(spark: SparkSession, run_uri: str, table: str) -> list[object]:
-    return sorted(spark.read.parquet(f"{run_uri}/{table}").collect(), key=str)
+def read(run_uri: str, table: str) -> list[object]:
+    found = pd.read_parquet(f"{run_uri}/{table}".removeprefix("file://"))
+    assert len(found) > 0
+    return sorted(found.itertuples(index=False, name=None), key=str)
 
 
 def test_a_range_is_checked_before_anything_starts(tmp_path: Path):
@@ -84,5 +104,5 @@ def test_a_range_is_checked_before_anything_starts(tmp_path: Path):
         (["--from", "2026-10-01"], "--from and --to go together, and without --run-date"),
         (["--from", "2026-10-02", "--to", "2026-10-01"], "--from 2026-10-02 is later than --to"),
     ):
-        assert message in expect(submit("jobs/nightly.py", "--config", config, *arguments), 2)
+        assert message in expect(run_job("nightly", "--config", config, *arguments), 2)
     assert files.list_names(str(tmp_path / "w")) == []

@@ -11,16 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 import score_item_activity
 import train
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from ncf_spark import schemas
 from ncf_spark.config import ConfigError, load_config
 from ncf_spark.job import Job, run_step, splitting
 from ncf_spark.job.audience import (
+    check_audience,
     note_send_log,
     note_suppressions,
     read_users,
 )
+from ncf_spark.job.intake import write_interactions
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
 from ncf_spark.storage.sources import describe_read_failure
@@ -38,8 +40,14 @@ COLUMNS = ("input.columns={user: user, item: item, time: at, type: kind}",)
 SMALL = ("evaluation.num_negatives=20", "scoring.k=5", "campaign.k=5", "training.num_shards=2")
 
 
-def prepare(spark: SparkSession, folder: Path, *overrides: str, text: str = EVENTS) -> Job:
-    """Runs build_interactions on a CSV of events."""
+def job_of(
+    spark: SparkSession,
+    folder: Path,
+    *overrides: str,
+    text: str = EVENTS,
+    name: str = "build_interactions",
+) -> Job:
+    """A job of the night whose events are a CSV."""
     events = folder / "events.csv"
     if not events.exists():
         events.write_text(text)
@@ -47,40 +55,62 @@ def prepare(spark: SparkSession, folder: Path, *overrides: str, text: str = EVEN
     settings = [*defaults, *OPTIONS, *COLUMNS, *SMALL, *overrides]
     config = load_config(str(ROOT / "conf" / "base.yaml"), settings)
     run_date, warehouse = date(2026, 10, 31), Warehouse(config.storage.warehouse)
-    run = warehouse.open_run(run_date)
-    job = Job("build_interactions", config, spark, run_date, warehouse, run)
+    run = warehouse.newest_run(run_date) or warehouse.open_run(run_date)
+    return Job(name, config, spark, run_date, warehouse, run)
+
+
+def prepare(spark: SparkSession, folder: Path, *overrides: str, text: str = EVENTS) -> Job:
+    """Runs build_interactions."""
+    job = job_of(spark, folder, *overrides, text=text)
     run_step(job, build_interactions.run)
     return job
 
 
-def test_good_input_is_prepared(spark: SparkSession, tmp_path: Path):
-    job = prepare(spark, tmp_path)
-    assert job.notes["events"]["raw events"] == 240
+def take_in(spark: SparkSession, folder: Path, *overrides: str, text: str = EVENTS) -> Job:
+    """Runs the first part of build_interactions, in which events become interactions."""
+    job = job_of(spark, folder, *overrides, text=text)
+    write_interactions(job)
+    return job
+
+
+@pytest.fixture(scope="module")
+def good(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a night that is prepared by good input."""
+    folder = tmp_path_factory.mktemp("good")
+    for name, step in (
+        ("build_interactions", build_interactions.run),
+        ("score_item_activity", score_item_activity.run),
+    ):
+        run_step(job_of(spark, folder, name=name), step)
+    return folder
+
+
+def test_good_input_is_prepared(spark: SparkSession, good: Path):
+    job = job_of(spark, good)
+    record = job.run.step_record("build_interactions")
+    assert record["notes"]["events"]["raw events"] == 240
     assert job.num_rows("holdout") == 20
     assert job.num_rows("validation") == 20
     assert job.num_rows("train") == 200
-    assert not (tmp_path / "warehouse" / "runs" / job.run.name / "staging").exists()
+    assert not (good / "warehouse" / "runs" / job.run.name / "staging").exists()
 
 
-def test_train_is_written_in_row_groups(
+def test_without_validation_all_but_the_holdout_is_trained_on_in_row_groups(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     lines = "".join(
         f"u{u},i{i},2026-10-{1 + i % 28:02d} 10:00:00,view\n" for u in range(20) for i in range(60)
     )
     monkeypatch.setattr(splitting, "_ROW_GROUP_BYTES", 100)
-    job = prepare(spark, tmp_path, text="user,item,at,kind\n" + lines)
-    parts = files.list_files(job.run.table_uri("train"), ".parquet")
-    footers = [pq.ParquetFile(part.removeprefix("file://")).metadata for part in parts]
-    assert sum(footer.num_rows for footer in footers) == 20 * 58
-    assert [footer.num_row_groups > 1 for footer in footers] == [True, True]
-
-
-def test_without_validation_all_but_the_holdout_is_trained_on(spark: SparkSession, tmp_path: Path):
-    job = prepare(spark, tmp_path, "split.validation=false")
+    text = "user,item,at,kind\n" + lines
+    job = prepare(spark, tmp_path, "split.validation=false", text=text)
     assert job.num_rows("validation") == 0
     assert job.read("validation", schemas.HOLDOUT).count() == 0
-    assert job.num_rows("train") == 220
+    assert job.num_rows("train") == 20 * 59
+    parts = files.list_files(job.run.table_uri("train"), ".parquet")
+    footers = [pq.ParquetFile(part.removeprefix("file://")).metadata for part in parts]
+    assert sum(footer.num_rows for footer in footers) == 20 * 59
+    assert [footer.num_row_groups > 1 for footer in footers] == [True, True]
 
 
 def test_missing_columns_are_all_named(spark: SparkSession, tmp_path: Path):
@@ -110,23 +140,14 @@ def test_times_that_do_not_parse_are_shown_with_their_share(spark: SparkSession,
     with pytest.raises(
         DataError, match=r"column at does not parse as a time in 20 of 240 rows \(8\.33%\)"
     ) as caught:
-        prepare(spark, tmp_path, text=text)
+        take_in(spark, tmp_path, text=text)
     assert "['3 Oct 26'" in str(caught.value)
     assert "raise input.max_bad_time_share" in str(caught.value)
 
 
-def test_few_unreadable_times_are_dropped_and_counted_on_request(
-    spark: SparkSession, tmp_path: Path
-):
-    text = EVENTS.replace("2026-10-03 10:00:00", "3 Oct 26")
-    job = prepare(spark, tmp_path, "input.max_bad_time_share=0.1", text=text)
-    assert job.notes["events"]["dropped, bad_time (the time does not parse)"] == 20
-    assert job.notes["events"]["events used"] == 220
-
-
 def test_an_empty_table_comes_with_the_count_of_each_filter(spark: SparkSession, tmp_path: Path):
     with pytest.raises(DataError, match="interactions: no row is left") as caught:
-        prepare(spark, tmp_path, "input.window_days=3", "input.where=user <> 'u3'")
+        take_in(spark, tmp_path, "input.window_days=3", "input.where=user <> 'u3'")
     assert "raw events: 240" in str(caught.value)
     assert "dropped, where (input.where does not hold): 12" in str(caught.value)
     assert "dropped, before_window (the event is older than input.window_days): 228" in str(
@@ -174,11 +195,13 @@ def test_an_unknown_pattern_of_times_is_refused(spark: SparkSession, tmp_path: P
 
 
 def test_too_few_items_are_refused_with_the_settings(spark: SparkSession, tmp_path: Path):
+    job = job_of(spark, tmp_path, "evaluation.num_negatives=99", "scoring.k=41")
     with pytest.raises(
         DataError, match=r"there are 40 items, but evaluation\.num_negatives"
     ) as got:
-        prepare(spark, tmp_path, "evaluation.num_negatives=99", "scoring.k=41")
+        splitting.check_sizes(job, 40)
     assert "but scoring.k is 41" in str(got.value)
+    splitting.check_sizes(job, 119)
 
 
 def test_a_split_that_leaves_no_holdout_is_refused(spark: SparkSession, tmp_path: Path):
@@ -187,18 +210,13 @@ def test_a_split_that_leaves_no_holdout_is_refused(spark: SparkSession, tmp_path
         prepare(spark, tmp_path, *settings)
 
 
-@pytest.mark.parametrize("negatives", ["array()", "null"])
-def test_a_test_pair_without_negatives_is_refused(
-    spark: SparkSession, tmp_path: Path, negatives: str
-):
+def test_test_pairs_without_negatives_are_refused(spark: SparkSession, tmp_path: Path):
     path = str(tmp_path / "test.parquet")
-    rows = "values ('u1', 'i7', array('i3', 'i5')), ('u2', 'i39', cast(N as array<string>))"
-    spark.sql(
-        f"select * from {rows.replace('N', negatives)} as t(user, item, others)"
-    ).write.parquet(path)
+    pairs = "values ('u1', 'i7', array('i3', 'i5')), ('u2', 'i39', array()), ('u3', 'i9', null)"
+    spark.sql(f"select * from {pairs} as t(user, item, others)").write.parquet(path)
     columns = "columns: {user: user, item: item, negatives: others}"
     holdout = f"split.holdout={{path: {path}, format: parquet, {columns}}}"
-    with pytest.raises(DataError, match=r"split\.holdout: 1 rows have no negatives"):
+    with pytest.raises(DataError, match=r"split\.holdout: 2 rows have no negatives"):
         prepare(spark, tmp_path, "split.method=provided", holdout)
 
 
@@ -215,7 +233,7 @@ def test_a_low_rating_is_not_an_interaction(spark: SparkSession, tmp_path: Path)
     )
     (tmp_path / "ratings.dat").write_text(lines)
     ddl = "user STRING, item STRING, rating DOUBLE, at LONG"
-    job = prepare(
+    job = take_in(
         spark,
         tmp_path,
         f"input.path={tmp_path / 'ratings.dat'}",
@@ -256,8 +274,13 @@ def test_prices_with_a_decimal_comma_are_refused(spark: SparkSession, tmp_path: 
         prepare(spark, tmp_path, *settings)
 
 
-def test_a_price_that_is_no_number_is_counted(spark: SparkSession, tmp_path: Path):
-    job = prepare(spark, tmp_path, *catalogue(tmp_path, "sku;price\ni1;9.50\ni2;ask us\n"))
+def test_what_is_left_out_on_request_is_counted(spark: SparkSession, tmp_path: Path):
+    """Times that do not parse, prices that are no numbers, and items without a catalogue row."""
+    products = catalogue(tmp_path, "sku;price\ni1;9.50\ni2;ask us\n")
+    text = EVENTS.replace("2026-10-03 10:00:00", "3 Oct 26")
+    job = prepare(spark, tmp_path, "input.max_bad_time_share=0.1", *products, text=text)
+    assert job.notes["events"]["dropped, bad_time (the time does not parse)"] == 20
+    assert job.notes["events"]["events used"] == 220
     assert job.notes["catalogue rows whose price is no number, taken as missing"] == 1
     assert job.notes["items with events that are not in the catalogue"] == 38
 
@@ -273,51 +296,56 @@ def test_missing_recipients_are_known_before_the_training(spark: SparkSession, t
 
 
 def test_a_step_refuses_settings_that_its_tables_were_not_written_with(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, good: Path
 ):
-    job = prepare(spark, tmp_path)
-    job.name, job.config = "train", load_config(str(ROOT / "conf" / "base.yaml"), COLUMNS)
+    job = job_of(spark, good, "training.num_shards=64", name="train")
     with pytest.raises(ConfigError, match=r"num_shards is 64, but build_interactions .* had 2"):
         run_step(job, lambda job: None)
 
 
 def test_negatives_cannot_be_kept_where_positives_are_streamed(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, good: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # 200 positives in two shards, of which one worker has both.
-    job = prepare(spark, tmp_path, "sampling.redraw=false", "training.resident_bytes=2399")
-    job.name = "score_item_activity"
-    run_step(job, score_item_activity.run)
-    job.name = "train"
+    settings = ("sampling.redraw=false", "training.resident_bytes=2399")
     monkeypatch.setattr(train, "write_baselines", None)  # before anything is computed
     with pytest.raises(
         ConfigError, match=r"redraw is false, .*resident_bytes is 2,399, and a .*200"
     ):
-        run_step(job, train.run)
+        run_step(job_of(spark, good, *settings, name="train"), train.run)
 
 
 @pytest.mark.parametrize(
     "setting", ["split.method=temporal", "split.validation=false", "split.holdout_days=3"]
 )
-def test_the_report_is_of_the_split_that_was_made(spark: SparkSession, tmp_path: Path, setting):
-    job = prepare(spark, tmp_path)
-    job.config = load_config(str(ROOT / "conf" / "base.yaml"), [*COLUMNS, *SMALL, setting])
-    job.name = "evaluate"
+def test_the_report_is_of_the_split_that_was_made(spark: SparkSession, good: Path, setting: str):
+    job = job_of(spark, good, setting, name="evaluate")
     with pytest.raises(ConfigError, match=setting.split("=")[0] + " is .*, but build_interactions"):
         run_step(job, lambda job: None)
+
+
+PEOPLE = "columns: {user: user, consent: consent, email: mail, country: null}"
+CSV = "format: csv, options: {header: true}"
+
+
+def read_people(
+    spark: SparkSession, folder: Path, lines: str, *settings: str
+) -> tuple[Job, DataFrame]:
+    """A job that has read recipients from a file of these lines, and what it read."""
+    (folder / "people.csv").write_text("user,consent,mail\n" + lines)
+    recipients = f"recipients={{path: {folder / 'people.csv'}, {CSV}, {PEOPLE}}}"
+    job = job_of(spark, folder, recipients, *settings)
+    check_audience(job)
+    return job, read_users(job, spark.createDataFrame([], schemas.USER_INDEX))
 
 
 def test_consents_are_counted_and_unreadable_ones_are_said(
     spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     answers = ["yes", "no", "1", "ja", "", "TRUE"]
-    lines = "".join(f"u{n},{answer}\n" for n, answer in enumerate(answers))
-    (tmp_path / "people.csv").write_text("user,consent\n" + lines)
-    columns = "columns: {user: user, consent: consent, email: null, country: null}"
-    options = "format: csv, options: {header: true}"
-    recipients = f"recipients={{path: {tmp_path / 'people.csv'}, {options}, {columns}}}"
-    job = prepare(spark, tmp_path, recipients)
-    read = read_users(job, spark.read.parquet(job.run.table_uri("user_index")))
+    job, read = read_people(
+        spark, tmp_path, "".join(f"u{n},{answer},\n" for n, answer in enumerate(answers))
+    )
     assert rows(read.where("consent").select("user_id", "email")) == [
         *[("u0", None), ("u2", None), ("u5", None)]
     ]
@@ -327,17 +355,6 @@ def test_consents_are_counted_and_unreadable_ones_are_said(
         "with no or an unreadable consent": 2,
     }
     assert "consent reads neither yes nor no in {'ja': 1}" in caplog.text
-
-
-def read_people(spark: SparkSession, folder: Path, lines: str, *settings: str) -> Job:
-    """A job that has read recipients from a file of these lines."""
-    (folder / "people.csv").write_text("user,consent,mail\n" + lines)
-    columns = "columns: {user: user, consent: consent, email: mail, country: null}"
-    options = "format: csv, options: {header: true}"
-    recipients = f"recipients={{path: {folder / 'people.csv'}, {options}, {columns}}}"
-    job = prepare(spark, folder, recipients, *settings)
-    read_users(job, spark.read.parquet(job.run.table_uri("user_index")))
-    return job
 
 
 @pytest.mark.parametrize("answers", ["u@x.example", "abcdefgh"])
@@ -373,26 +390,9 @@ def test_a_suppression_list_that_would_bar_nobody_is_refused(
 def test_the_rows_of_suppression_lists_are_counted(spark: SparkSession, tmp_path: Path):
     (tmp_path / "gone.csv").write_text("mail\n A@X.example\nb@x.example\n")
     listed = f"suppressions={{gone: {{path: {tmp_path / 'gone.csv'}, columns: {{email: mail}}}}}}"
-    job = read_people(spark, tmp_path, "u1,yes,u1@x.example\n", listed)
+    job, _ = read_people(spark, tmp_path, "u1,yes,u1@x.example\n", listed)
     note_suppressions(job)
     assert job.notes["rows of suppressions"] == {"gone": 2}
-
-
-def test_ids_keep_their_numbers_over_nights(spark: SparkSession, tmp_path: Path):
-    first = prepare(spark, tmp_path)
-    numbers = rows(spark.read.parquet(first.run.table_uri("user_index")))
-    for name in ("score_item_activity", "train", "evaluate", "score_users", "similar_items"):
-        first.run.finish_step(name, {"tables": {}})
-    first.run.finish_step("export_campaign", {"tables": {}})
-    first.run.complete({})
-    first.warehouse.publish(first.run)
-    (tmp_path / "events.csv").write_text(EVENTS.replace("u0,", "a new one,"))
-    second = prepare(spark, tmp_path)
-    after = rows(spark.read.parquet(second.run.table_uri("user_index")))
-    present = {(user, number): is_present for user, number, is_present in after}
-    assert {(user, number) for user, number, _ in numbers} < set(present)
-    assert present["a new one", 20]
-    assert [user for (user, _), is_present in present.items() if not is_present] == ["u0"]
 
 
 def test_a_provided_test_set_is_kept_from_train_and_gets_negatives(
@@ -494,7 +494,8 @@ def test_rows_of_a_send_log_without_a_user_or_a_time_are_counted(
 ):
     (tmp_path / "log.csv").write_text("user_id,sent_at\nu0,2026-11-01 08:00\n,2026-11-01\nu1,\n")
     given = f"send_log={{path: {tmp_path / 'log.csv'}, format: csv, options: {{header: true}}}}"
-    job = prepare(spark, tmp_path, given)
+    job = job_of(spark, tmp_path, given)
+    check_audience(job)
     note_send_log(job)
     assert job.notes["rows of send_log without a user or a time, left out"] == 2
 
@@ -506,6 +507,6 @@ def test_last_mails_that_are_no_times_are_refused_where_the_frequency_counts(
     columns = "{user: user, consent: consent, last_sent_at: last, email: null, country: null}"
     options = "format: csv, options: {header: true}"
     given = f"recipients={{path: {tmp_path / 'people.csv'}, {options}, columns: {columns}}}"
-    prepare(spark, tmp_path, given)
+    check_audience(job_of(spark, tmp_path, given))
     with pytest.raises(DataError, match=r"column last is no time in 1 rows, .*frequency"):
         prepare(spark, tmp_path, given, "campaign.frequency={sends: 1, days: 7}")

@@ -1,4 +1,4 @@
-"""jobs/measure_campaign.py as a process, on a tiny warehouse that stands as a night leaves it."""
+"""jobs/measure_campaign.py on a tiny warehouse that stands as a night leaves it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ncf_spark import schemas
 from ncf_spark.storage.files import write_json
 from ncf_spark.storage.tables import read_table, write_table
 from tests.conftest import rows
-from tests.jobs.conftest import NO_REPLANNING, RUN_DATE, expect, submit, write_config
+from tests.jobs.conftest import RUN_DATE, expect, write_config
+from tests.jobs.in_process import run_job
 
 NIGHT = date.fromisoformat(RUN_DATE)
 ARMS = {"popular": 0.25, "holdout": 0.25, "salt": "ncf"}
@@ -64,15 +65,14 @@ def config_of(folder: Path, **more: object) -> str:
 
 
 def measure(config: str, *options: str) -> tuple[str, ...]:
-    return ("jobs/measure_campaign.py", "--config", config, "--run-date", RUN_DATE, *options)
+    return ("measure_campaign", "--config", config, "--run-date", RUN_DATE, *options)
 
 
-@pytest.mark.slow
 def test_what_a_campaign_brought(spark, tmp_path: Path):
     write_night(spark, tmp_path)
     (tmp_path / "events.csv").write_text(EVENTS)
     config = config_of(tmp_path)
-    output = expect(submit(*measure(config), options=NO_REPLANNING), 0)
+    output = expect(run_job(*measure(config)), 0)
     place = tmp_path / "warehouse" / "measurements" / "spring" / RUN_DATE
     assert sorted(p.name for p in place.iterdir()) == ["lift.svg", "results", "results.json"]
 
@@ -127,10 +127,9 @@ def test_what_a_campaign_brought(spark, tmp_path: Path):
         assert "u0" not in text
 
 
-@pytest.mark.slow
 def test_nothing_is_written_where_it_is_not_known_what_followed(spark, tmp_path: Path):
     write_night(spark, tmp_path)
     config = config_of(tmp_path, outcomes={"path": None})
-    output = expect(submit(*measure(config), options=NO_REPLANNING), 2)
+    output = expect(run_job(*measure(config)), 2)
     assert "error: outcomes.path: is not set, so there is nothing to measure by" in output
     assert not (tmp_path / "warehouse" / "measurements").exists()

@@ -13,8 +13,6 @@ from ncf_spark.measurement.picture import draw_lifts
 from ncf_spark.measurement.results import result_rows
 from tests.jobs.conftest import ROOT, RUN_DATE, Night, copy_night
 
-pytestmark = pytest.mark.slow
-
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -36,6 +34,7 @@ def texts_of(outputs: list[Any]) -> str:
     return "".join([*told, *[output.get("text", "") for output in outputs]])
 
 
+@pytest.mark.slow
 def test_first_look_runs_on_a_published_night(night: Night, monkeypatch: pytest.MonkeyPatch):
     outputs = outputs_of("first_look.ipynb", night.folder / "ware house", monkeypatch)
     assert num_pictures(outputs, "image/png") == 3
@@ -43,6 +42,7 @@ def test_first_look_runs_on_a_published_night(night: Night, monkeypatch: pytest.
     assert "Article" in texts_of(outputs)
 
 
+@pytest.mark.slow
 def test_the_campaign_is_walked_through_before_and_after_it_is_measured(
     night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

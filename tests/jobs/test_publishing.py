@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -23,9 +22,8 @@ from ncf_spark.storage import files
 from ncf_spark.storage.lock import LockedError
 from ncf_spark.storage.runs import STEP_TABLES, Run
 from ncf_spark.storage.warehouse import Warehouse
-from tests.jobs.conftest import ROOT, RUN_DATE, Night, copy_warehouse
-
-pytestmark = pytest.mark.slow
+from tests.jobs.conftest import RUN_DATE, Night, copy_run, copy_warehouse, reopen
+from tests.jobs.in_process import run_job
 
 MakeJob = Callable[..., Job]
 
@@ -33,7 +31,7 @@ MakeJob = Callable[..., Job]
 @pytest.fixture
 def warehouse(night: Night, tmp_path: Path) -> Warehouse:
     """A copy of the night's."""
-    return copy_warehouse(night, tmp_path / "w")
+    return copy_warehouse(night.warehouse, tmp_path / "w")
 
 
 @pytest.fixture
@@ -53,24 +51,6 @@ def job(night: Night, spark: SparkSession, warehouse: Warehouse) -> MakeJob:
         return Job(name, config, spark, date.fromisoformat(RUN_DATE), warehouse, run, force)
 
     return make
-
-
-def reopen(run: Run) -> None:
-    """As if the process had died before the run was complete."""
-    files.delete(f"{run.uri}/manifest.json")
-
-
-def copy_run(warehouse: Warehouse, name: str, completed_at: str = "2020-01-01T00:00:00") -> Run:
-    """The night again under another name."""
-    source = Path(warehouse.uri.removeprefix("file://")) / "runs"
-    shutil.copytree(source / f"{RUN_DATE}.1", source / name)
-    run = Run(f"{warehouse.uri}/runs/{name}")
-    manifest = run.manifest()
-    assert manifest is not None
-    files.write_json(
-        f"{run.uri}/manifest.json", manifest | {"run": name, "completed_at": completed_at}
-    )
-    return run
 
 
 def test_the_manifest_says_what_the_run_was_made_of(warehouse: Warehouse):
@@ -124,18 +104,6 @@ def test_a_refused_run_leaves_what_is_published_and_passes_when_the_gate_is_loos
     published = warehouse.published_run()
     assert published is not None
     assert published.name == made.run.name
-    assert made.run.state == "complete"
-
-
-def test_the_pointer_never_goes_back_to_an_earlier_night(job: MakeJob, warehouse: Warehouse):
-    later = copy_run(warehouse, "2026-11-02.1")
-    warehouse.publish(later)
-    made = job()
-    reopen(made.run)
-    publish(made)
-    published = warehouse.published_run()
-    assert published is not None
-    assert published.name == later.name
     assert made.run.state == "complete"
 
 
@@ -266,15 +234,8 @@ def test_only_a_complete_run_can_be_published_by_hand(warehouse: Warehouse):
 
 def test_the_command_lists_publishes_and_unlocks(night: Night, warehouse: Warehouse):
     def runs(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "jobs/runs.py", "--config", night.config]
         chosen = f"storage.warehouse={warehouse.uri}"
-        return subprocess.run(
-            [*command, "--set", chosen, *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return run_job("runs", "--config", night.config, "--set", chosen, *arguments)
 
     copy_run(warehouse, "2026-10-31.1")
     files.write_bytes(f"{warehouse.uri}/LATEST.json", b'{"run": "2026-')

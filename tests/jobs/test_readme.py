@@ -12,7 +12,8 @@ import yaml
 
 from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
-from tests.jobs.conftest import NO_REPLANNING, ROOT, expect, submit
+from tests.jobs.conftest import ROOT, expect
+from tests.jobs.processes import NO_REPLANNING, submit
 
 README = (ROOT / "README.md").read_text()
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from ncf_spark.storage import files
 from ncf_spark.training.batches import BYTES_PER_POSITIVE
-from tests.jobs.conftest import Night, expect, submit
+from tests.jobs.conftest import Night, expect
+from tests.jobs.processes import submit
 
 pytestmark = pytest.mark.slow
 
@@ -83,10 +83,3 @@ def test_only_shared_gradients_and_figures_are_exchanged(
 def test_ten_times_the_users_are_exchanged_in_the_same_bytes(epochs: list[list[dict[str, Any]]]):
     first, larger, _ = epochs
     assert [w["bytes_exchanged"] for w in larger] == [w["bytes_exchanged"] for w in first]
-
-
-def test_the_night_itself_exchanged_no_user_rows(night: Night):
-    manifest = files.read_json(f"{night.run.uri}/model/manifest.json")
-    assert manifest["num_workers"] == 2
-    assert [positives["mode"] for positives in manifest["positives"]] == ["resident", "resident"]
-    assert set(manifest["bytes_exchanged"]) == {"shared_gradients", "totals", "rank_counts"}

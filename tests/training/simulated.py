@@ -28,29 +28,38 @@ class Group:
 
 
 class InMemory:
-    """One worker's Communicator; `sizes` holds the name and length of every tensor it gave."""
+    """One worker's Communicator.
+
+    `sizes` holds the name and length of every tensor it gave, `bytes_exchanged` their bytes.
+    """
 
     def __init__(self, group: Group, worker_rank: int) -> None:
         self.worker_rank = worker_rank
         self.num_workers = group.num_workers
         self.sizes: list[tuple[str, int]] = []
+        self.bytes_exchanged: dict[str, int] = {}
         self._group = group
 
     def sum_(self, tensor: Tensor, name: str) -> None:
         given = self._group.exchange(self.worker_rank, name, tensor.clone())
         tensor.copy_(sum(given[1:], start=given[0]))
-        self.sizes.append((name, tensor.numel()))
+        self._count(tensor, name)
 
     def start_sum(self, tensor: Tensor, name: str) -> Callable[[], None]:
         """Summed when it is waited for: whoever touches the tensor before spoils the sum."""
         return lambda: self.sum_(tensor, name)
 
     def join(self, tensor: Tensor, name: str) -> Tensor:
-        self.sizes.append((name, tensor.numel()))
+        self._count(tensor, name)
         return torch.cat(self._group.exchange(self.worker_rank, name, tensor))
 
     def gather(self, values: list[int]) -> list[list[int]]:
         return self._group.exchange(self.worker_rank, "gather", values)
+
+    def _count(self, tensor: Tensor, name: str) -> None:
+        self.sizes.append((name, tensor.numel()))
+        size = tensor.numel() * tensor.element_size()
+        self.bytes_exchanged[name] = self.bytes_exchanged.get(name, 0) + size
 
 
 def run_workers(num_workers: int, work: Callable[[InMemory], Any]) -> list[Any]:
