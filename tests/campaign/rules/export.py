@@ -15,7 +15,7 @@ from ncf_spark.config import load_config
 from ncf_spark.job import Job
 from ncf_spark.job.campaign import write_campaign
 from ncf_spark.job.eligibility import write_campaign_items, write_history
-from ncf_spark.job.intake import read_catalogue
+from ncf_spark.job.intake import read_catalogue, write_interactions
 from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
 from tests.campaign.rules.shop import K_SCORED, RUN_DATE
@@ -99,6 +99,7 @@ def export(
         job.write(name, spark.read.parquet(f"{shop}/made/{name}.parquet"), schema)
     catalogue = schemas.with_features(schemas.CATALOGUE, [])
     job.write("catalogue", read_catalogue(job), catalogue)
+    write_interactions(job)
     write_activity(job)
     write_campaign_items(job)
     write_history(job)

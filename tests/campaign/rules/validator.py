@@ -1,6 +1,6 @@
 """Counts what a sent file does that a rule forbids, by DuckDB, from the files alone.
 
-It knows the customer's files and `campaign-*.csv`, and nothing of the exporter: each rule is said
+It knows the customer's tables and what was sent, and nothing of the exporter: each rule is said
 here a second time, in SQL.
 """
 
@@ -53,18 +53,35 @@ RULES = {
     "files": {"profiles": ["generic_csv"], "hash_emails": False, "deltas": False},
 }
 
+_FILES = """
+create view items as select * from '{shop}/items.parquet';
+create view raw_events as select * from '{shop}/events.parquet';
+create view recipients as select * from '{shop}/recipients.parquet';
+create view send_log as select * from '{shop}/send_log.parquet';
+create view complained as select * from '{shop}/complained.csv';
+create view unsubscribed as select * from '{shop}/unsubscribed.csv';
+create view bounced as select * from '{shop}/bounced.csv';
+create table sent as
+    select * from read_csv('{files}/campaign-*.csv', header = true, all_varchar = true);
+"""
+
+# One row a slot, from the wide rows of the file.
+_SLOTS = " union all ".join(
+    f"select user_id, {n} as rank, item_{n} as item_id, score_{n} as score, "
+    f"source_{n} as source, title_{n} as cell_title, url_{n} as cell_url, "
+    f"price_{n} as cell_price from sent where item_{n} <> ''"
+    for n in range(1, K + 1)
+)
+
 _VIEWS = f"""
-create view items as select * from '{{shop}}/items.parquet';
+create macro p_ok(c, s) as (c is null or c in ('DE', 'AT', 'FR')) and s <> 'staff';
 create view events as
     select user_id, item_id, event_type,
         try_cast(event_at as timestamptz) at time zone 'UTC' as happened_at
-    from '{{shop}}/events.parquet';
-create view people as
-    select *, nullif(lower(trim(email)), '') as address from '{{shop}}/recipients.parquet';
-create view log as select * from '{{shop}}/send_log.parquet' where sent_at < {ENDS_AT};
-create table sent as
-    select * from read_csv('{{files}}/campaign-*.csv', header = true, all_varchar = true);
-create table slots as {{slots}};
+    from raw_events;
+create view people as select *, nullif(lower(trim(email)), '') as address from recipients;
+create view log as select * from send_log where sent_at < {ENDS_AT};
+create table slots as {_SLOTS};
 create view eligible as
     select item_id from items where pieces > 0
     and since::timestamp <= {ENDS_AT} and (until is null or until::timestamp > {ENDS_AT})
@@ -94,16 +111,16 @@ QUERIES = {
     "consent": """
         select user_id from sent join people using (user_id) where consent <> 'yes'""",
     "complained": """
-        select user_id from sent join '{shop}/complained.csv' using (user_id)""",
+        select user_id from sent join complained using (user_id)""",
     "unsubscribed": """
         select user_id from sent join people using (user_id)
-        join '{shop}/unsubscribed.csv' u on address = lower(trim(u.email))""",
+        join unsubscribed u on address = lower(trim(u.email))""",
     "bounced": """
         select user_id from sent join people using (user_id)
-        join '{shop}/bounced.csv' b on sha256(address) = lower(b.sha)""",
+        join bounced b on sha256(address) = lower(b.sha)""",
     "shared address": """
         select s.user_id from sent s join people p using (user_id) join people o using (address)
-        where o.consent = 'no' or o.user_id in (select user_id from '{shop}/complained.csv')""",
+        where o.consent = 'no' or o.user_id in (select user_id from complained)""",
     "audience": """
         select user_id from sent join people using (user_id)
         where not coalesce(p_ok(people.country, people.segment), false)""",
@@ -180,23 +197,19 @@ def violations(shop: Path, files: Path, most_exposures: int) -> dict[str, int]:
         shop: the customer's files, as of `shop.write_shop`.
         files: the folder of the sent files.
     """
-    slots = " union all ".join(
-        f"select user_id, {n} as rank, item_{n} as item_id, score_{n} as score, "
-        f"source_{n} as source, title_{n} as cell_title, url_{n} as cell_url, "
-        f"price_{n} as cell_price from sent where item_{n} <> ''"
-        for n in range(1, K + 1)
-    )
     with duckdb.connect() as connection:
-        connection.execute(
-            "create macro p_ok(c, s) as (c is null or c in ('DE', 'AT', 'FR')) and s <> 'staff'"
-        )
-        connection.execute(_VIEWS.format(shop=shop, files=files, slots=slots))
-        found = {}
-        for name, query in QUERIES.items():
-            asked = query.format(shop=shop, most_exposures=most_exposures)
-            [count] = connection.execute(f"select count(*) from ({asked})").fetchone()
-            found[name] = count
-        return found
+        connection.execute(_FILES.format(shop=shop, files=files))
+        return count_violations(connection, most_exposures)
+
+
+def count_violations(connection: duckdb.DuckDBPyConnection, most_exposures: int) -> dict[str, int]:
+    """The same of the tables of a connection: the customer's, and `sent`."""
+    connection.execute(_VIEWS)
+    found = {}
+    for name, query in QUERIES.items():
+        asked = query.format(most_exposures=most_exposures)
+        [found[name]] = connection.execute(f"select count(*) from ({asked})").fetchone()
+    return found
 
 
 def num_sent(files: Path) -> int:
