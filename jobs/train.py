@@ -1,9 +1,8 @@
 """Train and item activity -> model: NeuMF, GMF, MLP or MF, by Horovod; and the baselines."""
 
-from ncf_spark import schemas
 from ncf_spark.job import Job, main
 from ncf_spark.job.baselines import write_baselines
-from ncf_spark.job.models import may_fail, model_places, note_failed, training_places
+from ncf_spark.job.models import model_places, note_failed, record_model, training_places
 from ncf_spark.job.slots import check_memory, check_workers, start_settings
 from ncf_spark.storage.files import delete
 from ncf_spark.training.distributed import run_workers
@@ -16,30 +15,23 @@ def run(job: Job) -> None:
     """Checks that the workers have room for every model, then trains all of them in one start."""
     check_workers(job)
     num_users, num_items = job.num_rows("user_index"), job.num_rows("item_index")
-    checkpoints, tasks, places = job.run.table_uri("checkpoints"), {}, {}
+    checkpoints, tasks = job.run.table_uri("checkpoints"), {}
     for name, (place, config) in model_places(job).items():
-        of_model = training_places(job, place, checkpoints)
-        task = TrainingTask.of(config, of_model, num_users=num_users, num_items=num_items)
+        places = training_places(job, place, checkpoints)
+        task = TrainingTask.of(config, places, num_users=num_users, num_items=num_items)
         positives = positives_of_workers(task, config.training.num_workers)
         job.note(f"{name}: workers by their positives", modes_of_workers(task, positives))
         check_memory(job, name, worker_bytes(task, len(positives), max(positives)))
-        tasks[name], places[name] = task, place
+        tasks[name] = task
     failed = write_baselines(job)
     job.doing = f"{', '.join(tasks)} on {job.config.training.num_workers} workers"
     trained, failed_models = run_workers(
-        tasks,
-        lambda: check_workers(job),
-        may_fail=[name for name in tasks if may_fail(job, name)],
-        **start_settings(job),
+        tasks, lambda: check_workers(job), **start_settings(job, tasks)
     )
     note_failed(job, failed | failed_models)
     for name, workers in trained.items():
-        place = places[name]
         save_manifest(tasks[name], workers)
-        job.record_table(f"{place}/user_vectors", num_users, schemas.USER_VECTORS)
-        job.record_table(f"{place}/item_vectors", num_items, schemas.ITEM_VECTORS)
-        job.note(f"{place}: last epoch", workers[0]["history"][-1])
-        job.note(f"{place}: chosen epochs", workers[0]["chosen_epochs"])
+        record_model(job, name, workers[0])
     delete(checkpoints)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ncf_spark import schemas
 from ncf_spark.config import Config
 from ncf_spark.job.context import Job
 from ncf_spark.job.starting import start_of_training
@@ -22,6 +23,20 @@ def model_places(job: Job) -> dict[str, tuple[str, Config]]:
         for name, config in job.config.models.items()
         if name not in failed
     }
+
+
+def record_model(job: Job, name: str, result: Mapping[str, Any]) -> None:
+    """Enters a trained model into the step's record.
+
+    Args:
+        result: what one of its workers returned.
+    """
+    place, _ = model_places(job)[name]
+    num_users, num_items = job.num_rows("user_index"), job.num_rows("item_index")
+    job.record_table(f"{place}/user_vectors", num_users, schemas.USER_VECTORS)
+    job.record_table(f"{place}/item_vectors", num_items, schemas.ITEM_VECTORS)
+    job.note(f"{place}: last epoch", result["history"][-1])
+    job.note(f"{place}: chosen epochs", result["chosen_epochs"])
 
 
 def may_fail(job: Job, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from pyspark import SparkContext
@@ -11,6 +12,7 @@ from ncf_spark.config import ConfigError
 from ncf_spark.job.context import Job
 from ncf_spark.job.hosts import check_hosts
 from ncf_spark.job.logs import log
+from ncf_spark.job.models import may_fail
 
 _EXECUTOR_START_S = 60
 
@@ -36,9 +38,17 @@ def check_workers(job: Job) -> None:
     check_hosts(context, slots, training.network_interfaces)
 
 
-def start_settings(job: Job) -> dict[str, Any]:
-    """How the workers are started: by the configuration, and by the executors' Python."""
-    return {**job.config.training.of_workers, "python": job.spark.sparkContext.pythonExec}
+def start_settings(job: Job, models: Iterable[str]) -> dict[str, Any]:
+    """How the workers are started: by the configuration, and by the executors' Python.
+
+    Args:
+        models: names of what they train.
+    """
+    return {
+        **job.config.training.of_workers,
+        "may_fail": [name for name in models if may_fail(job, name)],
+        "python": job.spark.sparkContext.pythonExec,
+    }
 
 
 def _wait_for_slots(context: SparkContext, wanted: int) -> int:

@@ -193,7 +193,7 @@ def test_train_is_what_is_not_held_out_with_the_users_shard(spark, order):
 @pytest.mark.usefixtures("two_partitions")
 def test_a_shard_lies_in_one_partition_sorted_by_user_and_item(spark):
     table = [(user, item, False, False) for item in (2, 9, 4) for user in range(12, -1, -1)]
-    train = split.build_train(spark.createDataFrame(table, SPLIT).repartition(2), 3)
+    train = split.build_train(spark.createDataFrame(table, SPLIT).repartition(2), num_shards=3)
     partitions = [[tuple(row) for row in part] for part in train.rdd.glom().collect()]
     assert [part for part in partitions if part != sorted(part, key=lambda r: (r[2], *r))] == []
     assert sorted(shard for part in partitions for shard in {row[2] for row in part}) == [0, 1, 2]

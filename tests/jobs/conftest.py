@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -136,10 +135,14 @@ def table(run: Run, name: str) -> pd.DataFrame:
     return pd.read_parquet(run.finished_table_uri(name).removeprefix("file://"))
 
 
-def contents(run: Run, name: str) -> tuple[pa.Schema, list[str]]:
-    """The columns of a table, and its rows, in an order that does not depend on the files'."""
+def contents(run: Run, name: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """The columns of a table, and its rows, in an order that does not depend on the files'.
+
+    Whether a column may be null is not compared: what Spark infers of it differs between masters.
+    """
     found = pq.read_table(run.finished_table_uri(name).removeprefix("file://"))
-    return found.schema, sorted(map(repr, found.to_pylist()))
+    columns = [(field.name, str(field.type).replace(" not null", "")) for field in found.schema]
+    return columns, sorted(map(repr, found.to_pylist()))
 
 
 def figures(run: Run) -> dict[tuple[str, str, str, int], float]:

@@ -46,6 +46,27 @@ def test_the_pointer_names_a_whole_run(night: Night):
         assert record["versions"]["torch"].startswith("2.")
 
 
+# Spark jobs of each step, at most: what a small shop's night waits for. ALS has about 10 in train.
+MOST_SPARK_JOBS = {
+    "build_interactions": 15,
+    "score_item_activity": 2,
+    "train": 15,
+    "evaluate": 7,
+    "score_users": 6,
+    "similar_items": 2,
+    "export_campaign": 18,
+}
+
+
+def test_no_step_runs_more_spark_jobs_than_it_is_held_to(night: Night):
+    records = {step: night.run.step_record(step) for step in STEP_TABLES}
+    found = {step: record["spark_jobs"] for step, record in records.items() if record}
+    assert list(found) == list(MOST_SPARK_JOBS)
+    assert all(found.values())  # counted at all
+    assert {s: n for s, n in found.items() if n > MOST_SPARK_JOBS[s]} == {}
+    assert sum(MOST_SPARK_JOBS.values()) <= 90
+
+
 def test_the_figures_are_there_for_prometheus(night: Night):
     collected = (night.folder / "collector" / "ncf.prom").read_text()
     own = files.read_bytes(f"{night.run.uri}/metrics.prom").decode()

@@ -18,7 +18,7 @@ from tests.campaign.rules.validator import num_sent, violations
 
 NUM_USERS, MOST = 600, 30
 # What the shop has nothing for, or what RULES do not ask.
-ELSEWHERE = {"no_address", "too_long", "known"}
+ELSEWHERE = {"no_address", "too_long", "known", "no_events", "too_few_items", "min_categories"}
 
 
 @pytest.fixture(scope="module")
