@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,6 @@ from pyspark.java_gateway import launch_gateway
 from tests.breaks.lists import ROOT, Break, read_breaks
 
 NOTICED, MISSED = "noticed", "NOT NOTICED"
-# What pytest's exit status says; by any other the tests did not run.
-_OUTCOMES = {0: MISSED, 1: NOTICED}
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".wheels", "*cache*", ".hypothesis", "build")
 _JVM = "--conf spark.ui.enabled=false --driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell"
 
@@ -58,14 +57,12 @@ class Copy:
     def run(self, tests: Sequence[str]) -> tuple[int, str]:
         """pytest's exit status, and what it said."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+        how = {"cwd": self.root, "env": self._environment, "stderr": subprocess.STDOUT}
         done = subprocess.run(
-            [*command, "-m", "not slow", *tests],
-            cwd=self.root,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            [*command, "-m", "not slow", *tests], stdout=subprocess.PIPE, text=True, **how
         )
+        if self._gateway.proc.poll() is not None:
+            raise RuntimeError("the JVM of the tests has ended, so they say nothing of the code")
         return done.returncode, done.stdout
 
     def outcome(self, one: Break) -> tuple[str, str]:
@@ -79,7 +76,9 @@ class Copy:
             status, said = self.run(one.tests.split())
         finally:
             path.write_text(text, encoding="utf-8")
-        return _OUTCOMES.get(status, f"the tests did not run (exit status {status})"), said
+        if status == 1 and re.search(r"^\d+ failed", said, re.MULTILINE):
+            return NOTICED, said
+        return MISSED if status == 0 else "the tests did not run", said
 
 
 def main() -> int:
@@ -96,8 +95,7 @@ def main() -> int:
             copies.put(Copy(Path(folder) / str(number)))
         status, said = copies.queue[0].run(sorted({t for one in breaks for t in one.tests.split()}))
         if status:
-            print(f"{said}\nThese tests fail on the code as it is, so nothing was broken.")
-            return 1
+            sys.exit(f"{said}\nThese tests fail on the code as it is, so nothing was broken.")
 
         def outcome(one: Break) -> tuple[str, str]:
             copy = copies.get()
@@ -110,7 +108,7 @@ def main() -> int:
             for one, (found, said) in zip(breaks, pool.map(outcome, breaks), strict=True):
                 num_noticed += found == NOTICED
                 print(f"{found}: {one.breaks} ({one.file})", flush=True)
-                if found not in _OUTCOMES.values():
+                if found not in (NOTICED, MISSED):
                     print(said)
     print(f"{num_noticed} of {len(breaks)} noticed in {time.monotonic() - started:.0f} s")
     return 0 if breaks and num_noticed == len(breaks) else 1
