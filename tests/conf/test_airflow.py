@@ -106,7 +106,6 @@ def test_each_step_is_a_task_and_follows_the_one_before_it(found: dict[str, Any]
     steps = list(STEP_TABLES)
     before = dict(zip(steps, [[], *([step] for step in steps)], strict=False))
     assert found["dag"]["order"] == before
-    assert (ROOT / "jobs" / "nightly.py").read_text().count("    export_campaign,\n]") == 1
 
 
 def test_a_night_has_retries_and_a_deadline_and_the_nights_follow_one_another(

@@ -30,6 +30,7 @@ TRAINING = {
     "training.checkpoint_every.epochs": 1,
     "evaluation.baselines": "[popularity]",
     "evaluation.compared": "{}",
+    "model.candidates": "[]",
 }
 
 
