@@ -26,6 +26,10 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 # Of torch, in this process and those that it starts: the tests run in as many processes as cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Of a short run's JVM: the second compiler does not pay, and without it Java reserves too little
+# room for code.
+JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+
 # One example may run a Spark job; the same examples in every run, so that a failure comes back.
 settings.register_profile("ncf_spark", deadline=None, derandomize=True, database=None)
 settings.load_profile("ncf_spark")
@@ -37,7 +41,7 @@ SESSION = {
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.driver.extraJavaOptions": JVM_OPTIONS,
     # Where in Python each column was made, which takes three calls a column.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.sql.adaptive.enabled": "false",

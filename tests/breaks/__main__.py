@@ -25,17 +25,18 @@ from queue import Queue
 from pyspark.java_gateway import launch_gateway
 
 from tests.breaks.lists import ROOT, Break, read_breaks
+from tests.conftest import JVM_OPTIONS
 
 NOTICED, MISSED = "noticed", "NOT NOTICED"
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".wheels", "*cache*", ".hypothesis", "build")
-_JVM = "--conf spark.ui.enabled=false --driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell"
+_JVM = f"--conf spark.ui.enabled=false --driver-java-options '{JVM_OPTIONS}' pyspark-shell"
 
 
 class Copy:
     """A copy of the repository, and a JVM for the tests that are run in it.
 
     Each run is a process of its own, but the JVM stays: started and warmed up anew, it would take
-    most of the time. The Python workers of Spark import the package from the copy, as the JVM says.
+    most of the time.
     """
 
     def __init__(self, root: Path) -> None:
@@ -46,7 +47,8 @@ class Copy:
             "PYTHONDONTWRITEBYTECODE": "1",  # or the bytecode of one break might serve the next
             "PYSPARK_SUBMIT_ARGS": _JVM,
         }
-        self._gateway = launch_gateway()  # ends with this process
+        # It ends with this process. Spark's Python workers look in its working directory first.
+        self._gateway = launch_gateway(popen_kwargs={"cwd": root})
         address = self._gateway.gateway_parameters
         self._environment = {
             **os.environ,

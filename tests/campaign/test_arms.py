@@ -1,40 +1,59 @@
+import pandas as pd
 import pytest
 from pyspark.sql import functions as F
 
 from ncf_spark.campaign.arms import arm
 
 NUM_USERS = 100_000
+DEALT = {"campaign_id": "autumn", "salt": "ncf", "popular": 0.2, "holdout": 0.1}
+WAYS = {
+    "dealt": {},
+    "again": {},
+    "of another campaign": {"campaign_id": "winter"},
+    "with another salt": {"salt": "other"},
+    "with larger shares": {"popular": 0.4, "holdout": 0.3},
+    "without shares": {"popular": 0.0, "holdout": 0.0},
+    "all held out": {"popular": 0.0, "holdout": 1.0},
+    "all popular": {"popular": 1.0, "holdout": 0.0},
+}
 
 
-def dealt(spark, campaign_id="autumn", salt="ncf", popular=0.2, holdout=0.1):
+@pytest.fixture(scope="module")
+def users(spark) -> pd.DataFrame:
+    """How many users have the same arms, dealt in each way."""
     users = spark.range(NUM_USERS).select(F.format_string("user-%d", "id").alias("user_id"))
-    own = arm("user_id", campaign_id=campaign_id, salt=salt, popular=popular, holdout=holdout)
-    return users.select("user_id", own.alias("arm")).toPandas().set_index("user_id").arm
+    dealt = [arm("user_id", **{**DEALT, **way}).alias(name) for name, way in WAYS.items()]
+    return users.select(*dealt).groupBy(*WAYS).count().toPandas()
 
 
-def test_shares_hold_within_half_a_percent_and_a_rerun_deals_the_same(spark):
-    first = dealt(spark)
-    shares = first.value_counts(normalize=True)
-    wanted = {"model": 0.7, "popular": 0.2, "holdout": 0.1}
-    assert shares.to_dict() == pytest.approx(wanted, abs=0.005)
-    assert dealt(spark).equals(first)
+def share(users: pd.DataFrame, *chosen: pd.Series) -> float:
+    """Of the users for whom all of these hold."""
+    of_all = pd.concat(chosen, axis=1).all(axis=1)
+    return float(users["count"][of_all].sum() / NUM_USERS)
 
 
-@pytest.mark.parametrize("change", [{"campaign_id": "winter"}, {"salt": "other"}])
-def test_campaigns_are_independent_of_each_other(spark, change):
-    one, other = dealt(spark), dealt(spark, **change)
+def test_shares_hold_within_half_a_percent_and_a_rerun_deals_the_same(users):
+    shares = {name: share(users, users.dealt == name) for name in ("model", "popular", "holdout")}
+    assert shares == pytest.approx({"model": 0.7, "popular": 0.2, "holdout": 0.1}, abs=0.005)
+    assert users.again.equals(users.dealt)
+
+
+@pytest.mark.parametrize("way", ["of another campaign", "with another salt"])
+def test_campaigns_are_independent_of_each_other(users, way):
     for name in ("model", "popular", "holdout"):
+        one, other = users.dealt == name, users[way] == name
+        p, q = share(users, one), share(users, other)
+        correlation = (share(users, one, other) - p * q) / (p * (1 - p) * q * (1 - q)) ** 0.5
         # Of 100 thousand pairs without any relation, three in a thousand exceed 3 / sqrt(n).
-        assert abs((one == name).corr(other == name)) < 3 / NUM_USERS**0.5
+        assert abs(correlation) < 3 / NUM_USERS**0.5
 
 
-def test_a_share_that_grows_takes_users_from_the_model_alone(spark):
-    before, after = dealt(spark), dealt(spark, popular=0.4, holdout=0.3)
+def test_a_share_that_grows_takes_users_from_the_model_alone(users):
     for name in ("popular", "holdout"):
-        assert set(after[before == name]) == {name}
+        assert set(users["with larger shares"][users.dealt == name]) == {name}
 
 
-def test_without_shares_everyone_is_the_models(spark):
-    assert set(dealt(spark, popular=0.0, holdout=0.0)) == {"model"}
-    assert set(dealt(spark, popular=0.0, holdout=1.0)) == {"holdout"}
-    assert set(dealt(spark, popular=1.0, holdout=0.0)) == {"popular"}
+def test_without_shares_everyone_is_the_models(users):
+    assert set(users["without shares"]) == {"model"}
+    assert set(users["all held out"]) == {"holdout"}
+    assert set(users["all popular"]) == {"popular"}

@@ -16,6 +16,7 @@ from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
 from tests.cluster.namespaces import NamedHost, named_hosts, why_not
 from tests.cluster.standalone import SPARK_HOME, Cluster, Machine, standalone
+from tests.conftest import JVM_OPTIONS
 from tests.jobs.conftest import ROOT, RUN_DATE, expect, small_config, write_config
 from tests.jobs.in_process import run_job
 from tests.jobs.processes import FIRST_COMPILER, NO_REPLANNING
@@ -67,7 +68,7 @@ def run(
         "spark.executor.memory": "700m",
         "spark.executorEnv.PYTHONPATH": str(ROOT),
         "spark.pyspark.python": sys.executable,
-        "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+        "spark.executor.extraJavaOptions": JVM_OPTIONS,
     }
     command = [*driver.prefix, str(SPARK_HOME / "bin" / "spark-submit")]
     command += ["--properties-file", "conf/spark/local-cluster.conf", "--master", cluster.master]

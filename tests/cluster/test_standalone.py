@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import STEP_TABLES
 from tests.cluster.standalone import Cluster, Machine, standalone
+from tests.conftest import JVM_OPTIONS
 from tests.jobs.conftest import ROOT, RUN_DATE, Night, expect, small_config, write_config
 from tests.jobs.in_process import run_job
 from tests.jobs.processes import NO_REPLANNING, submit
@@ -30,7 +31,7 @@ SIZES = {
     "spark.executor.memory": "700m",
     "spark.cores.max": "2",
     "spark.driver.memory": "1g",
-    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.executor.extraJavaOptions": JVM_OPTIONS,
 }
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import JVM_OPTIONS
 from tests.jobs.conftest import ROOT
 
 # A tiny night takes as long as Spark takes to compile its queries: the first compiler is enough.
@@ -14,9 +15,9 @@ FIRST_COMPILER = (
     "--conf",
     "spark.sql.codegen.wholeStage=false",
     "--conf",
-    "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1",
+    f"spark.executor.extraJavaOptions={JVM_OPTIONS}",
     "--driver-java-options",
-    "-XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=conf/spark/log4j2.properties",
+    f"{JVM_OPTIONS} -Dlog4j2.configurationFile=conf/spark/log4j2.properties",
 )
 # For nights beside the first one, which shows that replanning does no harm.
 NO_REPLANNING = (

@@ -187,7 +187,10 @@ def test_who_asks_for_a_recipient_is_told_the_slots_and_what_was_passed_over(
     long = table(own_night.run, "campaign_long")
     user = long[long.arm == "model"].user_id.min()
     sent = long[long.user_id == user].sort_values("rank")
-    lines = explain_user(asked(spark, own_night), user).splitlines()
+    asking = ("--config", own_night.config, "--run-date", RUN_DATE, "--explain", user)
+    result = run_job("export_campaign", *asking)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
     assert lines[:2] == [
         f"{user} in campaign {sent.campaign_id.iloc[0]} of {RUN_DATE}",
         f"  arm model, {len(sent)} items",

@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from ncf_spark.measurement.revenue import (
     PARTS,
+    _sums_of_blocks,
     build_revenue_sums,
     revenue_lift,
     revenue_means,
@@ -24,22 +26,29 @@ def paying() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def users(spark, paying):
+def users(paying) -> pd.DataFrame:
     draw = np.random.default_rng(9)
-    return spark.createDataFrame(
-        [
-            (arm, int(key), float(revenue))
-            for arm, of_arm in paying.items()
-            for key, revenue in zip(draw.integers(2**62, size=len(of_arm)), of_arm, strict=True)
-        ],
-        USERS,
-    )
+    of_arms = [
+        pd.DataFrame(
+            {"arm": arm, "user_key": draw.integers(2**62, size=len(paid)), "revenue": paid}
+        )
+        for arm, paid in paying.items()
+    ]
+    return pd.concat(of_arms, ignore_index=True)
 
 
-def means_of(users, sizes, num_with, samples=200, seed=1):
-    sums = build_revenue_sums(users, samples=samples, seed=seed).collect()
+def means_of(users: pd.DataFrame, samples=200, seed=1):
+    """The means of the users' sums; see the next function for the same by Spark."""
+    [*sums] = _sums_of_blocks([users], samples=samples, seed=seed)
+    parts = [(arm, found) for part in sums for arm, found in part.to_numpy()]
+    return revenue_means(parts, SIZES, NUM_WITH, samples=samples, seed=seed)
+
+
+def means_by_spark(users, sizes=SIZES, num_with=None, samples=50):
+    sums = build_revenue_sums(users, samples=samples, seed=1).collect()
+    assert len(sums) <= 2 * PARTS
     parts = [(row["arm"], row["sums"]) for row in sums]
-    return revenue_means(parts, sizes, num_with, samples=samples, seed=seed)
+    return revenue_means(parts, sizes, num_with or NUM_WITH, samples=samples, seed=1)
 
 
 NUM_WITH = {"model": 200, "holdout": 100}
@@ -58,19 +67,15 @@ def test_sums_by_hand(spark):
     assert len(set(totals["holdout"][1:51])) > 1
 
 
-def test_sums_are_few_however_many_partitions_there_are(users):
-    assert build_revenue_sums(users.repartition(70), samples=50, seed=1).count() <= 2 * PARTS
-
-
 def test_the_mean_is_over_all_users_of_the_arm(users, paying):
-    means = means_of(users, SIZES, NUM_WITH)
+    means = means_of(users)
     assert {arm: len(of_arm) for arm, of_arm in means.items()} == {"model": 201, "holdout": 201}
     assert means["model"][0] == pytest.approx(paying["model"].sum() / 400, abs=1e-9)
     assert means["holdout"][0] == pytest.approx(paying["holdout"].sum() / 300, abs=1e-9)
 
 
 def test_the_interval_is_that_of_a_plain_bootstrap_over_all_users(users, paying):
-    means = means_of(users, SIZES, NUM_WITH, samples=4000)
+    means = means_of(users, samples=4000)
     found = revenue_lift(means["model"], means["holdout"])
     draw, plain = np.random.default_rng(0), {}
     for arm, size in SIZES.items():
@@ -89,22 +94,23 @@ def test_the_interval_is_that_of_a_plain_bootstrap_over_all_users(users, paying)
     assert found.p_value is None
 
 
-def test_partitions_and_the_order_of_rows_change_no_digit(users):
-    expected = means_of(users, SIZES, NUM_WITH)
-    for others in (users.repartition(7, "revenue"), users.coalesce(1).orderBy("revenue")):
-        found = means_of(others, SIZES, NUM_WITH)
+def test_partitions_and_the_order_of_rows_change_no_digit_and_parts_are_few(spark, users):
+    expected = means_of(users, samples=50)
+    table = spark.createDataFrame(list(users.itertuples(index=False, name=None)), USERS)
+    for rows_ in (table.repartition(20, "revenue"), table.coalesce(1).orderBy("revenue")):
+        found = means_by_spark(rows_)
         assert all(np.array_equal(found[arm], expected[arm]) for arm in SIZES)
 
 
 def test_the_seed_changes_the_interval_and_not_the_value(users):
-    ones, others = (means_of(users, SIZES, NUM_WITH, seed=seed)["model"] for seed in (1, 2))
+    ones, others = (means_of(users, seed=seed)["model"] for seed in (1, 2))
     assert ones[0] == others[0]
     assert not np.array_equal(ones, others)
 
 
 def test_nobody_pays(spark):
     none = spark.createDataFrame([], USERS)
-    means = means_of(none, SIZES, dict.fromkeys(SIZES, 0))
+    means = means_by_spark(none, SIZES, dict.fromkeys(SIZES, 0))
     assert {float(of_arm.max()) for of_arm in means.values()} == {0.0}
     found = revenue_lift(means["model"], means["holdout"])
     assert found == (0.0, 0.0, 0.0, None, None, None, None)

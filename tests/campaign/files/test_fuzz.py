@@ -12,9 +12,9 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from ncf_spark.campaign.files.cells import with_clean_texts
 from ncf_spark.campaign.files.lines import build_lines, build_rows
@@ -56,19 +56,40 @@ RECIPIENTS = st.tuples(
     st.sampled_from(["model", "popular"]),
     st.lists(SLOTS, min_size=1, max_size=K),
 )
-LISTS = st.lists(
-    RECIPIENTS, min_size=1, max_size=12, unique_by=(lambda row: row[0], lambda row: row[1])
-)
-FUZZED = settings(
-    max_examples=8,
-    # Each example is two Spark jobs: a smaller one is not worth the minutes of looking for it.
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=[
-        HealthCheck.function_scoped_fixture,
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-    ],
-)
+NUM_RECIPIENTS = 200
+
+
+@pytest.fixture(scope="module")
+def recipients() -> list[tuple[Any, ...]]:
+    """Recipients as hypothesis draws them; an id or address that comes again gets a number."""
+    found: list[tuple[Any, ...]] = []
+    keys: set[str] = set()
+
+    @settings(max_examples=NUM_RECIPIENTS, phases=[Phase.generate])
+    @given(RECIPIENTS)
+    def draw(row: tuple[Any, ...]) -> None:
+        own = [key if key not in keys else f"{key}{len(found)}" for key in row[:2]]
+        keys.update(own)
+        found.append((*own, *row[2:]))
+
+    draw()
+    assert len(found) == NUM_RECIPIENTS
+    return found
+
+
+@pytest.fixture(scope="module")
+def lists(spark: SparkSession, recipients: list[tuple[Any, ...]]) -> DataFrame:
+    """CAMPAIGN_LISTS, with titles that were cleaned as those of items are."""
+    titles = list({slot[1] for row in recipients for slot in row[-1]} - {None})
+    numbered = spark.createDataFrame(list(enumerate(titles)), "nth int, title string")
+    clean = {titles[row.nth]: row.title for row in with_clean_texts(numbered).collect()}
+    return campaign_lists(
+        spark,
+        [
+            (*row[:-1], [(slot[0], clean.get(slot[1]), *slot[2:]) for slot in row[-1]])
+            for row in recipients
+        ],
+    )
 
 
 # --- what is meant, worked out here -------------------------------------------------------------
@@ -120,19 +141,9 @@ def meant_cells(name: str, row: tuple[Any, ...]) -> list[Any]:
 # --- the files ----------------------------------------------------------------------------------
 
 
-def write(spark: SparkSession, folder: Path, name: str, recipients: list[Any]) -> list[str]:
-    """The files of a profile, made from titles that were cleaned as those of items are."""
+def write(lists: DataFrame, folder: Path, name: str) -> list[str]:
+    """The files of a profile."""
     profile = PROFILES[name]
-    titles = list({slot[1] for row in recipients for slot in row[-1]} - {None})
-    numbered = spark.createDataFrame(list(enumerate(titles)), "nth int, title string")
-    clean = {titles[row.nth]: row.title for row in with_clean_texts(numbered).collect()}
-    lists = campaign_lists(
-        spark,
-        [
-            (*row[:-1], [(slot[0], clean.get(slot[1]), *slot[2:]) for slot in row[-1]])
-            for row in recipients
-        ],
-    )
     with PartsFolder(files.to_uri(str(folder)), {}) as parts:
         if profile.suffix == "parquet":
             parts.write_parquet(build_rows(lists, profile, export=EXPORT), group="campaign")
@@ -143,7 +154,7 @@ def write(spark: SparkSession, folder: Path, name: str, recipients: list[Any]) -
                 suffix=profile.suffix,
                 line_end=profile.line_end,
                 header=header(profile, K),
-                max_bytes=500_000,
+                max_bytes=5_000_000,
                 profile=name,
             )
     return [str(file) for file in sorted(folder.glob(f"campaign-*.{profile.suffix}"))]
@@ -184,13 +195,10 @@ def read_cell(column: str, text: str) -> Any:
     return float(text) if column.startswith("price") else single(float(text))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["klaviyo", "braze_csv", "mailchimp", "generic_csv"])
-@FUZZED
-@given(recipients=LISTS)
-def test_csv_says_what_is_meant(spark, tmp_path, name, recipients):
+def test_csv_says_what_is_meant(lists, recipients, tmp_path, name):
     names = columns(PROFILES[name], K)
-    written = write(spark, tmp_path / "files", name, recipients)
+    written = write(lists, tmp_path / "files", name)
     expected = [meant_cells(name, row) for row in recipients]
     for read in (python_csv, duckdb_csv):
         found = []
@@ -255,7 +263,6 @@ def arrow_parquet(file: str) -> list[dict[str, Any]]:
     return as_json(pq.read_table(file).to_pylist())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "readers"),
     [
@@ -264,16 +271,14 @@ def arrow_parquet(file: str) -> list[dict[str, Any]]:
         ("generic_parquet", [arrow_parquet, duckdb_parquet]),
     ],
 )
-@FUZZED
-@given(recipients=LISTS)
-def test_json_and_parquet_say_what_is_meant(spark, tmp_path, name, readers, recipients):
+def test_json_and_parquet_say_what_is_meant(lists, recipients, tmp_path, name, readers):
     expected = []
     for head, slots in map(meant, recipients):
         if name == "braze_json":
             outer = {"ID": head["user_id"], "UPDATED_AT": head["updated_at"]}
             head = {**outer, **{column: head[column] for column in COMMON}}
         expected.append({**head, "slots": slots})
-    written = write(spark, tmp_path / "files", name, recipients)
+    written = write(lists, tmp_path / "files", name)
     for read in readers:
         found = [row for file in written for row in read(file)]
         for row in found:

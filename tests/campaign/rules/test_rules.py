@@ -1,24 +1,24 @@
-"""A campaign of 400 recipients: no row of its file breaks a rule, and every rule barred something.
-
-The night after, what changed is the whole of what is sent then.
-"""
+"""A campaign of some hundred recipients: no row breaks a rule, and each rule barred something."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
 from ncf_spark.campaign import reasons
+from ncf_spark.schemas import DataError
 from tests.campaign.rules.export import export, settings, with_rule
 from tests.campaign.rules.shop import write_shop
 from tests.campaign.rules.validator import num_sent, violations
 
 NUM_USERS, MOST = 600, 30
-# What the shop has nothing for, or what RULES do not ask.
-ELSEWHERE = {"no_address", "too_long", "known", "no_events", "too_few_items", "min_categories"}
+# What RULES do not ask, and what this shop has nothing for.
+NOT_HERE = {"known", "no_address", "too_long", "no_events", "too_few_items"}
+SOURCES = {"model", "bought_together", "similar", "bestseller_here", "bestseller", "pin"}
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(spark: SparkSession, place: Path) -> Path:
-    """The files of the first night."""
-    rules = with_rule("pairs.max_exposures", MOST)
-    return export(spark, place / "shop", place / "w", settings(place / "shop", rules))
+    """The files that were sent."""
+    return exported(spark, place, "pairs.max_exposures", MOST)
+
+
+def exported(spark: SparkSession, place: Path, rule: str, value: Any) -> Path:
+    """The files of a campaign with one rule changed."""
+    given = settings(place / "shop", with_rule(rule, value))
+    return export(spark, place / "shop", place / "w", given)
 
 
 def table(files: Path, name: str) -> pd.DataFrame:
@@ -46,9 +51,14 @@ def test_no_rule_is_broken(place: Path, files: Path):
     assert {n: c for n, c in violations(place / "shop", files, MOST).items() if c} == {}
 
 
-def test_every_rule_barred_something(files: Path):
+def test_each_rule_barred_something(files: Path):
     counted = table(files, "campaign_report").groupby("kind").reason.agg(set)
     barred = counted["recipient"] | counted["item"] | counted["pair"]
-    assert barred == {*reasons.RECIPIENTS, *reasons.ITEMS, *reasons.PAIRS} - ELSEWHERE
+    assert barred == {*reasons.RECIPIENTS, *reasons.ITEMS, *reasons.PAIRS} - NOT_HERE
     assert counted["arm"] == {"model", "popular", "holdout"}
-    assert counted["slot"] >= {"model", "bought_together", "bestseller_here", "bestseller", "pin"}
+    assert counted["slot"] == SOURCES
+
+
+def test_when_nobody_is_left_the_reasons_are_counted(spark: SparkSession, place: Path):
+    with pytest.raises(DataError, match=r"Nobody is written to\. .*not_in_audience \d\d\d;"):
+        exported(spark, place, "audience", "user_id = 'nobody'")

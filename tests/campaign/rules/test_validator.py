@@ -31,7 +31,7 @@ ITEM = {
     **dict.fromkeys(("category", "brand", "until", "countries")),
 }
 PERSON = {"email": None, "country": "DE", "segment": "new", "consent": "yes"}
-LIST = ["i1", "i2", "i3", "i4", "i5", "i6"]
+LIST = [f"i{n}" for n in range(1, K + 1)]
 ADDRESS = {"email": "ana@x"}
 
 
@@ -57,7 +57,7 @@ def broken(
     sent: list[tuple[str, dict[str, Any]]] | None = None,
     **tables: list[tuple[Any, ...]],
 ) -> dict[str, int]:
-    """The rules that are broken, and how often, where ana is sent six items.
+    """The rules that are broken, and how often, where ana is sent ten items.
 
     Args:
         items: other values of some items.
@@ -130,12 +130,12 @@ CASES = [
     ({"sent": [("ana", {})] * 2}, {"one row a user": 1, "no slot left out": 1}),
     (ana(arm="holdout"), {"arms": 1}),
     (ana(arm=None), {"arms": 1}),
-    (ana(arm="popular"), {"popular gets best-sellers": 6}),
+    (ana(arm="popular"), {"popular gets best-sellers": 10}),
     (ana(arm="popular", source="pin"), {}),
-    (ana(source="bestseller_here"), {"best-sellers of the country": 6}),
+    (ana(source="bestseller_here"), {"best-sellers of the country": 10}),
     (
         {**ana(source="bestseller_here"), "raw_events": [("ben", *BOUGHT)]},
-        {"best-sellers of the country": 5},
+        {"best-sellers of the country": 9},
     ),
     (
         {
@@ -143,26 +143,26 @@ CASES = [
             "raw_events": [("ben", *BOUGHT)],
             "people": {"ben": {"country": "FR"}},
         },
-        {"best-sellers of the country": 6},
+        {"best-sellers of the country": 10},
     ),
     (
         {
             **ana(source="bestseller"),
             "raw_events": [("ben", "i1", "order", "2026-07-20T12:00:00Z")],
         },
-        {"best-sellers of everyone": 6},
+        {"best-sellers of everyone": 10},
     ),
     (
         {**ana(source="bestseller"), "raw_events": [("ben", *BOUGHT)]},
-        {"best-sellers of everyone": 5},
+        {"best-sellers of everyone": 9},
     ),
-    (ana(shown=["gone", *LIST]), {"in the catalogue": 1}),
+    (ana(shown=["gone", *LIST[1:]]), {"in the catalogue": 1}),
     ({"items": {"i1": {"pieces": 0}}}, {"stock": 1}),
     ({"items": {"i1": {"since": "2026-11-25"}}}, {"dates": 1}),
     ({"items": {"i1": {"until": "2026-11-24"}}}, {"dates": 1}),
     ({"items": {"i1": {"until": "2026-11-25", "since": "2026-11-24"}}}, {}),
     ({"items": {"i1": {"title": None}, "i2": {"url": None}}}, {"required": 2}),
-    (ana(shown=["i00001", *LIST]), {"deny": 1}),
+    (ana(shown=["i00001", *LIST[1:]]), {"deny": 1}),
     ({"items": {"i1": {"price": None}}}, {"price": 1}),
     ({**ana(price_1="4.99"), "items": {"i1": {"price": 4.99}}}, {"price": 1}),
     ({**ana(price_1="90.01"), "items": {"i1": {"price": 90.01}}}, {"price": 1}),
@@ -192,17 +192,17 @@ CASES = [
     ({"send_log": [("ana", "i1", "summer", "2026-11-10")]}, {"sent lately": 1}),
     ({"send_log": [("ana", "i1", "summer", "2026-11-09")]}, {}),
     ({"sent": [("ana", {}), ("ben", {})]}, {}),
-    ({"sent": [(user, {}) for user in ("ana", "ben", "cem")]}, {"exposures": 6}),
+    ({"sent": [(user, {}) for user in ("ana", "ben", "cem")]}, {"exposures": 10}),
     ({"items": kinds("category", *["hot"] * 4)}, {"per category": 1}),
     ({"items": kinds("category", *["hot"] * 3)}, {}),
     ({"items": kinds("brand", *["b1"] * 3)}, {"per brand": 1}),
     ({"items": kinds("brand", *["b1"] * 2)}, {}),
-    ({"items": kinds("category", *["hot", "cold"] * 3)}, {"categories": 1}),
-    (ana(shown=LIST[:4]), {"enough items": 1}),
-    (ana(shown=LIST[:5]), {}),
-    (ana(shown=[*LIST[:3], None, *LIST[3:]]), {"no slot left out": 1}),
-    (ana(shown=[*LIST, "i6"]), {"no slot left out": 1}),
-    (ana(score=-0.1), {"score": 6}),
+    ({"items": kinds("category", *["hot", "cold", "ice"] * 3)}, {"categories": 1}),
+    (ana(shown=LIST[:5]), {"categories": 1, "enough items": 1}),
+    (ana(shown=LIST[:6]), {}),
+    (ana(shown=[*LIST[:3], None, *LIST[3:9]]), {"no slot left out": 1}),
+    (ana(shown=[*LIST[:9], "i9"]), {"no slot left out": 1}),
+    (ana(score=-0.1), {"score": 10}),
     (ana(score=-0.1, source="similar"), {}),
     (ana(title_1="Rum", url_2="http://rum", price_3="10.01"), {"cells": 3}),
 ]

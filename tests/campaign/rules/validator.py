@@ -17,7 +17,7 @@ ENDS_AT = "timestamp '2026-11-24 00:00:00'"
 RULES = {
     "id": "autumn",
     "k": K,
-    "min_items": 5,
+    "min_items": 6,
     "audience": "(country is null or country in ('DE', 'AT', 'FR')) and segment <> 'staff'",
     "frequency": {"sends": 3, "days": 14},
     "arms": {"popular": 0.1, "holdout": 0.1, "salt": "ncf"},
@@ -43,7 +43,7 @@ RULES = {
     "lists": {
         "max_per_category": 3,
         "max_per_brand": 2,
-        "min_categories": 3,
+        "min_categories": 6,
         "min_score": 0.0,
         "pin": "item_id = 'i00010'",
         "boost": "case when brand = 'b9' then 1.0 else 0.0 end",
@@ -177,8 +177,8 @@ QUERIES = {
     "per brand": _PER_LIST.format(column="brand", most=2),
     "categories": """
         select user_id from shown group by user_id
-        having count(distinct category) + count(*) filter (category is null) < 3""",
-    "enough items": "select user_id from slots group by user_id having count(*) < 5",
+        having count(distinct category) + count(*) filter (category is null) < 6""",
+    "enough items": "select user_id from slots group by user_id having count(*) < 6",
     "no slot left out": """
         select user_id from slots group by user_id
         having max(rank) <> count(*) or count(distinct item_id) <> count(*)""",
