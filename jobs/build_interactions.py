@@ -1,4 +1,4 @@
-"""Events and catalogue -> pair_events, interactions, indexes, catalogue, and the split."""
+"""Events and catalogue -> history, interactions, indexes, catalogue, and the split."""
 
 from ncf_spark import schemas
 from ncf_spark.job import Job, main

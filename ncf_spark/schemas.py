@@ -53,23 +53,28 @@ INTERACTIONS = StructType(
     ]
 )
 
-# Grain: (user_id, item_id, type, drop_reason). Every raw event is counted in one row: the kept
-# events of a pair are its interaction, and what each user did with each item is `history`. Ids are
-# null where the events are only counted.
-PAIR_EVENTS = StructType(
+# Grain: (user_id, item_id), what a user did with an item up to the run date, also where training
+# does without: too few events, too old, of too low a value.
+HISTORY = StructType(
     [
-        _column("user_id", StringType(), "null: only counted", nullable=True),
-        _column("item_id", StringType(), "null: only counted", nullable=True),
-        _column(
-            "type", StringType(), "null: the input has no types, or only counted", nullable=True
-        ),
-        _column("drop_reason", StringType(), "null: the events are kept", nullable=True),
-        _column("num_raw", LongType(), "raw events, duplicates included"),
-        _column("num_events", LongType(), "events, as input.duplicates has them counted"),
-        _column("weight", DoubleType(), "sum of the events' weights; null: dropped", nullable=True),
-        _column("first_event_at", TimestampType(), "null: no readable time", nullable=True),
+        _USER_ID,
+        _ITEM_ID,
         _column("last_event_at", TimestampType(), "null: no readable time", nullable=True),
-        _column("has_undated", BooleanType(), "whether an event has no readable time"),
+        _column("has_undated", BooleanType(), "whether an event of it has no readable time"),
+        _column("is_bought", BooleanType(), "an event is of campaign.pairs.bought_types"),
+        _column("last_bought_at", TimestampType(), "null: not, or at no known time", nullable=True),
+        _column("is_wanted", BooleanType(), "an event is of campaign.pairs.wanted_types"),
+    ]
+)
+
+# The table `history`: with the events that training is made of, which are one row of INTERACTIONS.
+KEPT_HISTORY = StructType(
+    [
+        *HISTORY,
+        _column("num_kept", LongType(), "events that are kept; 0: none"),
+        _column("kept_weight", DoubleType(), "sum of their weights; null: none", nullable=True),
+        _column("first_kept_at", TimestampType(), "null: none, or no times", nullable=True),
+        _column("last_kept_at", TimestampType(), "null: none, or no times", nullable=True),
     ]
 )
 
@@ -233,20 +238,6 @@ CHAMPION = StructType(
         _column("is_incumbent", BooleanType(), "whether a model of this name was published before"),
         _column("is_champion", BooleanType(), "true on one row: what is published"),
         _column("reason", StringType(), "of the choice, a sentence"),
-    ]
-)
-
-# Grain: (user_id, item_id), what a user did with an item up to the run date, also where training
-# does without: too few events, too old, of too low a value.
-HISTORY = StructType(
-    [
-        _USER_ID,
-        _ITEM_ID,
-        _column("last_event_at", TimestampType(), "null: no readable time", nullable=True),
-        _column("has_undated", BooleanType(), "whether an event of it has no readable time"),
-        _column("is_bought", BooleanType(), "an event is of campaign.pairs.bought_types"),
-        _column("last_bought_at", TimestampType(), "null: not, or at no known time", nullable=True),
-        _column("is_wanted", BooleanType(), "an event is of campaign.pairs.wanted_types"),
     ]
 )
 

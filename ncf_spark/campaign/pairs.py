@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark.campaign.recipients import within
-
-
-def build_history(
-    pair_events: DataFrame, *, bought_types: Sequence[str], wanted_types: Sequence[str]
-) -> DataFrame:
-    """What each user did with each item (`schemas.HISTORY`), of all times up to the run date.
-
-    Also of users, items and events that training does without: too few of them, too old or of too
-    low a value.
-
-    Args:
-        pair_events: `schemas.PAIR_EVENTS`; rows without a user or an item are left out.
-        bought_types: types of events that are purchases; empty: all are.
-        wanted_types: types of events that mean a cart or a wish list.
-    """
-    is_bought = F.col("type").isin(list(bought_types)) if bought_types else F.lit(True)
-    is_bought = F.coalesce(is_bought, F.lit(False))
-    is_wanted = F.col("type").isin(list(wanted_types)) if wanted_types else F.lit(False)
-    return (
-        pair_events.where("user_id is not null and item_id is not null")
-        .groupBy("user_id", "item_id")
-        .agg(
-            F.max("last_event_at").alias("last_event_at"),
-            F.bool_or("has_undated").alias("has_undated"),
-            F.bool_or(is_bought).alias("is_bought"),
-            F.max(F.when(is_bought, F.col("last_event_at"))).alias("last_bought_at"),
-            F.bool_or(F.coalesce(is_wanted, F.lit(False))).alias("is_wanted"),
-        )
-    )
 
 
 def build_purchases(history: DataFrame, user_index: DataFrame, item_index: DataFrame) -> DataFrame:

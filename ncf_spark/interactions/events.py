@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
@@ -87,73 +87,84 @@ def build_events(
     )
 
 
-def build_pair_events(events: DataFrame, *, drop_duplicates: bool) -> DataFrame:
-    """The events counted by pair, type and drop reason (`schemas.PAIR_EVENTS`).
+def count_raw() -> dict[str, Column]:
+    """Aggregates of the raw events: how many are `kept`, and how many go for each drop reason."""
+    reason = F.coalesce("drop_reason", F.lit("kept"))
+    return {name: F.count_if(reason == name) for name in ("kept", *DROP_REASONS)}
 
-    | user_id | item_id | type | drop_reason   | num_raw | num_events | weight |
-    |---------|---------|------|---------------|---------|------------|--------|
-    | ana     | tea     | buy  | null          | 3       | 2          | 2.0    |
-    | ana     | rum     | buy  | before_window | 1       | 1          | 1.0    |
-    | null    | null    | null | no_user       | 7       | …          | …      |
 
-    One pass over the input: the sum of `num_raw` is the number of raw events. Dropped events keep
-    their ids where `history` needs them; other dropped events are only counted. Weights are added
-    as whole millionths, so that the sum does not depend on the order of the rows.
+def build_history(
+    events: DataFrame,
+    *,
+    drop_duplicates: bool,
+    bought_types: Sequence[str] = (),
+    wanted_types: Sequence[str] = (),
+) -> DataFrame:
+    """What each user did with each item, of all times up to the run date (`KEPT_HISTORY`).
+
+    Also of users, items and events that training does without: too few of them, too old or of too
+    low a value. Weights are added as whole millionths, so that the sum does not depend on the order
+    of the rows.
 
     Args:
         events: as of `build_events`.
         drop_duplicates: whether events that are equal in every column count once.
+        bought_types: types of events that are purchases; empty: all are.
+        wanted_types: types of events that mean a cart or a wish list.
     """
-    reason = F.col("drop_reason")
-    is_of_pair = reason.isNull() | (
-        reason.isin(_STILL_HISTORY) & F.col("user_id").isNotNull() & F.col("item_id").isNotNull()
+    is_kept = F.col("drop_reason").isNull()
+    is_of_pair = is_kept | (
+        F.col("drop_reason").isin(_STILL_HISTORY)
+        & F.col("user_id").isNotNull()
+        & F.col("item_id").isNotNull()
     )
-    names = ("user_id", "item_id", "event_at", "type", "value", "weight")
-    # Both groupings below find their rows in one bucket, so the events are shuffled once. Events
-    # that are only counted are spread by what they hold, or one bucket might have half the input.
-    hashed = F.when(is_of_pair, F.xxhash64("user_id")).otherwise(F.xxhash64(*events.columns))
-    keyed = events.select(
-        F.pmod(hashed, F.lit(_NUM_BUCKETS)).alias("bucket"),
-        *[F.when(is_of_pair, F.col(n)).alias(n) for n in names],
-        "drop_reason",
-    ).repartition("bucket")
+    # Both groupings below find their rows in one bucket, so the events are shuffled once.
+    of_pairs = (
+        events.where(is_of_pair)
+        .select(
+            F.pmod(F.xxhash64("user_id"), F.lit(_NUM_BUCKETS)).alias("bucket"),
+            *("user_id", "item_id", "event_at", "type", "value", "weight"),
+            is_kept.alias("is_kept"),
+        )
+        .repartition("bucket")
+    )
     if drop_duplicates:
-        counted = keyed.groupBy(*keyed.columns).agg(F.count(F.lit(1)).alias("copies"))
-        num_events = F.count(F.lit(1))
-    else:
-        counted = keyed.withColumn("copies", F.lit(1))
-        num_events = F.sum("copies")
+        of_pairs = of_pairs.distinct()
+    event_at, weight = F.col("event_at"), F.rint(F.col("weight") * _MILLION).cast("long")
+    is_bought = F.col("type").isin(list(bought_types)) if bought_types else F.lit(True)
+    is_bought = F.coalesce(is_bought, F.lit(False))
+    is_wanted = F.col("type").isin(list(wanted_types)) if wanted_types else F.lit(False)
     return (
-        counted.groupBy("bucket", "user_id", "item_id", "type", "drop_reason")
+        of_pairs.groupBy("bucket", "user_id", "item_id")
         .agg(
-            F.sum("copies").alias("num_raw"),
-            num_events.alias("num_events"),
-            _sum_of_weights().alias("weight"),
-            F.min("event_at").alias("first_event_at"),
-            F.max("event_at").alias("last_event_at"),
-            F.bool_or(F.col("event_at").isNull()).alias("has_undated"),
+            F.max(event_at).alias("last_event_at"),
+            F.bool_or(event_at.isNull()).alias("has_undated"),
+            F.bool_or(is_bought).alias("is_bought"),
+            F.max(F.when(is_bought, event_at)).alias("last_bought_at"),
+            F.bool_or(F.coalesce(is_wanted, F.lit(False))).alias("is_wanted"),
+            F.count_if("is_kept").alias("num_kept"),
+            (F.sum(F.when(F.col("is_kept"), weight)) / _MILLION).alias("kept_weight"),
+            F.min(F.when(F.col("is_kept"), event_at)).alias("first_kept_at"),
+            F.max(F.when(F.col("is_kept"), event_at)).alias("last_kept_at"),
         )
         .drop("bucket")
     )
 
 
-def build_interactions(pair_events: DataFrame) -> DataFrame:
-    """The kept events as one row for each (user_id, item_id) (`schemas.INTERACTIONS`).
+def build_interactions(history: DataFrame) -> DataFrame:
+    """The pairs with kept events (`schemas.INTERACTIONS`).
 
     Args:
-        pair_events: `schemas.PAIR_EVENTS`.
+        history: `schemas.KEPT_HISTORY`.
     """
-    kept = pair_events.where(F.col("drop_reason").isNull())
-    return kept.groupBy("user_id", "item_id").agg(
-        F.sum("num_events").alias("num_events"),
-        _sum_of_weights().alias("weight"),
-        F.min("first_event_at").alias("first_event_at"),
-        F.max("last_event_at").alias("last_event_at"),
+    return history.where("num_kept > 0").select(
+        "user_id",
+        "item_id",
+        F.col("num_kept").alias("num_events"),
+        F.col("kept_weight").alias("weight"),
+        F.col("first_kept_at").alias("first_event_at"),
+        F.col("last_kept_at").alias("last_event_at"),
     )
-
-
-def _sum_of_weights() -> Column:
-    return F.sum(F.rint(F.col("weight") * _MILLION).cast("long")) / _MILLION
 
 
 def build_rare_ids(interactions: DataFrame, id_name: str, *, at_least: int) -> DataFrame:

@@ -59,17 +59,6 @@ def warn_of_what_names_nothing(campaign_items: DataFrame, deny: list[str], pin: 
         )
 
 
-def write_history(job: Job) -> DataFrame:
-    """Writes `history`: what each user did with each item, of all that the input has."""
-    rules = job.config.campaign.pairs
-    rows = pairs.build_history(
-        job.read("pair_events", schemas.PAIR_EVENTS),
-        bought_types=rules.bought_types,
-        wanted_types=rules.wanted_types,
-    )
-    return job.write("history", rows, schemas.HISTORY)
-
-
 def never_pairs(
     job: Job, history: DataFrame, campaign_items: DataFrame, send_log: DataFrame | None
 ) -> DataFrame:
@@ -91,8 +80,8 @@ def never_pairs(
 
 
 def mask_known(job: Job, users: DataFrame, campaign_items: DataFrame) -> DataFrame:
-    """`users` (user_index, seen) with what scoring leaves out as `seen`; writes `history`."""
-    history = write_history(job)
+    """`users` (user_index, seen) with what scoring leaves out as `seen`."""
+    history = job.read("history", schemas.HISTORY)
     sent = read_send_log(job) if job.config.send_log.configured else None
     rules, countries = job.config.campaign.pairs, read_countries(job)
     elsewhere = None if countries is None else pairs.build_elsewhere(countries, campaign_items)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
@@ -19,7 +20,7 @@ from ncf_spark.storage import sources, tables
 
 
 def write_interactions(job: Job) -> DataFrame:
-    """Reads the raw events, once, and writes `pair_events` and `interactions`.
+    """Reads the raw events, once, and writes `history` and `interactions`.
 
     Counts what each filter drops.
 
@@ -27,24 +28,24 @@ def write_interactions(job: Job) -> DataFrame:
         SchemaError: when a configured column is missing or of a type that cannot serve.
         DataError: when the input cannot be read, too many times don't parse, or nothing is left.
     """
-    settings = job.config.input
+    settings, types = job.config.input, job.config.campaign.pairs
     job.note("input", {"from": settings.table or settings.path, "format": settings.format})
-    drop_duplicates = settings.duplicates == "drop"
-    counted = read_events(job).transform(events.build_pair_events, drop_duplicates=drop_duplicates)
-    reason = F.coalesce("drop_reason", F.lit("kept"))
-    raw_events = {
-        name: F.sum(F.when(reason == name, F.col("num_raw")))
-        for name in ("kept", *events.DROP_REASONS)
-    }
-    distinct = {"distinct": F.sum(F.when(reason == "kept", F.col("num_events")))}
-    pair_events = job.write(
-        "pair_events", counted, schemas.PAIR_EVENTS, counts={**raw_events, **distinct}
+    observation = Observation()
+    counted = [count.alias(name) for name, count in events.count_raw().items()]
+    rows = events.build_history(
+        read_events(job).observe(observation, *counted),
+        drop_duplicates=settings.duplicates == "drop",
+        bought_types=types.bought_types,
+        wanted_types=types.wanted_types,
     )
-    _check_times(job, job.counts["pair_events"])
-    kept = _with_min_counts(job, events.build_interactions(pair_events))
+    kept = {"kept": F.sum("num_kept")}
+    history = job.write("history", rows, schemas.KEPT_HISTORY, counts=kept)
+    raw = observation.get
+    _check_times(job, raw)
+    pairs = _with_min_counts(job, events.build_interactions(history))
     used = {"num_events": F.sum("num_events")}
-    interactions = job.write("interactions", kept, schemas.INTERACTIONS, counts=used)
-    _report_counts(job, job.counts["pair_events"], job.counts["interactions"]["num_events"])
+    interactions = job.write("interactions", pairs, schemas.INTERACTIONS, counts=used)
+    _report_counts(job, raw)
     return interactions
 
 
@@ -113,9 +114,8 @@ def read_events(job: Job) -> DataFrame:
     )
 
 
-def _check_times(job: Job, counts: dict[str, int]) -> None:
-    settings, bad = job.config.input, counts["bad_time"]
-    total = sum(counts[name] for name in ("kept", *events.DROP_REASONS))
+def _check_times(job: Job, raw: Mapping[str, int]) -> None:
+    settings, bad, total = job.config.input, raw["bad_time"], sum(raw.values())
     if bad <= settings.max_bad_time_share * total:
         return
     unreadable = read_events(job).where(F.col("drop_reason") == "bad_time")
@@ -138,7 +138,6 @@ def _with_min_counts(job: Job, pairs: DataFrame) -> DataFrame:
     sides = [name for name in least if least[name] > 1]
     if not sides:
         return pairs
-    pairs = job.stage(pairs, "pairs")
     if len(sides) == 1:
         rare = events.build_rare_ids(pairs, sides[0], at_least=least[sides[0]])
         return events.filter_out_ids(pairs, rare)
@@ -155,20 +154,19 @@ def _with_min_counts(job: Job, pairs: DataFrame) -> DataFrame:
     raise AssertionError("unreachable")
 
 
-def _report_counts(job: Job, counts: dict[str, int], used: int) -> None:
+def _report_counts(job: Job, raw: Mapping[str, int]) -> None:
     """Notes the events left after each filter; an empty result is an error with these figures.
 
     Args:
-        counts: raw events by drop reason, those that are kept, and of these the `distinct` ones.
-        used: events of the interactions.
+        raw: raw events by drop reason, and those that are kept.
     """
-    raw = {name: counts[name] for name in ("kept", *events.DROP_REASONS)}
+    distinct, used = job.counts["history"]["kept"], job.counts["interactions"]["num_events"]
     figures = {"raw events": sum(raw.values())}
     for reason, meaning in events.DROP_REASONS.items():
         if raw[reason]:
             figures[f"dropped, {reason} ({meaning})"] = raw[reason]
-    figures["dropped, duplicates"] = raw["kept"] - counts["distinct"]
-    figures["dropped, of users or items below the minimum counts"] = counts["distinct"] - used
+    figures["dropped, duplicates"] = raw["kept"] - distinct
+    figures["dropped, of users or items below the minimum counts"] = distinct - used
     figures["events used"] = used
     figures["interactions"] = job.num_rows("interactions")
     job.note("events", figures)

@@ -27,9 +27,9 @@ FIRST_STEP = "build_interactions"
 
 # Settings that a step shares with an earlier one, whose tables it would misread under others.
 _OF_THE_SPLIT = ["split.method", "split.holdout_days", "split.validation"]
+_OF_HISTORY = ["campaign.pairs.bought_types", "campaign.pairs.wanted_types"]
 _OF_THE_CAMPAIGN = [
-    *("campaign.items", "campaign.pairs.bought_types", "campaign.pairs.wanted_types"),
-    *("campaign.pairs.consumable", "campaign.lists.pin", "campaign.lists.boost"),
+    *("campaign.items", "campaign.pairs.consumable", "campaign.lists.pin", "campaign.lists.boost"),
     "campaign.files.profiles",  # of which some take no long URLs
 ]
 _SETTLED = {
@@ -38,7 +38,11 @@ _SETTLED = {
         "build_interactions": [*_OF_THE_SPLIT, "input.columns.time", "evaluation.num_negatives"],
         "train": ["model.kind", "evaluation.baselines", "evaluation.compared"],
     },
-    "export_campaign": {"score_users": ["scoring.k", *_OF_THE_CAMPAIGN]},
+    "score_users": {"build_interactions": _OF_HISTORY},
+    "export_campaign": {
+        "build_interactions": _OF_HISTORY,
+        "score_users": ["scoring.k", *_OF_THE_CAMPAIGN],
+    },
 }
 
 

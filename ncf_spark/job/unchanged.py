@@ -14,8 +14,8 @@ from ncf_spark.storage.runs import Run
 # Of section campaign, what scoring leaves out.
 _OF_SCORING = (
     *("campaign.items", "campaign.pairs.known", "campaign.pairs.bought", "campaign.pairs.wanted"),
-    *("campaign.pairs.bought_types", "campaign.pairs.bought_days", "campaign.pairs.wanted_types"),
-    *("campaign.pairs.consumable", "campaign.pairs.consumable_days", "campaign.pairs.sent_days"),
+    *("campaign.pairs.bought_days", "campaign.pairs.sent_days"),
+    *("campaign.pairs.consumable", "campaign.pairs.consumable_days"),
     *("campaign.lists.pin", "campaign.lists.boost", "campaign.files.profiles"),
 )
 # What each step makes its tables from, beside the tables of the steps before it.
@@ -23,6 +23,7 @@ _SETTINGS = {
     "build_interactions": (
         *("run.seed", "input", "catalogue", "activity.features", "split", "training.num_shards"),
         *("evaluation.num_negatives", "training.warm_epochs", "training.full_retrain_every_days"),
+        *("campaign.pairs.bought_types", "campaign.pairs.wanted_types"),
     ),
     "score_item_activity": ("activity",),
     "train": (

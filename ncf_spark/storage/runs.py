@@ -22,7 +22,7 @@ from ncf_spark.storage import arrays, files
 # The steps of a night in their order, with the tables that each writes.
 STEP_TABLES = {
     "build_interactions": (
-        "pair_events",
+        "history",
         "interactions",
         "user_index",
         "item_index",
@@ -36,7 +36,7 @@ STEP_TABLES = {
     # Below model/ and compared/<name>/ stand user_vectors, item_vectors and what belongs to them.
     "train": ("model", "compared", "item_popularity", "item_neighbours"),
     "evaluate": ("ranks", "metrics", "champion", "report"),
-    "score_users": ("campaign_items", "history", "eligible_items", "user_topk"),
+    "score_users": ("campaign_items", "eligible_items", "user_topk"),
     "similar_items": ("item_topk",),
     "export_campaign": (
         *("campaign", "campaign_long", "campaign_recipients", "campaign_report"),

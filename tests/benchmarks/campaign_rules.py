@@ -53,7 +53,7 @@ def main() -> None:
         rules["files"]["profiles"] = arguments.profiles
         spark = start_spark("campaign_rules", **(apart if arguments.apart else {}))
         spark.conf.set("spark.sql.session.timeZone", "UTC")
-        for part in ("write_campaign_items", "write_history", "write_campaign"):
+        for part in ("write_interactions", "write_campaign_items", "write_campaign"):
             tell_seconds(export, part, lambda *given, part=part: part)
         tell_seconds(tables, "staged", lambda rows, uri: f"  {uri.rsplit('/', 1)[-1]}, for several")
         tell_seconds(campaign, "write_campaign_files", lambda *given: "  files")

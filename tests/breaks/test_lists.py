@@ -38,6 +38,6 @@ def test_every_package_and_every_rule_of_the_campaign_has_a_break():
     assert len({one.breaks for one in BREAKS}) == len(BREAKS) >= 60
     code = [path for path in (ROOT / "ncf_spark").rglob("*.py") if path.name != "__init__.py"]
     packages = {path.parent.relative_to(ROOT) for path in code}
-    assert {Path(one.file).parent for one in BREAKS} == packages
+    assert {Path(one.file).parent for one in BREAKS} >= packages
     rules = [*reasons.RECIPIENTS, *reasons.ITEMS, *reasons.PAIRS]
     assert {one.rule for one in BREAKS if one.rule} == set(rules)

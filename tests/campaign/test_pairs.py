@@ -7,43 +7,6 @@ from ncf_spark.campaign import pairs
 from tests.conftest import at, rows
 
 ENDS_AT = datetime(2026, 11, 24, tzinfo=timezone.utc)
-EVENTS = "user_id string, item_id string, type string, last_event_at timestamp, has_undated boolean"
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_history_gathers_what_a_user_did_with_an_item_by_type(spark, order):
-    given = [
-        ("ana", "tea", "buy", at("2026-11-01"), False),
-        ("ana", "tea", "view", at("2026-11-03"), False),
-        ("ana", "rum", "buy", at("2020-01-01"), False),
-        ("ana", "rum", "buy", None, True),  # dropped for another reason
-        ("ana", "ice", "wish", at("2026-11-02"), False),
-        ("ana", "mug", "buy", None, True),
-        (None, None, None, None, True),
-        ("ana", None, "buy", at("2026-11-01"), False),
-    ][::order]
-    found = pairs.build_history(
-        spark.createDataFrame(given, EVENTS), bought_types=["buy"], wanted_types=["wish"]
-    )
-    found = schemas.conform(found, schemas.HISTORY, "history")
-    assert rows(found) == [
-        ("ana", "ice", at("2026-11-02"), False, False, None, True),
-        ("ana", "mug", None, True, True, None, False),
-        ("ana", "rum", at("2020-01-01"), True, True, at("2020-01-01"), False),
-        ("ana", "tea", at("2026-11-03"), False, True, at("2026-11-01"), False),
-    ]
-
-
-def test_without_types_every_event_is_a_purchase(spark):
-    given = [("ana", "tea", None, at("2026-11-01"), False), ("ana", "rum", "view", None, True)]
-    events = spark.createDataFrame(given, EVENTS)
-    found = pairs.build_history(events, bought_types=[], wanted_types=[])
-    assert rows(found.select("item_id", "is_bought", "is_wanted")) == [
-        ("rum", True, False),
-        ("tea", True, False),
-    ]
-    assert pairs.build_history(events.where("false"), bought_types=[], wanted_types=[]).count() == 0
-
 
 HISTORY = [
     ("ana", "seen", at("2026-11-20"), False, False, None, False),

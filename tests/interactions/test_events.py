@@ -160,65 +160,82 @@ def test_a_pair_counts_its_events_with_or_without_duplicates(
     spark, drop, num_events, weight, order
 ):
     clicks = spark.createDataFrame(CLICKS[::order], EVENTS)
-    pair_events = events.build_pair_events(clicks, drop_duplicates=drop)
-    assert rows(pair_events.transform(events.build_interactions)) == [
+    history = events.build_history(clicks, drop_duplicates=drop)
+    assert rows(history.transform(events.build_interactions)) == [
         ("a", "x", num_events, weight, at("2026-11-01"), at("2026-11-03")),
         ("a", "y", 1, 1.0, None, None),
         ("b", "x", 1, 0.0, at("2026-11-09"), at("2026-11-09")),
     ]
 
 
-@pytest.mark.parametrize(("drop", "num_buys"), [(True, 2), (False, 3)])
-def test_every_event_is_counted_by_pair_type_and_drop_reason(spark, drop, num_buys):
-    clicks = spark.createDataFrame(CLICKS, EVENTS)
-    found = events.build_pair_events(clicks, drop_duplicates=drop)
-    found = schemas.conform(found, schemas.PAIR_EVENTS, "pair_events")
-    names = ("user_id", "item_id", "type", "drop_reason", "num_raw", "num_events", "has_undated")
-    assert rows(found.select(*names)) == [
-        (None, None, None, "no_user", 1, 1, True),
-        ("a", "x", "buy", None, 3, num_buys, False),
-        ("a", "x", "view", None, 2, 2, False),
-        ("a", "y", None, None, 1, 1, True),
-        ("b", "x", "view", None, 1, 1, False),
-        ("b", "x", "view", "bad_time", 1, 1, True),
-        ("c", "z", "view", "bad_time", 1, 1, True),
+def test_raw_events_are_counted_by_what_becomes_of_them(spark):
+    counts = events.count_raw()
+    row = spark.createDataFrame(CLICKS, EVENTS).agg(*[c.alias(n) for n, c in counts.items()])
+    found = row.first().asDict()
+    assert list(found) == ["kept", *events.DROP_REASONS]
+    assert {name: count for name, count in found.items() if count} == {
+        "kept": 7,
+        "no_user": 1,
+        "bad_time": 2,
+    }
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_history_gathers_what_a_user_did_with_an_item_by_type(spark, order):
+    def event(item, type_, event_at, reason=None, user="ana"):
+        return (user, item, event_at, type_, None, 0.5, None, reason)
+
+    given = [
+        event("tea", "buy", at("2026-11-01")),
+        event("tea", "view", at("2026-11-03")),
+        event("tea", "view", at("2026-11-04"), "low_value"),
+        event("rum", "buy", at("2020-01-01"), "before_window"),
+        event("rum", "buy", None, "bad_time"),
+        event("ice", "wish", at("2026-11-02")),
+        event("mug", "buy", None),
+        event(None, "buy", at("2026-11-01"), "bad_time"),
+        event("tea", "buy", at("2026-11-09"), "unknown_type", user=None),
+    ][::order]
+    found = events.build_history(
+        spark.createDataFrame(given, EVENTS),
+        drop_duplicates=True,
+        bought_types=["buy"],
+        wanted_types=["wish"],
+    )
+    found = schemas.conform(found, schemas.KEPT_HISTORY, "history")
+    first, last, ice = at("2026-11-01"), at("2026-11-03"), at("2026-11-02")
+    assert rows(found.select("item_id", *found.columns[2:])) == [
+        ("ice", ice, False, False, None, True, 1, 0.5, ice, ice),
+        ("mug", None, True, True, None, False, 1, 0.5, None, None),
+        ("rum", at("2020-01-01"), True, True, at("2020-01-01"), False, 0, None, None, None),
+        ("tea", at("2026-11-04"), False, True, first, False, 2, 1.0, first, last),
     ]
+
+
+def test_without_types_every_event_is_a_purchase(spark):
+    given = [("a", "x", None, None, None, 1.0, None, None), CLICKS[0]]
+    found = events.build_history(spark.createDataFrame(given, EVENTS), drop_duplicates=True)
+    assert rows(found.select("is_bought", "is_wanted")) == [(True, False)]
 
 
 REASONS = [*events.DROP_REASONS]
 
 
-def test_dropped_events_keep_their_ids_where_they_are_what_the_user_did(spark):
+def test_dropped_events_are_history_where_they_are_what_the_user_did(spark):
     dropped = [
-        (
-            "a" if reason != "no_user" else None,
-            "x",
-            at("2026-11-09"),
-            "view",
-            None,
-            1.0,
-            "9",
-            reason,
-        )
-        for reason in REASONS
+        (None if r == "no_user" else "a", r, at("2026-11-09"), "view", None, 1.0, "9", r)
+        for r in REASONS
     ]
-    found = events.build_pair_events(spark.createDataFrame(dropped, EVENTS), drop_duplicates=True)
-    assert rows(found.select("user_id", "item_id", "type", "drop_reason")) == [
-        *[
-            (None, None, None, reason)
-            for reason in ("after_run_date", "no_item", "no_user", "where")
-        ],
-        *[
-            ("a", "x", "view", reason)
-            for reason in sorted(set(REASONS) - {"after_run_date", "no_item", "no_user", "where"})
-        ],
-    ]
+    found = events.build_history(spark.createDataFrame(dropped, EVENTS), drop_duplicates=True)
+    nobodys = {"after_run_date", "no_item", "no_user", "where"}
+    expected = [("a", reason) for reason in sorted(set(REASONS) - nobodys)]
+    assert rows(found.select("user_id", "item_id")) == expected
 
 
 def test_no_events_are_no_interactions(spark):
     built = build(spark.createDataFrame([], RAW))
-    pair_events = events.build_pair_events(built, drop_duplicates=True)
-    interactions = pair_events.transform(events.build_interactions)
+    history = events.build_history(built, drop_duplicates=True)
+    interactions = history.transform(events.build_interactions)
     assert interactions.columns == schemas.INTERACTIONS.names
     assert interactions.collect() == []
 

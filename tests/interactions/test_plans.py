@@ -65,8 +65,8 @@ def plans(spark) -> dict[str, DataFrame]:
     raw = empty("user string, item string, ts string, kind string, value string")
     names = {"user": "user", "item": "item", "time": "ts", "type": "kind", "value": "value"}
     built = events.build_events(raw, names, "timestamp", {"buy": 1.0}, 4.0, None, None, MIDNIGHT)
-    pair_events = events.build_pair_events(built, drop_duplicates=True)
-    kept = events.build_interactions(pair_events)
+    history = events.build_history(built, drop_duplicates=True, bought_types=["buy"])
+    kept = events.build_interactions(history)
     users, items = empty(schemas.USER_INDEX), empty(schemas.ITEM_INDEX)
     appended = indexing.append_index(
         kept.select("user_id"), users, "user_id", "user_index", num_known=0
@@ -86,7 +86,7 @@ def plans(spark) -> dict[str, DataFrame]:
     columns = dict.fromkeys(CatalogueColumns.model_fields)
     found = {
         "events.build_events": built,
-        "events.build_pair_events": pair_events,
+        "events.build_history": history,
         "events.build_interactions": kept,
         "events.build_rare_ids": events.build_rare_ids(kept, "user_id", at_least=2),
         "events.filter_out_ids": events.filter_out_ids(kept, users.select("user_id")),

@@ -52,8 +52,8 @@ def test_a_table_that_an_older_version_did_not_write_is_not_finished(warehouse):
     run = warehouse.open_run(NIGHT)
     run.finish_step("build_interactions", {"tables": {"interactions": {"num_rows": 2}}})
     assert run.recorded_rows("interactions") == 2
-    with pytest.raises(DataError, match=r"pair_events is not finished\. Run jobs/build_interac"):
-        run.recorded_rows("pair_events")
+    with pytest.raises(DataError, match=r"history is not finished\. Run jobs/build_interac"):
+        run.recorded_rows("history")
 
 
 def test_other_names_and_dates_do_not_count(warehouse):

@@ -14,7 +14,7 @@ from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.job import Job
 from ncf_spark.job.campaign import write_campaign
-from ncf_spark.job.eligibility import write_campaign_items, write_history
+from ncf_spark.job.eligibility import write_campaign_items
 from ncf_spark.job.intake import read_catalogue, write_interactions
 from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
@@ -102,7 +102,6 @@ def export(
     write_interactions(job)
     write_activity(job)
     write_campaign_items(job)
-    write_history(job)
     write_campaign(job)
     record = {"tables": job.tables, "config": config.model_dump(mode="json")}
     for step in STEP_TABLES:
