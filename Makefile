@@ -57,6 +57,7 @@ bench: setup ## Measure speed side by side with others (after bench-peers)
 	$(in_venv) python -m tests.benchmarks.million_users
 	$(in_venv) python -m tests.benchmarks.loading_speed
 	$(in_venv) python -m tests.benchmarks.preparation
+	$(in_venv) python -m tests.benchmarks.night_speed
 
 clean: ## Remove .venv and everything built but the Horovod wheels, which stay in .wheels
 	rm -rf .venv .venv-peers .venv-s3 build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
