@@ -5,7 +5,7 @@ import torch
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.scoring.best import BestItems, candidates
 from ncf_spark.scoring.blocks import UserBlock
-from ncf_spark.scoring.exact import sizes_of_logits
+from ncf_spark.scoring.exact import sizes_of_logits, sum_lengths
 from tests.model.architectures import KINDS, build_architecture
 
 NUM_ITEMS = 700
@@ -150,6 +150,13 @@ def test_sizes_of_a_tower_are_added_up_layer_by_layer():
     # What goes its own way: 3, then 3·2 + 5 = 11. Hidden: 3, then the larger of 3·2 and 11.
     # And of the second user: 1, then 7; 2, then 7.
     assert sizes.tolist() == [(11 + 11) * 4, (7 + 7) * 4]
+
+
+def test_lengths_of_sums_are_those_of_the_layers_between_the_vectors_and_the_logit():
+    # A tower of 8, 16 and 6: the vectors hold its first sums, of 16 and of 6 it is told here.
+    assert sum_lengths(random_model("mlp").head) == 16 + 6
+    assert sum_lengths(random_model("gmf").head) == 4
+    assert sum_lengths(random_model("neumf").head) == 4 + 16 + 6
 
 
 def test_fewer_items_than_k_and_users_with_few_left():
