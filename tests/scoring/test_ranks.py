@@ -210,7 +210,7 @@ def test_items_that_take_no_part_neither_count_nor_are_shown(spark, tmp_path, gm
 
 def test_popularity_knows_the_items_that_its_table_lacks(spark, tmp_path):
     counts = write_table(tmp_path / "popularity", {"item_index": [2, 1], "num_users": [0, 3]})
-    place = ScorerPlace("popularity", counts, num_items=5, items_uri=counts)
+    place = ScorerPlace("popularity", counts, num_items=5)
     found = ranked(spark, place, vectors=None, holdout=[(0, 2, [1], 0)])
     assert found == [("m", "full", 0, 2, 2, [1, 2]), ("m", "sampled_99", 0, 2, 2, None)]
 
