@@ -34,6 +34,8 @@ class Shop:
 
     folder: Path
     num_events: int
+    num_users: int
+    num_items: int
 
     def submit(self, job: str, *arguments: str, conf: str = "small", status: int = 0) -> float:
         """Seconds of a job's processes.
@@ -45,8 +47,8 @@ class Shop:
             "storage.warehouse": f"{self.folder}/warehouse",
             "generate.path": f"{self.folder}/input",
             "generate.num_events": self.num_events,
-            "generate.num_users": self.num_events // 100,
-            "generate.num_items": self.num_events // 300,
+            "generate.num_users": self.num_users,
+            "generate.num_items": self.num_items,
         }
         for source, table in (("input", "events"), ("catalogue", "items"), ("recipients",) * 2):
             settings[f"{source}.path"] = f"{self.folder}/input/{table}"
@@ -114,7 +116,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        shops = [Shop(Path(temporary) / str(events), events) for events in (300_000, 5_000)]
+        folder = Path(temporary)
+        shops = [
+            Shop(folder / "demo", num_events=300_000, num_users=3_000, num_items=1_000),
+            Shop(folder / "small", num_events=5_000, num_users=250, num_items=200),
+        ]
         for shop in shops:
             shop.submit("generate_events")
         chosen = {
