@@ -23,7 +23,7 @@ def heartbeat(
 ) -> Iterator[None]:
     """While the block runs, logs every `every_s` seconds what is running, and how far it is.
 
-    `evaluate: ranks of 4 models, 12 of 40 tasks, for 90 s`; without tasks of Spark, only what.
+    `evaluate, after 90 s: ranks of 4 models, 12 of 40 tasks`; without tasks of Spark, only what.
 
     Args:
         describe: what is running now.
@@ -55,7 +55,7 @@ def _beat(
         )
         seconds = time.monotonic() - started
         log.info(
-            "%s: %s%s, for %.0f s",
-            *(step, describe(), f", {done} of {tasks} tasks" if tasks else "", seconds),
+            "%s, after %.0f s: %s%s",
+            *(step, seconds, describe(), f", {done} of {tasks} tasks" if tasks else ""),
             extra=numbers(seconds=round(seconds), tasks_done=done, num_tasks=tasks),
         )

@@ -68,24 +68,32 @@ def fit_to_input(spark: SparkSession, config: Config, run: Run | None) -> bool:
     """
     size = _input_bytes(spark, config, run)
     is_small = size is not None and size <= SMALL_INPUT_BYTES
-    chosen = _apply(spark, _FOR_SMALL_INPUTS if is_small else _FOR_LARGE_INPUTS)
+    chosen, given = _apply(spark, _FOR_SMALL_INPUTS if is_small else _FOR_LARGE_INPUTS)
     log.info(
-        "Spark is set for a %s input (%s): %s",
+        "Spark is set for a %s input (%s): %s%s",
         "small" if is_small else "large",
         "of a size that is not known" if size is None else f"{size / 2**20:,.1f} MiB",
-        ", ".join(f"{key.removeprefix('spark.sql.')} {value}" for key, value in chosen.items())
-        or "all of it by the properties file",
+        _listed(chosen) or "nothing",
+        f"; as given: {_listed(given)}" if given else "",
         extra=numbers(input_bytes=size),
     )
     return is_small
 
 
-def _apply(spark: SparkSession, settings: Mapping[str, str]) -> dict[str, str]:
-    given = spark.sparkContext.getConf()
-    chosen = {key: value for key, value in settings.items() if not given.contains(key)}
+def _apply(
+    spark: SparkSession, settings: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What is set, and what stays as the properties file or the command line has it."""
+    conf = spark.sparkContext.getConf()
+    given = {key: str(conf.get(key)) for key in settings if conf.contains(key)}
+    chosen = {key: value for key, value in settings.items() if key not in given}
     for key, value in chosen.items():
         spark.conf.set(key, value)
-    return chosen
+    return chosen, given
+
+
+def _listed(settings: Mapping[str, str]) -> str:
+    return ", ".join(f"{key.removeprefix('spark.sql.')} {value}" for key, value in settings.items())
 
 
 def _input_bytes(spark: SparkSession, config: Config, run: Run | None) -> int | None:

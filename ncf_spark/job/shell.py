@@ -203,5 +203,10 @@ def _choose_run(job: Job, may_start: bool) -> None:
             )
         return
     steps = [job.name] if job.name in STEP_TABLES else list(STEP_TABLES)
-    if job.run.is_complete and any(why_to_run(job, step) for step in steps):
-        job.run = job.warehouse.open_run(job.run_date)
+    if not job.run.is_complete:
+        return
+    whys = (f"{step}: {why}" for step in steps if (why := why_to_run(job, step)))
+    why = next(whys, None)
+    if why is not None:
+        before, job.run = job.run.name, job.warehouse.open_run(job.run_date)
+        log.info("%s is complete and stays; %s begins: %s", before, job.run.name, why)

@@ -165,6 +165,7 @@ class Run:
         Raises:
             DataError: naming each step that is missing and each table that differs.
         """
+        files.delete(f"{self.uri}/refused.json")
         return self._write_manifest("manifest.json", facts)
 
     def refuse(self, facts: Mapping[str, Any]) -> None:

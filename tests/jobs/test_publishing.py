@@ -105,6 +105,7 @@ def test_a_refused_run_leaves_what_is_published_and_passes_when_the_gate_is_loos
     assert published is not None
     assert published.name == made.run.name
     assert made.run.state == "complete"
+    assert not files.exists(f"{made.run.uri}/refused.json")
 
 
 def test_a_run_that_was_taken_back_is_not_published_again(job: MakeJob, warehouse: Warehouse):
