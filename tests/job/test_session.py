@@ -1,6 +1,9 @@
 import logging
+from threading import Thread
 
 import pytest
+from pyspark.sql import Observation
+from pyspark.sql import functions as F
 
 from ncf_spark.config import load_config
 from ncf_spark.job import session
@@ -51,3 +54,21 @@ def test_an_input_of_unknown_size_is_taken_for_large(spark, settings):
     config = load_config("conf/base.yaml", ["input.table=shop.events"])
     assert not session.fit_to_input(spark, config, None)
     assert {key: spark.conf.get(key) for key in LARGE} == LARGE
+
+
+def test_raw_events_are_counted_where_none_is_left_and_plans_adapt(spark, tmp_path):
+    given = {"spark.sql.adaptive.enabled": "true", **session._FIXED}
+    before = {key: spark.conf.get(key, None) for key in given}
+    for key, value in given.items():
+        spark.conf.set(key, value)
+    try:
+        counts, found = Observation(), {}
+        rows = spark.range(5).observe(counts, F.count(F.lit(1)).alias("n")).where("id > 9")
+        rows.repartition("id").groupBy("id").count().write.parquet(f"{tmp_path}/none")
+        asking = Thread(target=lambda: found.update(counts.get), daemon=True)
+        asking.start()
+        asking.join(30)
+    finally:
+        for key, value in before.items():
+            spark.conf.unset(key) if value is None else spark.conf.set(key, value)
+    assert found == {"n": 5}

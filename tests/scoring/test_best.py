@@ -153,7 +153,7 @@ def test_sizes_of_a_tower_are_added_up_layer_by_layer():
 
 
 def test_lengths_of_sums_are_those_of_the_layers_between_the_vectors_and_the_logit():
-    # A tower of 8, 16 and 6: the vectors hold its first sums, of 16 and of 6 it is told here.
+    # The tower is 8, 16 and 6 wide. Encoding did the sums of 8; those of 16 and 6 are left.
     assert sum_lengths(random_model("mlp").head) == 16 + 6
     assert sum_lengths(random_model("gmf").head) == 4
     assert sum_lengths(random_model("neumf").head) == 4 + 16 + 6
