@@ -28,7 +28,9 @@ def append_index(
         previous: last night's (id_name, index_name, …), empty the first night.
         num_known: its rows: the first number that is free.
     """
-    present = ids.select(id_name).distinct().withColumn("is_present", F.lit(True))
+    # Said before Spark infers it for one of the joins below, which would then not share a shuffle.
+    present = ids.select(id_name).where(F.col(id_name).isNotNull()).distinct()
+    present = present.withColumn("is_present", F.lit(True))
     everyone = previous.select(id_name, index_name).join(present, on=id_name, how="full")
     new = everyone.where(F.col(index_name).isNull()).select(
         id_name, F.pmod(F.xxhash64(id_name), F.lit(_NUM_BUCKETS)).alias("bucket")
