@@ -20,7 +20,14 @@ from ncf_spark.config.monitoring import Logging, Monitoring
 from ncf_spark.config.problems import describe
 from ncf_spark.config.publishing import Gates, Storage
 from ncf_spark.config.sections import Count, NonNegative, Positive, Section, Share, Text
-from ncf_spark.config.tables import Catalogue, Input, ProvidedHoldout, Recipients, SendLog
+from ncf_spark.config.tables import (
+    Catalogue,
+    Input,
+    ProvidedHoldout,
+    Recipients,
+    SendLog,
+    Source,
+)
 
 
 class Run(Section):
@@ -121,6 +128,20 @@ class Config(Section):
         if problems:
             raise ValueError("\n".join(problems))
         return found
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The customer's tables that are configured, by the section that names each."""
+        named: dict[str, Source] = {
+            "input": self.input,
+            "catalogue": self.catalogue,
+            "recipients": self.recipients,
+            "send_log": self.send_log,
+            "split.holdout": self.split.holdout,
+            "outcomes": self.outcomes,
+        }
+        named |= {f"suppressions.{name}": one for name, one in self.suppressions.items()}
+        return {name: source for name, source in named.items() if source.configured}
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Config:

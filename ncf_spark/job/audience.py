@@ -10,11 +10,12 @@ from pyspark.sql.types import BooleanType, DataType, NumericType
 from ncf_spark import schemas
 from ncf_spark.campaign import recipients
 from ncf_spark.config import Source
+from ncf_spark.inputs import sources
 from ncf_spark.job import findings
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_raw
 from ncf_spark.schemas import DataError
-from ncf_spark.storage import sources, tables
+from ncf_spark.storage import tables
 
 
 def check_audience(job: Job) -> None:

@@ -10,11 +10,11 @@ from pyspark.sql import DataFrame
 
 from ncf_spark import schemas
 from ncf_spark.evaluation.baselines import build_item_neighbours, fit_als
+from ncf_spark.inputs.sources import describe
 from ncf_spark.interactions.popularity import build_item_popularity
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
 from ncf_spark.job.models import failed_models, may_fail, model_places
-from ncf_spark.storage.sources import describe
 
 
 def write_baselines(job: Job) -> dict[str, str]:

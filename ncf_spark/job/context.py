@@ -30,6 +30,7 @@ class Job:
     Attributes:
         doing: what is running, for the log's sign of life: the table that is written, if nothing
             better is set.
+        checked: sections whose files were looked at.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Job:
         self.tables: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, dict[str, int]] = {}
         self.notes: dict[str, Any] = {}
+        self.checked: set[str] = set()
         self._begun = False
         working_on(name, run.name)
 

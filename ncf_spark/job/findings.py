@@ -8,11 +8,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField
 
+from ncf_spark.inputs.sources import column
 from ncf_spark.interactions.events import number_column
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
 from ncf_spark.schemas import DataError
-from ncf_spark.storage.sources import column
 
 
 def note_numbers(job: Job, raw: DataFrame, names: Sequence[str]) -> None:

@@ -12,11 +12,12 @@ from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.config import Source
+from ncf_spark.inputs import sources
 from ncf_spark.interactions import catalogue, events
 from ncf_spark.job import findings
 from ncf_spark.job.context import Job
 from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.storage import sources, tables
+from ncf_spark.storage import tables
 
 
 def write_interactions(job: Job) -> DataFrame:

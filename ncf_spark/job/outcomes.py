@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from ncf_spark.config import ConfigError
+from ncf_spark.inputs import sources
+from ncf_spark.inputs.checks import check_files
 from ncf_spark.interactions import events
 from ncf_spark.job.context import Job
-from ncf_spark.storage import sources
 
 
 def read_outcomes(job: Job) -> DataFrame:
@@ -25,6 +26,7 @@ def read_outcomes(job: Job) -> DataFrame:
             "followed the campaign in outcomes.path or outcomes.table."
         )
     columns = source.columns.model_dump()
+    check_files(job.spark, {"outcomes": source})
     raw = sources.read_source(job.spark, source, "outcomes")
     sources.check_columns(raw, columns, "outcomes")
     events.check_types(raw, columns, time_format, "outcomes")

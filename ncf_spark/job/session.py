@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-from ncf_spark.config import Config, Source
+from ncf_spark.config import Config
+from ncf_spark.inputs import sources
 from ncf_spark.job.logs import log, numbers
-from ncf_spark.storage import sources
 from ncf_spark.storage.runs import Run
 
 # Up to so much, what a step computes on its way fits into the executors' memory.
@@ -103,11 +103,10 @@ def _listed(settings: Mapping[str, str]) -> str:
 
 def _input_bytes(spark: SparkSession, config: Config, run: Run | None) -> int | None:
     """Bytes of the customer's files; None where one of them is a catalog table."""
-    given: list[Source] = [config.input, config.catalogue, config.recipients, config.send_log]
-    given += [config.split.holdout, config.outcomes, *config.suppressions.values()]
+    given = config.sources.values()
     if any(source.table is not None for source in given):
         return None
-    now = sum(sources.total_bytes(spark, source) for source in given if source.configured)
+    now = sum(sources.total_bytes(spark, source) for source in given)
     record = None if run is None else run.step_record("build_interactions")
     inputs = (record or {}).get("inputs", {}).values()
     return max(now, sum(of_source.get("bytes", 0) for of_source in inputs))

@@ -11,6 +11,7 @@ from typing import Literal
 from pyspark.sql import SparkSession
 
 from ncf_spark.config import Config, ConfigError, load_config
+from ncf_spark.inputs.sources import describe_read_failure
 from ncf_spark.job.context import Job
 from ncf_spark.job.gates import RefusedError
 from ncf_spark.job.logs import log, say_at_the_end, set_up_logging
@@ -20,7 +21,6 @@ from ncf_spark.job.telling import check_monitoring
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage.lock import LockedError
 from ncf_spark.storage.runs import STEP_TABLES
-from ncf_spark.storage.sources import describe_read_failure
 from ncf_spark.storage.warehouse import Warehouse
 
 FAILED, BAD_INPUT, REFUSED = 1, 2, 3

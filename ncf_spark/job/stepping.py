@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from functools import reduce
 from importlib import metadata
@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from ncf_spark import __version__
 from ncf_spark.config import ConfigError
+from ncf_spark.inputs.checks import check_files
 from ncf_spark.job.context import Job, readable
 from ncf_spark.job.heartbeat import heartbeat
 from ncf_spark.job.logs import log, numbers
@@ -113,6 +114,7 @@ def _run(job: Job, step: Callable[[Job], None]) -> None:
     job.clear_stages()
     try:
         with heartbeat(job.spark, job.name, lambda: job.doing):
+            _check_files(job, inputs)
             step(job)
     finally:
         job.clear_stages()
@@ -145,6 +147,24 @@ def _run(job: Job, step: Callable[[Job], None]) -> None:
         *(job.name, seconds, _counts(rows, job.notes)),
         extra=numbers(seconds=seconds, rows=rows, notes=job.notes),
     )
+
+
+def _check_files(job: Job, inputs: Iterable[str]) -> None:
+    """Looks at the customer's files before they are read, in the first step at those of all steps.
+
+    Args:
+        inputs: sections that name what this step reads.
+    """
+    later = {
+        "recipients",
+        "send_log",
+        *(f"suppressions.{name}" for name in job.config.suppressions),
+    }
+    wanted = {*inputs, *later} if job.name == FIRST_STEP else {*inputs}
+    sources = {n: s for n, s in job.config.sources.items() if n in wanted - job.checked}
+    job.doing = "a look at the input's files"
+    check_files(job.spark, sources)
+    job.checked |= sources.keys()
 
 
 def _num_spark_jobs(spark: SparkSession) -> int:

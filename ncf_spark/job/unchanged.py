@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ncf_spark.config import Config, Source
+from ncf_spark.inputs import sources
 from ncf_spark.job.context import Job
 from ncf_spark.schemas import DataError
-from ncf_spark.storage import sources
 from ncf_spark.storage.runs import Run
 
 # Of section campaign, what scoring leaves out.

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from ncf_spark import schemas
 from ncf_spark.config import ConfigError, load_config
+from ncf_spark.inputs.sources import describe_read_failure
 from ncf_spark.job import Job, run_step, splitting
 from ncf_spark.job.audience import (
     check_audience,
@@ -25,7 +26,6 @@ from ncf_spark.job.audience import (
 from ncf_spark.job.intake import write_interactions
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
-from ncf_spark.storage.sources import describe_read_failure
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 from tests.jobs.conftest import ROOT
@@ -111,6 +111,27 @@ def test_without_validation_all_but_the_holdout_is_trained_on_in_row_groups(
     footers = [pq.ParquetFile(part.removeprefix("file://")).metadata for part in parts]
     assert sum(footer.num_rows for footer in footers) == 20 * 59
     assert [footer.num_row_groups > 1 for footer in footers] == [True, True]
+
+
+def test_the_files_of_all_tables_are_looked_at_before_one_is_read(
+    spark: SparkSession, tmp_path: Path
+):
+    (tmp_path / "people.csv").write_bytes("user;email\nu1;mü@x.de\n".encode("latin-1"))
+    (tmp_path / "gone.csv").write_text("email\na@x.de,b@x.de\n")
+    people = "recipients={path: %s, format: csv, options: {header: true}}"
+    overrides = (
+        people % (tmp_path / "people.csv"),
+        f"suppressions={{gone: {{path: {tmp_path / 'gone.csv'}, columns: {{email: email}}}}}}",
+    )
+    with pytest.raises(DataError) as caught:
+        prepare(spark, tmp_path, *overrides, text=EVENTS + '"u1,i1,2026-10-03 10:00:00,view\n')
+    told = str(caught.value).splitlines()
+    assert [line.partition(" ")[0] for line in told] == [
+        *("recipients.path:", "input.path:", "suppressions.gone.path:")
+    ]
+    run = job_of(spark, tmp_path).run
+    assert run.step_record("build_interactions") is None
+    assert not files.list_files(run.uri, ".parquet")
 
 
 def test_missing_columns_are_all_named(spark: SparkSession, tmp_path: Path):

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from datetime import datetime, timezone
+from functools import reduce
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark.config import Source
+from ncf_spark.inputs import checks, headers
+from ncf_spark.inputs.hadoop import File, Listing, escape, list_files
+from ncf_spark.inputs.text import Options
 from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.storage.files import to_uri
 
 # RFC 4180: a quote within a quoted cell is doubled. Spark's own default is a backslash before it.
 _DEFAULT_OPTIONS = {"csv": {"escape": '"'}}
@@ -48,17 +53,42 @@ def _load(spark: SparkSession, source: Source, name: str) -> DataFrame:
     place = source.table if source.table is not None else source.path
     if place is None:
         raise DataError(f"{name}: neither path nor table is set. Set {name}.path.")
+    options = {**_DEFAULT_OPTIONS.get(source.format.lower(), {}), **source.options}
+    reader = spark.read.format(source.format).options(**options)
     try:
-        options = {**_DEFAULT_OPTIONS.get(source.format.lower(), {}), **source.options}
-        reader = spark.read.format(source.format).options(**options)
-        if source.ddl is not None:
-            reader = reader.schema(source.ddl)
         if source.table is not None:
             return reader.table(source.table)
-        return reader.load(to_uri(place))
+        listing = checks.find_files(spark, source, name)
+        groups = headers.group_files(source, name, headers.read_heads(spark, source, listing))
+        return _load_files(spark, reader, source, listing, groups)
     except (PySparkException, Py4JJavaError) as error:
         key = f"{name}.path" if source.table is None else f"{name}.table"
         raise DataError(_cannot_read(key, place, error)) from error
+
+
+def _load_files(
+    spark: SparkSession,
+    reader: DataFrameReader,
+    source: Source,
+    listing: Listing,
+    groups: Mapping[tuple[str, ...], Sequence[File]],
+) -> DataFrame:
+    """The rows of all files; those of CSV files whose columns differ in order by their names."""
+    schema = None
+    if source.ddl is not None:
+        schema = spark.createDataFrame([], source.ddl).schema
+        reader = reader.schema(schema)
+    has_names = Options(source.options).flag("header")
+    if len(groups) < 2 and (schema is None or not has_names or not groups):
+        return reader.load(listing.pattern)
+    if listing.folder is not None:
+        reader = reader.option("basePath", listing.folder)
+    parts = []
+    for columns, files in groups.items():
+        if schema is not None:
+            reader = reader.schema(headers.order_fields(schema, columns) or schema)
+        parts.append(reader.load([escape(file.path) for file in files]))
+    return reduce(DataFrame.unionByName, parts)
 
 
 def fingerprint(spark: SparkSession, source: Source, name: str) -> dict[str, Any]:
@@ -77,56 +107,24 @@ def fingerprint(spark: SparkSession, source: Source, name: str) -> dict[str, Any
     if source.table is not None:
         return {"table": source.table}
     try:
-        found = _list_files(spark, source)
+        files = checks.find_files(spark, source, name).files
     except (PySparkException, Py4JJavaError) as error:
         raise DataError(_cannot_read(f"{name}.path", str(source.path), error)) from None
-    if found is None:
-        raise DataError(f"{name}.path: {source.path} does not exist.")
-    if not found:
-        raise DataError(f"{name}.path: {source.path} holds no file.")
-    total = sum(size for _, size, _ in found)
-    if not total:
-        raise DataError(f"{name}.path: {source.path} is empty: 0 bytes.")
-    newest = datetime.fromtimestamp(max(changed for *_, changed in found) / 1000, timezone.utc)
+    newest = datetime.fromtimestamp(max(file.changed_at_ms for file in files) / 1000, timezone.utc)
     return {
-        "files": len(found),
-        "bytes": total,
+        "files": len(files),
+        "bytes": sum(file.num_bytes for file in files),
         "newest": newest.isoformat(timespec="seconds"),
-        "hash": hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()[:16],
+        "hash": hashlib.sha256(json.dumps([astuple(file) for file in files]).encode()).hexdigest()[
+            :16
+        ],
     }
 
 
 def total_bytes(spark: SparkSession, source: Source) -> int:
     """Bytes of the files of a source; 0 where there is none, which the step that reads it says."""
-    return sum(size for _, size, _ in _list_files(spark, source) or ())
-
-
-def _list_files(spark: SparkSession, source: Source) -> list[tuple[str, int, int]] | None:
-    """Path, bytes and time of change (ms) of each file; None where there is no such place.
-
-    Hadoop's own way to files: it knows the same patterns and stores as Spark's readers. As these
-    do, it passes over names that begin with `_` or a dot.
-    """
-    assert spark._jvm is not None
-    path = spark._jvm.org.apache.hadoop.fs.Path(to_uri(str(source.path)))
-    filesystem = path.getFileSystem(spark._jsc.hadoopConfiguration())
-    matches = filesystem.globStatus(path)
-    if matches is None or not len(matches):
-        return None
-    found = []
-    for match in matches:
-        root, files = match.getPath(), filesystem.listFiles(match.getPath(), True)
-        while files.hasNext():
-            file = files.next()
-            name = file.getPath().toString()
-            below = name.removeprefix(root.toString()).split("/")
-            if not any(_is_hidden(part) for part in below):
-                found.append((name, file.getLen(), file.getModificationTime()))
-    return found
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+    listing = list_files(spark, str(source.path))
+    return sum(file.num_bytes for file in listing.files) if listing else 0
 
 
 def filter_source(rows: DataFrame, source: Source, name: str) -> DataFrame:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ncf_spark.config import Source
-from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.storage.sources import (
+from ncf_spark.inputs.checks import check_files
+from ncf_spark.inputs.sources import (
     check_columns,
     check_where,
     describe_read_failure,
@@ -17,6 +17,8 @@ from ncf_spark.storage.sources import (
     fingerprint,
     read_source,
 )
+from ncf_spark.inputs.text import REMEDY
+from ncf_spark.schemas import DataError, SchemaError
 from tests.conftest import rows
 
 
@@ -115,6 +117,7 @@ def test_no_place_at_all_says_what_to_set(spark):
     [({"format": "parket"}, "parket"), ({"ddl": "user STRNG"}, "STRNG")],
 )
 def test_a_wrong_format_or_ddl_is_quoted(spark, tmp_path, settings, message):
+    write(tmp_path / "events", "u1", at=1)
     with pytest.raises(DataError, match=rf"^input\.path: /.* cannot be read\. .*{message}"):
         read_source(spark, source(path=str(tmp_path), **settings), "input")
 
@@ -150,6 +153,143 @@ def test_a_damaged_gz_file_is_named(spark, tmp_path, damage):
 def test_a_failure_that_is_not_the_files_is_not_explained_away(spark):
     failing = spark.sql("select raise_error('no such thing') as x")
     assert read_failure(failing) is None
+
+
+# --- CSV files of one table, each with a header of its own ---------------------------------------
+
+
+def csv(path: Path, **settings) -> Source:
+    return source(**{"path": str(path), "format": "csv", "options": {"header": "true"}, **settings})
+
+
+def write_days(folder: Path, *texts: str) -> Path:
+    for day, text in enumerate(texts, start=1):
+        write(folder / f"{day}.csv", text, at=day)
+    return folder
+
+
+def test_columns_in_another_order_are_read_by_their_names(spark, tmp_path):
+    days = ["user,item\nana,x\n", "item,user\ny,ben\n", "\ufeffuser,item\r\ncem,z\r\n"]
+    folder = write_days(tmp_path / "in", *days)
+    for settings in ({}, {"options": {"header": "true", "enforceSchema": "false"}}):
+        found = read_source(spark, csv(folder, **settings), "input").select("user", "item")
+        assert sorted(rows(found)) == [("ana", "x"), ("ben", "y"), ("cem", "z")]
+
+
+def test_columns_of_folders_stay_when_headers_differ(spark, tmp_path):
+    write(tmp_path / "dt=1" / "a.csv", "user,item\nana,x\n", at=1)
+    write(tmp_path / "dt=2" / "a.csv", "item,user\ny,ben\n", at=1)
+    found = read_source(spark, csv(tmp_path), "input").select("user", "item", "dt")
+    assert sorted(rows(found)) == [("ana", "x", 1), ("ben", "y", 2)]
+
+
+def test_a_schema_goes_by_the_names_of_the_header_where_they_are_the_same(spark, tmp_path):
+    folder = write_days(tmp_path / "in", "n,user\n1,ana\n", "user,n\nben,2\n")
+    found = read_source(spark, csv(folder, ddl="user STRING, n INT"), "input")
+    assert sorted(rows(found.select("user", "n"))) == [("ana", 1), ("ben", 2)]
+    one = csv(folder / "1.csv", ddl="user STRING, n INT")
+    assert rows(read_source(spark, one, "input").select("user", "n")) == [("ana", 1)]
+    renamed = csv(folder / "1.csv", ddl="number INT, customer STRING")
+    assert rows(read_source(spark, renamed, "input")) == [(1, "ana")]
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ("user,channel,item\n", "has the columns user, channel, item, and 1.csv has the columns"),
+        ("user\n", "2.csv has the columns user, and 1.csv has the columns user, item"),
+    ],
+)
+def test_files_with_other_columns_are_refused(spark, tmp_path, second, told):
+    folder = write_days(tmp_path / "in", "user,item\n", second)
+    with pytest.raises(DataError, match=rf"^input\.path: 2\.csv .*{re.escape(told[9:])}"):
+        read_source(spark, csv(folder), "input")
+
+
+def test_files_without_a_header_have_as_many_cells(spark, tmp_path):
+    folder = write_days(tmp_path / "in", "ana,x\n", "ben,y,2\n")
+    with pytest.raises(DataError, match=r"2\.csv has 3 cells in its first line, and 1\.csv has 2"):
+        read_source(spark, csv(folder, options={}), "input")
+
+
+def test_names_with_wildcards_in_them_are_names_first(spark, tmp_path):
+    write(tmp_path / "orders [2026] {a}*.csv", "user,item\nana,x\n", at=1)
+    write(tmp_path / "orders 2.csv", "user,item\nben,x\n", at=1)
+    found = read_source(spark, csv(tmp_path / "orders [2026] {a}*.csv"), "input")
+    assert rows(found) == [("ana", "x")]
+    assert rows(read_source(spark, csv(tmp_path / "orders [123].csv"), "input")) == [("ben", "x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("orders-08:00.csv", r"orders-08:00\.csv: Hadoop, by which Spark reads files, does"),
+        (
+            "_orders.csv",
+            r"holds no file that Spark reads: .* passed over \(_orders\.csv\)\.",
+        ),
+        (
+            ".orders.csv",
+            r"holds no file that Spark reads: .* passed over \(\.orders\.csv\)\.",
+        ),
+    ],
+)
+def test_names_that_spark_does_not_read_are_refused(spark, tmp_path, name, told):
+    write(tmp_path / "in" / name, "user,item\n", at=1)
+    for path in (tmp_path / "in", tmp_path / "in" / name):
+        with pytest.raises(DataError, match=rf"^input\.path: .*{told}"):
+            read_source(spark, csv(path), "input")
+
+
+# --- a look at the files before they are read ----------------------------------------------------
+
+
+def test_all_that_is_wrong_is_said_at_once(spark, tmp_path):
+    places = {
+        "input": b'user,title\n\n"ana","a\nb"\nben,c\nben,"d\n"\n',
+        "catalogue": "sku,name\n1,Müller\n2,x\n".encode("latin-1"),
+        "recipients": b"user,email\n",
+        "suppressions.gone": b"email\n",
+        "send_log": b"user,at\na,1\nb\nc,3,x\n",
+        "outcomes": b"PK\x03\x04",
+    }
+    sources = {}
+    for name, content in places.items():
+        (tmp_path / f"{name}.csv").write_bytes(content)
+        sources[name] = csv(tmp_path / f"{name}.csv")
+    with pytest.raises(DataError, match="catalogue") as raised:
+        check_files(spark, sources)
+    assert str(raised.value).splitlines() == [
+        f"catalogue.path: catalogue.csv is not UTF-8: line 2 has the byte 0xFC. {REMEDY}",
+        "outcomes.path: outcomes.csv is a zip archive, which Spark does not read. Unpack it, or "
+        "pack it with gzip.",
+        "input.path: input.csv, line 3, 6: in 2 lines a quoted cell does not end on its line. Set "
+        "options: {multiLine: true}.",
+        "input.path: input.csv, line 4, 7: in 2 lines another number of cells than in the first "
+        "line. Mend them, or, to have missing cells read as empty and further ones left out, set "
+        "options: {mode: PERMISSIVE}.",
+        f"recipients.path: {tmp_path}/recipients.csv holds a header and no rows.",
+        "send_log.path: send_log.csv, line 3, 4: in 2 lines another number of cells than in the "
+        "first line. Mend them, or, to have missing cells read as empty and further ones left "
+        "out, set options: {mode: PERMISSIVE}.",
+    ]
+
+
+def test_wrong_bytes_far_down_are_found(spark, tmp_path):
+    lines = [b"user"] + [b"u%d" % n for n in range(30_000)]
+    lines[20_000] = b"M\xfcller"
+    (tmp_path / "in.csv").write_bytes(b"\n".join(lines))
+    with pytest.raises(DataError, match=r"in\.csv, line 20,001: in 1 line not UTF-8\."):
+        check_files(spark, {"input": csv(tmp_path / "in.csv")})
+
+
+def test_files_that_are_fine_cost_one_spark_job(spark, tmp_path):
+    folder = write_days(tmp_path / "in", "user,item\nana,x\n", "item,user\ny,ben\n")
+    (tmp_path / "a.json").write_text('{"user": "a"}\n')
+    json = source(path=str(tmp_path / "a.json"), format="json")
+    before = spark.sparkContext._jsc.sc().dagScheduler().numTotalJobs()
+    check_files(spark, {"input": csv(folder), "recipients": json, "send_log": source(table="t")})
+    assert spark.sparkContext._jsc.sc().dagScheduler().numTotalJobs() - before <= 2
 
 
 # --- columns and conditions ---------------------------------------------------------------------

@@ -1,0 +1,143 @@
+"""Whether the files of the customer's tables can be read as they are configured.
+
+The first bytes of each file are looked at by the driver; the lines of texts by one Spark job for
+all tables, since a reader of CSV or JSON says nothing of what it cannot read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from urllib.parse import unquote
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from ncf_spark.config import Source
+from ncf_spark.inputs import hadoop, headers, lines, text
+from ncf_spark.inputs.hadoop import File, Listing
+from ncf_spark.inputs.text import Options
+from ncf_spark.schemas import DataError
+
+# Formats whose readers take any text, and fill what they cannot read with nulls.
+_LINES = ("csv", "json")
+# Every other table without a row is a mistake.
+_MAY_BE_EMPTY = ("send_log", "suppressions", "outcomes")
+
+
+def check_files(spark: SparkSession, sources: Mapping[str, Source]) -> None:
+    """Raises DataError with all that is wrong with the files of some tables.
+
+    Args:
+        sources: by the section that names them; catalog tables are passed over.
+    """
+    problems, flagged = list[str](), list[DataFrame]()
+    for name, source in sources.items():
+        if source.path is None:
+            continue
+        try:
+            listing = find_files(spark, source, name)
+            heads = headers.read_heads(spark, source, listing)
+            _check_heads(source, name, heads)
+            groups = headers.group_files(source, name, heads)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        if source.format.lower() in _LINES:
+            num_cells = len(next(iter(groups), ()))
+            flagged.append(_flag_lines(spark, source, name, listing, num_cells))
+    problems += _scan(spark, sources, flagged)
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def find_files(spark: SparkSession, source: Source, name: str) -> Listing:
+    """The files of a table.
+
+    Raises:
+        DataError: when there is none, or their names cannot be read.
+    """
+    assert source.path is not None
+    listing = hadoop.list_files(spark, source.path)
+    if listing is None:
+        raise DataError(f"{name}.path: {source.path} does not exist.")
+    odd = [file.name for file in listing.files if ":" in file.name]
+    if odd:
+        raise DataError(
+            f"{name}.path: {_some(odd)}: Hadoop, by which Spark reads files, does not take a colon "
+            "in a name. Rename them."
+        )
+    if not listing.files and listing.hidden:
+        raise DataError(
+            f"{name}.path: {source.path} holds no file that Spark reads: names that begin with _ "
+            f"or . are passed over ({_some(listing.hidden)}). Rename them."
+        )
+    if not listing.files:
+        raise DataError(f"{name}.path: {source.path} holds no file.")
+    if not sum(file.num_bytes for file in listing.files):
+        raise DataError(f"{name}.path: {source.path} is empty: 0 bytes.")
+    return listing
+
+
+def _check_heads(source: Source, name: str, heads: Mapping[File, bytes]) -> None:
+    """Raises DataError with what the first bytes of files tell of them."""
+    options, kind = Options(source.options), source.format.lower()
+    found = [
+        f"{name}.path: {file.name} {problem}"
+        for file, head in heads.items()
+        if (problem := text.find_problem(file.name, head, kind, options))
+    ]
+    if found:
+        more = [f"{name}.path: and {len(found) - 3:,} files more"] if len(found) > 3 else []
+        raise DataError("\n".join(found[:3] + more))
+
+
+def _flag_lines(
+    spark: SparkSession, source: Source, name: str, listing: Listing, num_cells: int
+) -> DataFrame:
+    """The lines of a table's files, with what speaks against each."""
+    options = Options(source.options)
+    paths = [hadoop.escape(file.path) for file in listing.files]
+    reader = spark.read.option("lineSep", options.line_sep) if options.line_sep else spark.read
+    rows = reader.text(paths).select(
+        F.lit(name).alias("source"), F.col("_metadata.file_path").alias("file"), "value"
+    )
+    return lines.build_flags(rows, source.format.lower(), options, num_cells)
+
+
+def _scan(
+    spark: SparkSession, sources: Mapping[str, Source], flagged: Sequence[DataFrame]
+) -> list[str]:
+    """What is wrong with the lines of some tables; one Spark job where nothing is."""
+    if not flagged:
+        return []
+    asked = [F.count_if("is_record").alias("records"), F.count_distinct("file").alias("files")]
+    for name in lines.PROBLEMS:
+        asked += [F.count_if(name).alias(name), F.min(F.when(F.col(name), F.col("file")))]
+    together, problems = reduce(DataFrame.unionByName, flagged), list[str]()
+    for row in together.groupBy("source").agg(*asked).orderBy("source").collect():
+        name, num_records, num_files, *found = row
+        for problem, count, file in zip(lines.PROBLEMS, found[::2], found[1::2], strict=True):
+            if count:
+                problems.append(_describe(together, name, problem, count, file))
+        has_header = Options(sources[name].options).flag("header")
+        if num_records <= num_files * has_header and name.split(".")[0] not in _MAY_BE_EMPTY:
+            problems.append(f"{name}.path: {sources[name].path} holds a header and no rows.")
+    return problems
+
+
+def _describe(flagged: DataFrame, source: str, problem: str, count: int, file: str) -> str:
+    """One line on a problem of a table's lines: how many there are, and where the first stand."""
+    of_file = flagged.where((F.col("source") == source) & (F.col("file") == file)).coalesce(1)
+    numbered = of_file.withColumn("line", F.monotonically_increasing_id() + 1).where(problem)
+    first = ", ".join(f"{row[0]:,}" for row in numbered.select("line").head(3))
+    name = unquote(file).rsplit("/", 1)[-1]
+    what = "1 line" if count == 1 else f"{count:,} lines"
+    return f"{source}.path: {name}, line {first}: in {what} {lines.PROBLEMS[problem]}"
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first names of several."""
+    listed = list(names)
+    more = f" and {len(listed) - 3:,} more" if len(listed) > 3 else ""
+    return ", ".join(listed[:3]) + more

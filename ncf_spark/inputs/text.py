@@ -1,0 +1,203 @@
+"""What the first bytes of a file say: its format, encoding and header. Without Spark."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import io
+import json
+import re
+import zlib
+from collections.abc import Mapping
+
+HEAD_BYTES = 2**16
+
+_TEXTS = ("csv", "json", "text")
+_BINARY = {b"PAR1": "parquet", b"ORC": "orc", b"Obj\x01": "avro"}
+# Others, such as Delta's, have files of these kinds inside.
+_KNOWN = (*_TEXTS, *_BINARY.values())
+_UTF_16 = ("utf-16", "utf-16le", "utf-16be")
+
+
+class Options:
+    """Options of Spark's CSV and JSON readers, whose names and flags are of either case."""
+
+    def __init__(self, options: Mapping[str, str]):
+        self._options = {name.lower(): value for name, value in options.items()}
+
+    def flag(self, name: str) -> bool:
+        """Whether an option is set to true."""
+        return self._options.get(name.lower(), "false").lower() == "true"
+
+    def has(self, name: str) -> bool:
+        """Whether an option is set."""
+        return name.lower() in self._options
+
+    @property
+    def sep(self) -> str:
+        """The separator of cells."""
+        sep = self._options.get("sep", self._options.get("delimiter", ","))
+        return sep.replace("\\t", "\t")
+
+    @property
+    def quote(self) -> str:
+        """What cells are quoted with; empty: nothing."""
+        return self._options.get("quote", '"')
+
+    @property
+    def escape(self) -> str:
+        """What a quote within a quoted cell follows; our default, unlike Spark's, is RFC 4180's."""
+        return self._options.get("escape", '"')
+
+    @property
+    def line_sep(self) -> str | None:
+        """What ends a line, where it is set."""
+        return self._options.get("linesep")
+
+    @property
+    def comment(self) -> str | None:
+        """What a line begins with that is none of the table's."""
+        return self._options.get("comment")
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the text, in small letters."""
+        return self._options.get("encoding", self._options.get("charset", "utf-8")).lower()
+
+
+def find_problem(name: str, head: bytes, source_format: str, options: Options) -> str | None:
+    """What keeps a file from being read as it is configured, with the remedy; None: nothing.
+
+    Args:
+        name: of the file.
+        head: its first bytes, HEAD_BYTES or all of them.
+        source_format: csv, json, parquet … as configured.
+    """
+    is_text = source_format in _TEXTS
+    problem = _find_archive(name, head)
+    if problem is not None:
+        return problem
+    for magic, actual in _BINARY.items():
+        if head.startswith(magic) and source_format != actual and source_format in _KNOWN:
+            return f"is {actual}, not {source_format}. Set format: {actual}."
+    if source_format == "parquet" and not head.startswith((b"PAR1", b"PARE")):
+        return "is no Parquet file. Set format to what it is, or export it again."
+    if not is_text:
+        return None
+    content = unpack(name, head)
+    if re.match(rb"\s*<(!doctype\s+html|html)", content, re.IGNORECASE):
+        return "is an HTML page, perhaps of a login. Export the table again."
+    problem = _find_encoding_problem(content, options)
+    if problem is None and source_format == "json" and not options.flag("multiLine"):
+        problem = _find_json_problem(content)
+    return problem
+
+
+def _find_archive(name: str, head: bytes) -> str | None:
+    if head.startswith(b"PK\x03\x04"):
+        if b"[Content_Types].xml" in head or b"xl/" in head or name.lower().endswith(".xlsx"):
+            return "is an Excel workbook. Save it as CSV UTF-8."
+        return "is a zip archive, which Spark does not read. Unpack it, or pack it with gzip."
+    is_gzip = head.startswith(b"\x1f\x8b")
+    if is_gzip and not name.lower().endswith(".gz"):
+        return "is packed with gzip, but its name does not end in .gz. Rename it."
+    if name.lower().endswith(".gz") and not is_gzip:
+        return "is not packed with gzip, as its name says. Rename it, or export it again."
+    return None
+
+
+def unpack(name: str, head: bytes) -> bytes:
+    """The first bytes of the text; empty where the packing is another than gzip or bzip2."""
+    ending = name.lower().rsplit(".", 1)[-1]
+    try:
+        if ending == "gz":
+            return zlib.decompressobj(31).decompress(head, 2**20)
+        if ending == "bz2":
+            return bz2.BZ2Decompressor().decompress(head)
+    except (zlib.error, OSError, EOFError):
+        return b""  # Spark's readers say so in their words.
+    return b"" if ending in ("zst", "snappy", "lz4", "deflate", "xz") else head
+
+
+def _find_encoding_problem(content: bytes, options: Options) -> str | None:
+    is_utf_16 = _is_utf_16(content)
+    if is_utf_16 and not (options.encoding in _UTF_16 and options.flag("multiLine")):
+        return "is UTF-16. Set options: {encoding: UTF-16, multiLine: true}."
+    if options.encoding in _UTF_16:
+        return None if is_utf_16 or not content else "is not UTF-16. Remove options.encoding."
+    if options.encoding not in ("utf-8", "utf8"):
+        return None
+    try:
+        io.TextIOWrapper(io.BytesIO(content), "utf-8").read()
+    except UnicodeDecodeError as error:
+        if len(content) - error.start < 4 and error.reason == "unexpected end of data":
+            return None  # the head ends within a letter
+        line = content.count(b"\n", 0, error.start) + 1
+        return f"is not UTF-8: line {line:,} has the byte 0x{content[error.start]:02X}. {REMEDY}"
+    return None
+
+
+REMEDY = (
+    "Set options.encoding to its encoding, such as windows-1252 for exports of Windows programs."
+)
+
+
+def _is_utf_16(content: bytes) -> bool:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    sample = content[:1024]
+    # Letters of the Latin script have a zero as one of their two bytes.
+    return any(sample[start::2].count(0) > len(sample) // 5 for start in (0, 1))
+
+
+def _find_json_problem(content: bytes) -> str | None:
+    text = content.decode("utf-8-sig", errors="ignore").lstrip()
+    line, end, _ = text.partition("\n")
+    if not line.strip():
+        return None
+    if not end and len(content) >= HEAD_BYTES // 2:
+        return None  # a line longer than the head
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return None
+    if isinstance(value, list) and not text[len(line) :].strip():
+        return None  # Spark's reader takes an array in one line
+    return "has records over several lines. Set options: {multiLine: true}."
+
+
+def read_header(head: bytes, options: Options) -> list[str] | None:
+    """The cells of the first line of a CSV's text; None where there is none.
+
+    Args:
+        head: the first bytes, unpacked.
+    """
+    decoded = head.decode(_python_encoding(options.encoding), errors="replace")
+    text = decoded.removeprefix("\ufeff").replace("\0", "")
+    lines = [
+        f"{line}\n"
+        for line in re.split(r"\r\n|\n|\r", text)
+        if line.strip() and not (options.comment and line.startswith(options.comment))
+    ]
+    if not lines:
+        return None
+    if len(options.sep) != 1 or len(options.quote) != 1:
+        return lines[0].rstrip("\n").split(options.sep)
+    record = csv.reader(
+        lines if options.flag("multiLine") else lines[:1],
+        delimiter=options.sep,
+        quotechar=options.quote,
+        doublequote=options.escape == options.quote,
+        escapechar=None if options.escape == options.quote else options.escape or None,
+    )
+    return next(record)
+
+
+def _python_encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        return "latin-1"  # enough for the separators
+    return name
