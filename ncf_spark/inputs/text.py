@@ -120,11 +120,11 @@ def unpack(name: str, head: bytes) -> bytes:
 
 
 def _find_encoding_problem(content: bytes, options: Options) -> str | None:
-    is_utf_16 = _is_utf_16(content)
-    if is_utf_16 and not (options.encoding in _UTF_16 and options.flag("multiLine")):
+    is_wide = is_utf_16(content)
+    if is_wide and not (options.encoding in _UTF_16 and options.flag("multiLine")):
         return "is UTF-16. Set options: {encoding: UTF-16, multiLine: true}."
     if options.encoding in _UTF_16:
-        return None if is_utf_16 or not content else "is not UTF-16. Remove options.encoding."
+        return None if is_wide or not content else "is not UTF-16. Remove options.encoding."
     if options.encoding not in ("utf-8", "utf8"):
         return None
     try:
@@ -142,7 +142,8 @@ REMEDY = (
 )
 
 
-def _is_utf_16(content: bytes) -> bool:
+def is_utf_16(content: bytes) -> bool:
+    """Whether a text is UTF-16, with a mark at its beginning or without."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     sample = content[:1024]
@@ -174,8 +175,7 @@ def read_header(head: bytes, options: Options) -> list[str] | None:
     Args:
         head: the first bytes, unpacked.
     """
-    decoded = head.decode(_python_encoding(options.encoding), errors="replace")
-    text = decoded.removeprefix("\ufeff").replace("\0", "")
+    text = decode(head, options)
     lines = [
         f"{line}\n"
         for line in re.split(r"\r\n|\n|\r", text)
@@ -193,6 +193,12 @@ def read_header(head: bytes, options: Options) -> list[str] | None:
         escapechar=None if options.escape == options.quote else options.escape or None,
     )
     return next(record)
+
+
+def decode(content: bytes, options: Options) -> str:
+    """The text, with U+FFFD for what is no letter of its encoding."""
+    decoded = content.decode(_python_encoding(options.encoding), errors="replace")
+    return decoded.removeprefix("\ufeff").replace("\0", "")
 
 
 def _python_encoding(name: str) -> str:

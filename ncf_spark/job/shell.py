@@ -16,7 +16,7 @@ from ncf_spark.job.context import Job
 from ncf_spark.job.gates import RefusedError
 from ncf_spark.job.logs import log, say_at_the_end, set_up_logging
 from ncf_spark.job.session import fit_to_input, session
-from ncf_spark.job.stepping import run_step, why_to_run
+from ncf_spark.job.stepping import run_step, same_steps_before, why_to_run
 from ncf_spark.job.telling import check_monitoring
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage.lock import LockedError
@@ -205,8 +205,14 @@ def _choose_run(job: Job, may_start: bool) -> None:
     steps = [job.name] if job.name in STEP_TABLES else list(STEP_TABLES)
     if not job.run.is_complete:
         return
-    whys = (f"{step}: {why}" for step in steps if (why := why_to_run(job, step)))
-    why = next(whys, None)
-    if why is not None:
-        before, job.run = job.run.name, job.warehouse.open_run(job.run_date)
-        log.info("%s is complete and stays; %s begins: %s", before, job.run.name, why)
+    whys = ((step, why) for step in steps if (why := why_to_run(job, step)))
+    first, why = next(whys, (None, None))
+    if first is None:
+        return
+    before, same = job.run, same_steps_before(job, first)
+    job.run = job.warehouse.open_run(job.run_date)
+    log.info("%s is complete and stays; %s begins: %s: %s", before.name, job.run.name, first, why)
+    for step in same:
+        job.run.copy_step(before, step)
+    if same:
+        log.info("%s has from %s what is the same: %s", job.run.name, before.name, ", ".join(same))

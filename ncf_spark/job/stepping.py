@@ -22,7 +22,7 @@ from ncf_spark.job.logs import log, numbers
 from ncf_spark.job.publishing import publish
 from ncf_spark.job.unchanged import changes, read_inputs, runs_beside
 from ncf_spark.schemas import DataError
-from ncf_spark.storage.runs import LAST_STEP
+from ncf_spark.storage.runs import LAST_STEP, STEP_TABLES
 
 FIRST_STEP = "build_interactions"
 
@@ -105,6 +105,23 @@ def why_to_run(job: Job, step: str) -> str | None:
         return "it was done before, but --force was given"
     changed = changes(job, step, record, read_inputs(job, step))
     return f"it was done before, but {'; '.join(changed)}" if changed else None
+
+
+def same_steps_before(job: Job, step: str) -> list[str]:
+    """The first steps of the job's run, up to one, that would come out the same.
+
+    Raises:
+        DataError: when files of their input are missing.
+    """
+    same = []
+    for earlier in STEP_TABLES:
+        record = job.run.step_record(earlier)
+        if earlier == step or record is None:
+            break
+        if changes(job, earlier, record, read_inputs(job, earlier)):
+            break
+        same.append(earlier)
+    return same
 
 
 def _run(job: Job, step: Callable[[Job], None]) -> None:

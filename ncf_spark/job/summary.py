@@ -161,7 +161,11 @@ def _made(facts: NightFacts) -> list[str]:
 
 
 def _durations(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    seconds = {step: round(record.get("seconds", 0)) for step, record in records.items()}
+    seconds = {
+        step: round(record.get("seconds", 0))
+        for step, record in records.items()
+        if "copied_from" not in record
+    }
     parts = ", ".join(f"{step} {spent} s" for step, spent in seconds.items())
     return [f"{sum(seconds.values()):,} s: {parts}"] if seconds else []
 

@@ -134,6 +134,13 @@ def delete(uri: str) -> None:
         filesystem.delete_file(path)
 
 
+def copy(source: str, target: str) -> None:
+    """Copies a folder and all that is in it, in one store; where it is not there, nothing."""
+    filesystem, path = resolve(source)
+    if exists(source):
+        fs.copy_files(path, resolve(target)[1], filesystem, filesystem)
+
+
 def write_bytes(uri: str, content: bytes) -> None:
     """Writes a file whole: a reader sees the old content or the new, never a part.
 

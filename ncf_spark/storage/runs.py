@@ -141,6 +141,14 @@ class Run:
             files.delete(self.table_uri(table))
         return undone
 
+    def copy_step(self, other: Run, step: str) -> None:
+        """Takes over a finished step of another run, its tables first."""
+        for table in STEP_TABLES[step]:
+            files.copy(other.table_uri(table), self.table_uri(table))
+        record = other.step_record(step)
+        assert record is not None
+        self.finish_step(step, {**record, "copied_from": other.name})
+
     def based_on(self) -> str | None:
         """The name of the run whose indexes this one went on from."""
         record = self.step_record("build_interactions") or {}

@@ -22,7 +22,7 @@ from ncf_spark.storage import files
 from ncf_spark.storage.lock import LockedError
 from ncf_spark.storage.runs import STEP_TABLES, Run
 from ncf_spark.storage.warehouse import Warehouse
-from tests.jobs.conftest import RUN_DATE, Night, copy_run, copy_warehouse, reopen
+from tests.jobs.conftest import RUN_DATE, Night, copy_run, copy_warehouse, expect, reopen, table
 from tests.jobs.in_process import run_job
 
 MakeJob = Callable[..., Job]
@@ -141,6 +141,31 @@ def test_a_finished_step_runs_again_only_when_its_own_settings_changed(
     job: MakeJob, step: str, change: str, why: str | None
 ):
     assert why_to_run(job(change, name=step), step) == why
+
+
+def test_another_campaign_of_a_published_night_trains_nothing_again(
+    night: Night, warehouse: Warehouse
+):
+    changes = (f"storage.warehouse={warehouse.uri}", "campaign.k=2")
+    changes += ("monitoring.openmetrics_path=null", "monitoring.mlflow_tracking_uri=null")
+    settings = [part for change in changes for part in ("--set", change)]
+    output = expect(run_job("nightly", "--config", night.config, *settings), 0)
+    first, second = Run(f"{warehouse.uri}/runs/{RUN_DATE}.1"), warehouse.published_run()
+    assert second is not None
+    assert second.name == f"{RUN_DATE}.2"
+    manifest = second.manifest()
+    assert manifest is not None
+    assert {step: record.get("copied_from") for step, record in manifest["steps"].items()} == {
+        step: None if step == "export_campaign" else first.name for step in STEP_TABLES
+    }
+    assert f"{second.name} has from {first.name} what is the same: build_interactions, " in output
+    assert "export_campaign: done in" in output
+    assert "train: begins in" not in output
+    for name in ("user_topk", "ranks", "model/user_vectors"):
+        assert sorted(table(second, name).itertuples(), key=str) == sorted(
+            table(first, name).itertuples(), key=str
+        )
+    assert table(second, "campaign_long")["slot"].max() == 2
 
 
 def test_force_runs_a_finished_step_again(job: MakeJob):
