@@ -7,6 +7,7 @@ from typing import Any
 
 from ncf_spark import schemas
 from ncf_spark.config import Config
+from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.job.context import Job
 from ncf_spark.job.starting import start_of_training
 from ncf_spark.schemas import DataError
@@ -103,6 +104,7 @@ def selection_sentence(job: Job) -> str:
     timed = job.config.input.columns.time is not None
     which = "last train item" if timed else "train item that a hash chose (the input has no times)"
     return (
-        f"Epochs were chosen by NDCG@10 on a validation item: each user's {which}, kept out of "
-        "training. The test items were looked at once, by this report."
+        f"Epochs were chosen by NDCG@{main_cut_off(job.config.evaluation.ks)} on a validation "
+        f"item: each user's {which}, kept out of training. The test items were looked at once, by "
+        "this report."
     )

@@ -197,8 +197,9 @@ def _counts(rows: dict[str, int], notes: dict[str, Any]) -> str:
     parts = [f"{table} {num_rows:,} rows" for table, num_rows in rows.items()]
     for name, value in notes.items():
         counted = value if isinstance(value, dict) else {name: value}
-        if "bytes" not in name:
-            parts += [f"{n} {readable(v)}" for n, v in counted.items() if isinstance(v, int) and v]
+        shown = [f"{n} {readable(v)}" for n, v in counted.items() if isinstance(v, int) and v]
+        if shown and "bytes" not in name:
+            parts.append(f"{name}: {', '.join(shown)}" if isinstance(value, dict) else shown[0])
     return "".join(f"; {part}" for part in parts)
 
 

@@ -16,6 +16,15 @@ _LISTED = {
     "items with similar ones": "similar_items",
 }
 _SHOWN = ("hr", "ndcg")
+# Where what stands in a slot of a campaign comes from.
+_SOURCES = {
+    "pin": "pinned items",
+    "model": "from the model",
+    "bought_together": "bought together with a purchase",
+    "similar": "similar to a purchase",
+    "bestseller": "best-sellers",
+    "bestseller_here": "best-sellers of the country or segment",
+}
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,8 @@ def _beside(whose: str, row: Mapping[str, Any], other: Mapping[str, Any] | None)
 def _made(facts: NightFacts) -> list[str]:
     rows = {name: _notes(facts.records, step).get(name) for name, step in _LISTED.items()}
     rows["rows to send"] = _num_rows(facts.records, "campaign")
+    slots = _notes(facts.records, "export_campaign").get("slots by source", {})
+    rows |= {f"slots: {_SOURCES.get(source, source)}": n for source, n in slots.items()}
     places = [f"{facts.uri}/{name}" for name in ("campaign_files", "report/index.html")]
     return [*_aligned(rows.items()), *places]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.storage import files
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -76,7 +77,9 @@ def progress_line(history: list[dict[str, Any]], phases: Mapping[str, int]) -> s
     """
     record = history[-1]
     phase, epochs = record["phase"], phases[record["phase"]]
-    judged = [f"{name} {value:.4f}" for name, value in record.items() if name.endswith("@10")]
+    ks = [int(name.partition("@")[2]) for name in record if "@" in name]
+    shown = f"@{main_cut_off(ks)}" if ks else "@"
+    judged = [f"{name} {value:.4f}" for name, value in record.items() if name.endswith(shown)]
     if record["epoch"] == 0:
         return ", ".join([f"{phase} before its first epoch", *judged])
     of_phase = [r["seconds"] for r in history if r["phase"] == phase and r["epoch"]]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ncf_spark.config import Config
+from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.model.recommender import Architecture
 from ncf_spark.training.loop import LoopSettings
 
@@ -72,6 +73,11 @@ class TrainingTask:
     ks: tuple[int, ...]
 
     @property
+    def choose_by(self) -> str:
+        """The figure that epochs are chosen by."""
+        return f"ndcg@{main_cut_off(self.ks)}"
+
+    @property
     def phases(self) -> dict[str, int]:
         """Epochs of each phase, at most."""
         halves = {kind: settings.epochs for kind, settings in self.pretraining.items()}
@@ -118,7 +124,7 @@ class TrainingTask:
             max_retries=sampling.max_retries if sampling.reject_positives else None,
             redraw=sampling.redraw,
             resident_bytes=training.resident_bytes,
-            ks=tuple(sorted({*config.evaluation.ks, 10})),
+            ks=tuple(config.evaluation.ks),
         )
 
 

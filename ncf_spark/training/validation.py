@@ -15,9 +15,6 @@ from ncf_spark.storage import arrays, files
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.shards import UserShards
 
-# The figure that epochs are chosen by.
-CHOOSE_BY = "ndcg@10"
-
 
 @dataclass(frozen=True)
 class ValidationItems:

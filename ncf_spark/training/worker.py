@@ -31,7 +31,7 @@ from ncf_spark.training.selection import BestEpoch
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.streaming import open_positives
 from ncf_spark.training.task import TrainingTask
-from ncf_spark.training.validation import CHOOSE_BY, ValidationItems
+from ncf_spark.training.validation import ValidationItems
 from ncf_spark.training.warm import begin_with
 
 
@@ -179,7 +179,7 @@ class Worker:
         done = self._go_on(phase, trainer, best)
         if self.validation is not None and judge_first and not done:
             judged = self.validation.evaluate(model, self.task.ks, self.communicator)
-            best.see(0, judged[CHOOSE_BY])
+            best.see(0, judged[self.task.choose_by])
             self._report({"phase": phase, "epoch": 0, **judged})
         epoch = done
         while epoch < settings.epochs and not best.is_over:
@@ -192,7 +192,7 @@ class Worker:
                 raise FloatingPointError(f"{phase}: {error}; {remedy}") from None
             if self.validation is not None and self._is_due(epoch, settings.epochs):
                 record |= self.validation.evaluate(model, self.task.ks, self.communicator)
-                best.see(epoch, record[CHOOSE_BY])
+                best.see(epoch, record[self.task.choose_by])
             self._report(record)
             if self._is_checkpoint_due(epoch):
                 self._save_checkpoint(phase, epoch, trainer, best)

@@ -40,7 +40,10 @@ RECORDS: dict[str, dict[str, Any]] = {
     "export_campaign": {
         "seconds": 3.0,
         "tables": {"campaign": {"num_rows": 1234}},
-        "notes": {"recipients left out": {"no_consent": 50, "suppressed": 7}},
+        "notes": {
+            "recipients left out": {"no_consent": 50, "suppressed": 7},
+            "slots by source": {"model": 3702, "bestseller": 12},
+        },
     },
 }
 

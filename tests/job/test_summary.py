@@ -29,6 +29,8 @@ Gates
 What was made
      80  users with recommendations
   1,234  rows to send
+  3,702  slots: from the model
+     12  slots: best-sellers
   s3a://shop/w/runs/2026-11-23.2/campaign_files
   s3a://shop/w/runs/2026-11-23.2/report/index.html
 
