@@ -138,7 +138,9 @@ def copy(source: str, target: str) -> None:
     """Copies a folder and all that is in it, in one store; where it is not there, nothing."""
     filesystem, path = resolve(source)
     if exists(source):
-        fs.copy_files(path, resolve(target)[1], filesystem, filesystem)
+        place = resolve(target)[1]
+        filesystem.create_dir(place, recursive=True)
+        fs.copy_files(path, place, filesystem, filesystem)
 
 
 def write_bytes(uri: str, content: bytes) -> None:

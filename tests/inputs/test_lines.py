@@ -28,7 +28,7 @@ def test_cells_are_counted_as_the_reader_counts_them(spark):
         'a;"24" monitor";c': "fine",
         "a;b": "ragged",
         "a;b;c;d": "ragged",
-        'a;b";"c;d': "ragged",
+        'a;b";"c;d': "open_quote",
         'a;"b': "open_quote",
         'a;b;"c; and': "open_quote",
         'a;"b ""': "open_quote",
