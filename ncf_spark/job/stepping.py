@@ -108,12 +108,16 @@ def why_to_run(job: Job, step: str) -> str | None:
 
 
 def same_steps_before(job: Job, step: str) -> list[str]:
-    """The first steps of the job's run, up to one, that would come out the same.
+    """The first steps of a complete run, up to one, that would come out the same in another run.
+
+    None where a later run has numbered new ids since.
 
     Raises:
         DataError: when files of their input are missing.
     """
-    same = []
+    last, same = job.warehouse.last_complete_run(), list[str]()
+    if last is None or last.name != job.run.name:
+        return same
     for earlier in STEP_TABLES:
         record = job.run.step_record(earlier)
         if earlier == step or record is None:

@@ -91,7 +91,8 @@ def changes(job: Job, step: str, record: Mapping[str, Any], inputs: Mapping[str,
         found += [
             f"{_BESIDE[key]} was {record.get(key)}, is {name}"
             for key, name in runs_beside(job, step).items()
-            if name != record.get(key)
+            # A step that was copied has the numbers of the run that it was copied from.
+            if name != record.get(key) and (name, key) != (record.get("copied_from"), "based_on")
         ]
     return found
 

@@ -263,8 +263,8 @@ def test_all_that_is_wrong_is_said_at_once(spark, tmp_path):
         f"catalogue.path: catalogue.csv is not UTF-8: line 2 has the byte 0xFC. {REMEDY}",
         "outcomes.path: outcomes.csv is a zip archive, which Spark does not read. Unpack it, or "
         "pack it with gzip.",
-        "input.path: input.csv, line 3, 6, 7: in 3 lines a quoted cell does not end on its line. Set "
-        "options: {multiLine: true}.",
+        "input.path: input.csv, line 3, 6, 7: in 3 lines a quoted cell does not end on its line. "
+        "Set options: {multiLine: true}.",
         "input.path: input.csv, line 4: in 1 line another number of cells than in the first "
         "line. Mend them, or, to have missing cells read as empty and further ones left out, set "
         "options: {mode: PERMISSIVE}.",
