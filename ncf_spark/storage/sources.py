@@ -12,6 +12,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, LongType
 
 from ncf_spark.config import Source
 from ncf_spark.schemas import DataError, SchemaError
@@ -38,9 +39,7 @@ def read_source(spark: SparkSession, source: Source, name: str) -> DataFrame:
             derived[column] = F.expr(sql)
             rows.withColumn(column, derived[column])
         except AnalysisException as error:
-            raise DataError(
-                f"{name}.derived.{column}: {first_line(error)} Columns present: {rows.columns}."
-            ) from None
+            raise DataError(_wrong_sql(f"{name}.derived.{column}", sql, rows, error)) from None
     return rows.withColumns(derived)
 
 
@@ -55,10 +54,48 @@ def _load(spark: SparkSession, source: Source, name: str) -> DataFrame:
             reader = reader.schema(source.ddl)
         if source.table is not None:
             return reader.table(source.table)
-        return reader.load(to_uri(place))
+        is_ours = source.format.lower() == "parquet" and source.ddl is None
+        if not is_ours or spark.sparkContext.getConf().contains(_READ_NANOSECONDS):
+            return reader.load(to_uri(place))
+        spark.conf.set(_READ_NANOSECONDS, "true")
+        return _with_nanoseconds_as_times(spark, reader.load(to_uri(place)))
     except (PySparkException, Py4JJavaError) as error:
         key = f"{name}.path" if source.table is None else f"{name}.table"
         raise DataError(_cannot_read(key, place, error)) from error
+
+
+# pandas writes times as nanoseconds, which Spark reads as whole numbers or not at all. Who has set
+# this for the session wants the numbers.
+_READ_NANOSECONDS = "spark.sql.legacy.parquet.nanosAsLong"
+
+
+def _with_nanoseconds_as_times(spark: SparkSession, rows: DataFrame) -> DataFrame:
+    """A table in Parquet; its columns that hold times in nanoseconds are timestamps."""
+    numbers = [field.name for field in rows.schema if isinstance(field.dataType, LongType)]
+    files = list(rows._jdf.inputFiles()) if numbers else []
+    if not files:
+        return rows
+    schema = _parquet_schema(spark, files[0])
+    times = {
+        name: F.timestamp_micros(F.expr(f"{_in_backticks(name)} div 1000"))
+        for name in numbers
+        if re.search(rf" int64 {re.escape(name)} \(TIMESTAMP\(NANOS", schema)
+    }
+    return rows.withColumns(times) if times else rows
+
+
+def _parquet_schema(spark: SparkSession, file: str) -> str:
+    """The schema of a Parquet file by its own words, read as Spark reads the file."""
+    assert spark._jvm is not None
+    path = spark._jvm.org.apache.hadoop.fs.Path(spark._jvm.java.net.URI(file))
+    of_hadoop = spark._jvm.org.apache.parquet.hadoop
+    reader = of_hadoop.ParquetFileReader.open(
+        of_hadoop.util.HadoopInputFile.fromPath(path, spark._jsc.hadoopConfiguration())
+    )
+    try:
+        return str(reader.getFooter().getFileMetaData().getSchema().toString())
+    finally:
+        reader.close()
 
 
 def fingerprint(spark: SparkSession, source: Source, name: str) -> dict[str, Any]:
@@ -146,14 +183,28 @@ def check_where(rows: DataFrame, where: str, name: str) -> None:
     try:
         rows.where(where)
     except AnalysisException as error:
-        raise DataError(
-            f"{name}.where: {first_line(error)} Columns present: {rows.columns}."
-        ) from None
+        raise DataError(_wrong_sql(f"{name}.where", where, rows, error)) from None
+
+
+def _wrong_sql(setting: str, sql: str, rows: DataFrame, error: AnalysisException) -> str:
+    """What is wrong with an SQL, and how names are written there that have blanks in them."""
+    message = f"{setting}: {first_line(error)} Columns present: {rows.columns}."
+    right = sql
+    for name in sorted(rows.columns, key=len, reverse=True):
+        if not name.isidentifier():
+            right = re.sub(rf"(?<![`\w]){re.escape(name)}(?![`\w])", f"`{name}`", right)
+    if right == sql:
+        return message
+    return f'{message} Names with blanks or signs stand in backticks: {setting}: "{right}".'
 
 
 def column(name: str) -> Column:
     """The column of exactly this name, also where the name has dots or blanks in it."""
-    return F.col("`" + name.replace("`", "``") + "`")
+    return F.col(_in_backticks(name))
+
+
+def _in_backticks(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) -> None:
@@ -164,7 +215,7 @@ def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) ->
     """
     missing = [
         f"{name}: column {column} is missing. Columns present: {rows.columns}. "
-        f"Set {name}.columns.{ours} in the configuration (for CSV see also {name}.options)."
+        + _how_to_name(rows, column, ours, name)
         for ours, column in columns.items()
         if column is not None and column not in rows.columns
     ]
@@ -172,14 +223,26 @@ def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) ->
         raise SchemaError("\n".join(missing))
 
 
-def check_time_format(spark: SparkSession, pattern: str) -> None:
+def _how_to_name(rows: DataFrame, column: str, ours: str, name: str) -> str:
+    outer = column.split(".")[0]
+    if outer not in rows.columns or outer == column:
+        return f"Set {name}.columns.{ours} in the configuration (for CSV see also {name}.options)."
+    is_list = isinstance(rows.schema[outer].dataType, ArrayType)
+    sql = f"explode({column})" if is_list else column
+    return (
+        f"What is within {outer} is a column by {name}.derived: "
+        f'{{{ours}: "{sql}"}} and {name}.columns.{ours}: {ours}.'
+    )
+
+
+def check_time_format(spark: SparkSession, pattern: str, setting: str) -> None:
     """Raises DataError when Spark does not know a pattern of times."""
     try:
         spark.range(1).select(F.date_format(F.timestamp_seconds("id"), pattern)).collect()
     except (PySparkException, Py4JJavaError) as error:
         raise DataError(
-            f"input.time_format: {pattern} is neither timestamp, epoch_seconds nor epoch_millis, "
-            f"nor a pattern that Spark knows. {first_line(error)}"
+            f"{setting}: {pattern} is none of timestamp, epoch_seconds, epoch_millis, epoch_micros "
+            f"and epoch_nanos, and no pattern that Spark knows. {first_line(error)}"
         ) from None
 
 
