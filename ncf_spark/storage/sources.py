@@ -12,10 +12,11 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, LongType
+from pyspark.sql.types import ArrayType
 
 from ncf_spark.config import Source
 from ncf_spark.schemas import DataError, SchemaError
+from ncf_spark.storage import nanoseconds
 from ncf_spark.storage.files import to_uri
 
 # RFC 4180: a quote within a quoted cell is doubled. Spark's own default is a backslash before it.
@@ -54,48 +55,12 @@ def _load(spark: SparkSession, source: Source, name: str) -> DataFrame:
             reader = reader.schema(source.ddl)
         if source.table is not None:
             return reader.table(source.table)
-        is_ours = source.format.lower() == "parquet" and source.ddl is None
-        if not is_ours or spark.sparkContext.getConf().contains(_READ_NANOSECONDS):
-            return reader.load(to_uri(place))
-        spark.conf.set(_READ_NANOSECONDS, "true")
-        return _with_nanoseconds_as_times(spark, reader.load(to_uri(place)))
+        if source.format.lower() == "parquet" and source.ddl is None:
+            return nanoseconds.load(spark, reader, to_uri(place))
+        return reader.load(to_uri(place))
     except (PySparkException, Py4JJavaError) as error:
         key = f"{name}.path" if source.table is None else f"{name}.table"
         raise DataError(_cannot_read(key, place, error)) from error
-
-
-# pandas writes times as nanoseconds, which Spark reads as whole numbers or not at all. Who has set
-# this for the session wants the numbers.
-_READ_NANOSECONDS = "spark.sql.legacy.parquet.nanosAsLong"
-
-
-def _with_nanoseconds_as_times(spark: SparkSession, rows: DataFrame) -> DataFrame:
-    """A table in Parquet; its columns that hold times in nanoseconds are timestamps."""
-    numbers = [field.name for field in rows.schema if isinstance(field.dataType, LongType)]
-    files = list(rows._jdf.inputFiles()) if numbers else []
-    if not files:
-        return rows
-    schema = _parquet_schema(spark, files[0])
-    times = {
-        name: F.timestamp_micros(F.expr(f"{_in_backticks(name)} div 1000"))
-        for name in numbers
-        if re.search(rf" int64 {re.escape(name)} \(TIMESTAMP\(NANOS", schema)
-    }
-    return rows.withColumns(times) if times else rows
-
-
-def _parquet_schema(spark: SparkSession, file: str) -> str:
-    """The schema of a Parquet file by its own words, read as Spark reads the file."""
-    assert spark._jvm is not None
-    path = spark._jvm.org.apache.hadoop.fs.Path(spark._jvm.java.net.URI(file))
-    of_hadoop = spark._jvm.org.apache.parquet.hadoop
-    reader = of_hadoop.ParquetFileReader.open(
-        of_hadoop.util.HadoopInputFile.fromPath(path, spark._jsc.hadoopConfiguration())
-    )
-    try:
-        return str(reader.getFooter().getFileMetaData().getSchema().toString())
-    finally:
-        reader.close()
 
 
 def fingerprint(spark: SparkSession, source: Source, name: str) -> dict[str, Any]:
@@ -189,6 +154,9 @@ def check_where(rows: DataFrame, where: str, name: str) -> None:
 def _wrong_sql(setting: str, sql: str, rows: DataFrame, error: AnalysisException) -> str:
     """What is wrong with an SQL, and how names are written there that have blanks in them."""
     message = f"{setting}: {first_line(error)} Columns present: {rows.columns}."
+    for name in nanoseconds.read_as_times(rows):
+        if name in sql:
+            message += f" {name} holds nanoseconds and is a timestamp here: use it as it is."
     right = sql
     for name in sorted(rows.columns, key=len, reverse=True):
         if not name.isidentifier():
@@ -200,11 +168,7 @@ def _wrong_sql(setting: str, sql: str, rows: DataFrame, error: AnalysisException
 
 def column(name: str) -> Column:
     """The column of exactly this name, also where the name has dots or blanks in it."""
-    return F.col(_in_backticks(name))
-
-
-def _in_backticks(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
+    return F.col("`" + name.replace("`", "``") + "`")
 
 
 def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) -> None:

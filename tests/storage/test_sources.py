@@ -271,6 +271,9 @@ def test_times_in_nanoseconds_are_read_as_times_and_numbers_stay(spark, tmp_path
         (1, "2026-10-01 08:25:00.123456"),
         (2, None),
     ]
+    derived = {"at": "timestamp_micros(`the time` div 1000)"}
+    with pytest.raises(DataError, match=r"the time holds nanoseconds and is a timestamp here: use"):
+        read_source(spark, source(path=path, derived=derived), "input")
 
 
 # --- names in SQL -------------------------------------------------------------------------------
