@@ -112,7 +112,8 @@ def id_text(column: Column, data_type: DataType) -> Column:
 def is_fraction(column: Column, data_type: DataType) -> Column:
     """Whether a number is no whole one, or so large that its last digits may be lost."""
     if isinstance(data_type, DecimalType):
-        return column != column.cast(DecimalType(38, 0))
+        # Compared with what it is without its digits, it would be rounded to these first.
+        return column.cast("string").rlike(r"\.\d*[1-9]")
     if not isinstance(data_type, (FloatType, DoubleType)):
         return F.lit(False)
     is_exact = F.abs(column) < F.lit(float(_FIRST_INEXACT[type(data_type)]))

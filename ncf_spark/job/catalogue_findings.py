@@ -9,7 +9,9 @@ from pyspark.sql import functions as F
 
 from ncf_spark.interactions.catalogue import changed_column, stock_column
 from ncf_spark.interactions.columns import (
+    FIRST_YEAR,
     ID_FINDINGS,
+    LAST_YEAR,
     fitting_time_formats,
     id_column,
     id_finding,
@@ -155,7 +157,8 @@ def _check_times(job: Job, rows: DataFrame, found: dict[str, int]) -> None:
         if not bad and not fitting:
             continue  # 0001-01-01 and 9999-12-31 are no bounds.
         advice = values.time_advice("catalogue.time_format", texts)
-        what = "does not parse as a time" if bad else "is of another age"
+        far_off = f"is before {FIRST_YEAR} or after {LAST_YEAR}"
+        what = "does not parse as a time" if bad else far_off
         problems.append(
             f"catalogue: column {name} (catalogue.columns.{ours}) {what} in {bad or far:,} of "
             f"{total:,} rows that hold something, for instance {values.shown_list(texts)}. "
