@@ -101,6 +101,7 @@ class Catalogue(Source):
     """Item metadata and side features."""
 
     columns: CatalogueColumns
+    time_format: Text
 
 
 class RecipientColumns(Section):

@@ -15,9 +15,10 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType
 
 from ncf_spark.config import Source
-from ncf_spark.inputs import checks, headers
+from ncf_spark.inputs import checks, headers, nanoseconds
 from ncf_spark.inputs.hadoop import File, Listing, escape, list_files
 from ncf_spark.inputs.text import Options
 from ncf_spark.schemas import DataError, SchemaError
@@ -43,9 +44,7 @@ def read_source(spark: SparkSession, source: Source, name: str) -> DataFrame:
             derived[column] = F.expr(sql)
             rows.withColumn(column, derived[column])
         except AnalysisException as error:
-            raise DataError(
-                f"{name}.derived.{column}: {first_line(error)} Columns present: {rows.columns}."
-            ) from None
+            raise DataError(_wrong_sql(f"{name}.derived.{column}", sql, rows, error)) from None
     return rows.withColumns(derived)
 
 
@@ -80,6 +79,8 @@ def _load_files(
         reader = reader.schema(schema)
     has_names = Options(source.options).flag("header")
     if len(groups) < 2 and (schema is None or not has_names or not groups):
+        if source.format.lower() == "parquet" and schema is None:
+            return nanoseconds.load(spark, reader, listing.pattern)
         return reader.load(listing.pattern)
     if listing.folder is not None:
         reader = reader.option("basePath", listing.folder)
@@ -144,9 +145,22 @@ def check_where(rows: DataFrame, where: str, name: str) -> None:
     try:
         rows.where(where)
     except AnalysisException as error:
-        raise DataError(
-            f"{name}.where: {first_line(error)} Columns present: {rows.columns}."
-        ) from None
+        raise DataError(_wrong_sql(f"{name}.where", where, rows, error)) from None
+
+
+def _wrong_sql(setting: str, sql: str, rows: DataFrame, error: AnalysisException) -> str:
+    """What is wrong with an SQL, and how names are written there that have blanks in them."""
+    message = f"{setting}: {first_line(error)} Columns present: {rows.columns}."
+    for name in nanoseconds.read_as_times(rows):
+        if name in sql:
+            message += f" {name} holds nanoseconds and is a timestamp here: use it as it is."
+    right = sql
+    for name in sorted(rows.columns, key=len, reverse=True):
+        if not name.isidentifier():
+            right = re.sub(rf"(?<![`\w]){re.escape(name)}(?![`\w])", f"`{name}`", right)
+    if right == sql:
+        return message
+    return f'{message} Names with blanks or signs stand in backticks: {setting}: "{right}".'
 
 
 def column(name: str) -> Column:
@@ -162,7 +176,7 @@ def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) ->
     """
     missing = [
         f"{name}: column {column} is missing. Columns present: {rows.columns}. "
-        f"Set {name}.columns.{ours} in the configuration (for CSV see also {name}.options)."
+        + _how_to_name(rows, column, ours, name)
         for ours, column in columns.items()
         if column is not None and column not in rows.columns
     ]
@@ -170,14 +184,26 @@ def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) ->
         raise SchemaError("\n".join(missing))
 
 
-def check_time_format(spark: SparkSession, pattern: str) -> None:
+def _how_to_name(rows: DataFrame, column: str, ours: str, name: str) -> str:
+    outer = column.split(".")[0]
+    if outer not in rows.columns or outer == column:
+        return f"Set {name}.columns.{ours} in the configuration (for CSV see also {name}.options)."
+    is_list = isinstance(rows.schema[outer].dataType, ArrayType)
+    sql = f"explode({column})" if is_list else column
+    return (
+        f"What is within {outer} is a column by {name}.derived: "
+        f'{{{ours}: "{sql}"}} and {name}.columns.{ours}: {ours}.'
+    )
+
+
+def check_time_format(spark: SparkSession, pattern: str, setting: str) -> None:
     """Raises DataError when Spark does not know a pattern of times."""
     try:
         spark.range(1).select(F.date_format(F.timestamp_seconds("id"), pattern)).collect()
     except (PySparkException, Py4JJavaError) as error:
         raise DataError(
-            f"input.time_format: {pattern} is neither timestamp, epoch_seconds nor epoch_millis, "
-            f"nor a pattern that Spark knows. {first_line(error)}"
+            f"{setting}: {pattern} is none of timestamp, epoch_seconds, epoch_millis, epoch_micros "
+            f"and epoch_nanos, and no pattern that Spark knows. {first_line(error)}"
         ) from None
 
 

@@ -7,18 +7,17 @@ from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    DataType,
-    DateType,
-    MapType,
-    NumericType,
-    StructType,
-    TimestampNTZType,
-    TimestampType,
-)
 
-from ncf_spark.schemas import SchemaError
+from ncf_spark.interactions.columns import (
+    ID_FINDINGS,
+    id_column,
+    id_finding,
+    is_implausible,
+    number_column,
+    text_column,
+    time_column,
+    time_text,
+)
 
 _MILLION = 1e6
 
@@ -56,24 +55,24 @@ def build_events(
     """Every raw event in our terms, with `drop_reason` (null: it is kept).
 
     Grain: one row a raw event. Columns: user_id, item_id, event_at, type, value, weight, raw_time,
-    drop_reason. Nothing is filtered here, so that one pass also counts what is dropped.
+    raw_value, user_finding, item_finding (`columns.id_finding`), drop_reason. Nothing is filtered
+    here, so that one pass also counts what is dropped.
 
     Args:
         columns: user, item, time, type and value → the raw column, or None where there is none.
         event_weights: weight of each type; empty: each event weighs 1.
         starts_at: the window's first moment, or None; `ends_at` is the first moment after it.
-
-    Raises:
-        SchemaError: when a column's type cannot serve as what it is configured for.
     """
-    check_types(raw, columns, time_format)
     return raw.select(
-        text_column(columns["user"]).alias("user_id"),
-        text_column(columns["item"]).alias("item_id"),
+        id_column(raw, columns["user"]).alias("user_id"),
+        id_column(raw, columns["item"]).alias("item_id"),
         time_column(raw, columns["time"], time_format).alias("event_at"),
         text_column(columns["type"]).alias("type"),
         number_column(columns["value"]).alias("value"),
-        text_column(columns["time"]).alias("raw_time"),
+        time_text(raw, columns["time"]).alias("raw_time"),
+        text_column(columns["value"]).alias("raw_value"),
+        id_finding(raw, columns["user"]).alias("user_finding"),
+        id_finding(raw, columns["item"]).alias("item_finding"),
         (F.expr(where) if where else F.lit(True)).alias("passes_where"),
     ).select(
         "user_id",
@@ -83,6 +82,9 @@ def build_events(
         "value",
         _weight(event_weights).alias("weight"),
         "raw_time",
+        "raw_value",
+        "user_finding",
+        "item_finding",
         _drop_reason(columns, event_weights, min_value, starts_at, ends_at).alias("drop_reason"),
     )
 
@@ -91,6 +93,20 @@ def count_raw() -> dict[str, Column]:
     """Aggregates of the raw events: how many are `kept`, and how many go for each drop reason."""
     reason = F.coalesce("drop_reason", F.lit("kept"))
     return {name: F.count_if(reason == name) for name in ("kept", *DROP_REASONS)}
+
+
+def count_odd() -> dict[str, Column]:
+    """Aggregates of the raw events: times that are `implausible`, and what is odd about ids.
+
+    Those of ids are called `user word` and so on: see `columns.ID_FINDINGS`.
+    """
+    passes = F.coalesce("drop_reason", F.lit("kept")) != "where"
+    of_ids = {
+        f"{side} {finding}": F.count_if(passes & (F.col(f"{side}_finding") == finding))
+        for side in ("user", "item")
+        for finding in ID_FINDINGS
+    }
+    return {"implausible": F.count_if(passes & is_implausible(F.col("event_at"))), **of_ids}
 
 
 def build_history(
@@ -182,51 +198,6 @@ def filter_out_ids(interactions: DataFrame, ids: DataFrame) -> DataFrame:
     return interactions.join(ids, on=ids.columns, how="left_anti")
 
 
-def text_column(name: str | None) -> Column:
-    """A raw column as text; null where it is blank, or where there is none."""
-    if name is None:
-        return F.lit(None).cast("string")
-    column = _quoted(name).cast("string")
-    return F.when(F.trim(column) != "", column)
-
-
-def number_column(name: str | None) -> Column:
-    """A raw column as a double; null where it is no number, or where there is none."""
-    if name is None:
-        return F.lit(None).cast("double")
-    return F.expr(f"try_cast(`{name}` AS DOUBLE)")
-
-
-def _quoted(name: str) -> Column:
-    return F.col(f"`{name}`")
-
-
-def time_column(raw: DataFrame, name: str | None, time_format: str) -> Column:
-    """A raw column as a timestamp; null where it does not parse, or where there is none.
-
-    Args:
-        time_format: input.time_format.
-    """
-    if name is None:
-        return F.lit(None).cast("timestamp")
-    if isinstance(raw.schema[name].dataType, (TimestampType, TimestampNTZType, DateType)):
-        return _quoted(name).cast("timestamp")
-    if time_format in _EPOCH_UNITS:
-        seconds = number_column(name) / F.lit(_EPOCH_UNITS[time_format])
-        return F.when(seconds.between(0, _YEAR_9999), F.timestamp_seconds(seconds))
-    text = _quoted(name).cast("string")
-    if time_format == "timestamp":
-        # Without a year Spark would put the time of day into the day on which the job runs.
-        return F.when(text.rlike(r"^\s*\d{4}"), F.try_to_timestamp(text))
-    return F.try_to_timestamp(text, F.lit(time_format))
-
-
-_EPOCH_UNITS = {"epoch_seconds": 1.0, "epoch_millis": 1000.0}
-# Values of input.time_format that are not patterns.
-TIME_FORMATS = ("timestamp", *_EPOCH_UNITS)
-_YEAR_9999 = 253402300799
-
-
 def _weight(event_weights: Mapping[str, float]) -> Column:
     if not event_weights:
         return F.lit(1.0)
@@ -259,32 +230,3 @@ def _drop_reason(
     assert list(tests) == list(DROP_REASONS)
     whens = [F.when(test, F.lit(reason)) for reason, test in tests.items()]
     return F.coalesce(*whens)
-
-
-def check_types(
-    raw: DataFrame, columns: Mapping[str, str | None], time_format: str, section: str = "input"
-) -> None:
-    """Raises SchemaError naming each column whose type cannot serve as what it is configured for.
-
-    Args:
-        columns: the columns section: our name → the raw column, or None where there is none.
-        section: of the configuration, that names these columns.
-    """
-    types: dict[str, DataType] = {field.name: field.dataType for field in raw.schema}
-    problems = []
-    for ours, name in columns.items():
-        if name is None:
-            continue
-        found = types[name]
-        if isinstance(found, (ArrayType, MapType, StructType)):
-            expected = "a plain value"
-        elif ours == "time" and isinstance(found, NumericType) and time_format not in _EPOCH_UNITS:
-            expected = "a text or a timestamp (or input.time_format epoch_seconds or epoch_millis)"
-        else:
-            continue
-        problems.append(
-            f"{section}: column {name} ({section}.columns.{ours}) is {found.simpleString()}, "
-            f"expected {expected}."
-        )
-    if problems:
-        raise SchemaError("\n".join(problems))

@@ -11,6 +11,7 @@ from ncf_spark import schemas
 from ncf_spark.campaign import recipients
 from ncf_spark.config import Source
 from ncf_spark.inputs import sources
+from ncf_spark.interactions.columns import id_column
 from ncf_spark.job import findings
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_raw
@@ -204,7 +205,10 @@ def _texts(job: Job, source: Source, name: str, ours: tuple[str, ...]) -> DataFr
     columns = source.columns.model_dump()  # type: ignore[attr-defined]
     raw = read_raw(job, source, name, columns)
     kept = sources.filter_source(raw, source, name)
-    return kept.select(*[_text(columns[one]).alias(one) for one in ours])
+    ids = {
+        one: id_column(kept, columns[one]) for one in ours if one in ("user", "item", "campaign")
+    }
+    return kept.select(*[ids.get(one, _text(columns[one])).alias(one) for one in ours])
 
 
 def _text(name: str | None) -> Column:

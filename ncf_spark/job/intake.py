@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import reduce
 
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType
 
 from ncf_spark import schemas
 from ncf_spark.config import Source
 from ncf_spark.inputs import sources
 from ncf_spark.interactions import catalogue, events
-from ncf_spark.job import findings
+from ncf_spark.interactions.columns import TIME_FORMATS, id_column, id_text
+from ncf_spark.job import event_findings, findings
+from ncf_spark.job.catalogue_findings import note_catalogue_values
+from ncf_spark.job.column_types import check_types
 from ncf_spark.job.context import Job
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import tables
@@ -27,12 +31,14 @@ def write_interactions(job: Job) -> DataFrame:
 
     Raises:
         SchemaError: when a configured column is missing or of a type that cannot serve.
-        DataError: when the input cannot be read, too many times don't parse, or nothing is left.
+        DataError: when the input cannot be read, too many times don't parse or are of another age,
+            or nothing is left.
     """
     settings, types = job.config.input, job.config.campaign.pairs
     job.note("input", {"from": settings.table or settings.path, "format": settings.format})
     observation = Observation()
-    counted = [count.alias(name) for name, count in events.count_raw().items()]
+    aggregates = {**events.count_raw(), **events.count_odd()}
+    counted = [count.alias(name) for name, count in aggregates.items()]
     rows = events.build_history(
         read_events(job).observe(observation, *counted),
         drop_duplicates=settings.duplicates == "drop",
@@ -41,8 +47,7 @@ def write_interactions(job: Job) -> DataFrame:
     )
     kept = {"kept": F.sum("num_kept")}
     history = job.write("history", rows, schemas.KEPT_HISTORY, counts=kept)
-    raw = observation.get
-    _check_times(job, raw)
+    raw = _check_events(job, observation.get)
     pairs = _with_min_counts(job, events.build_interactions(history))
     used = {"num_events": F.sum("num_events")}
     interactions = job.write("interactions", pairs, schemas.INTERACTIONS, counts=used)
@@ -57,7 +62,7 @@ def read_catalogue(job: Job) -> DataFrame:
     if not source.configured:
         return tables.empty_table(job.spark, schema)
     columns = source.columns.model_dump()
-    raw = read_raw(job, source, "catalogue", columns)
+    raw = read_raw(job, source, "catalogue", columns, source.time_format, "catalogue.time_format")
     missing = [
         f"catalogue: column {name} is missing. Columns present: {raw.columns}. "
         "Change activity.features in the configuration."
@@ -67,9 +72,10 @@ def read_catalogue(job: Job) -> DataFrame:
     if missing:
         raise SchemaError("\n".join(missing))
     rows = sources.filter_source(raw, source, "catalogue")
-    numbers = [*features, *([columns["price"]] if columns["price"] else [])]
-    findings.note_numbers(job, rows, numbers)
-    return catalogue.build_catalogue(rows, columns, features, ends_at=job.ends_at)
+    note_catalogue_values(job, rows, features)
+    return catalogue.build_catalogue(
+        rows, columns, features, ends_at=job.ends_at, time_format=source.time_format
+    )
 
 
 def read_provided_holdout(job: Job) -> DataFrame:
@@ -77,20 +83,48 @@ def read_provided_holdout(job: Job) -> DataFrame:
     source = job.config.split.holdout
     columns = source.columns.model_dump()
     raw = read_raw(job, source, "split.holdout", columns)
-    negatives = sources.column(columns["negatives"]) if columns["negatives"] else F.array()
-    return sources.filter_source(raw, source, "split.holdout").select(
-        sources.column(columns["user"]).cast("string").alias("user_id"),
-        sources.column(columns["item"]).cast("string").alias("item_id"),
-        negatives.cast("array<string>").alias("negatives"),
+    rows = sources.filter_source(raw, source, "split.holdout")
+    return rows.select(
+        id_column(raw, columns["user"]).alias("user_id"),
+        id_column(raw, columns["item"]).alias("item_id"),
+        _negatives(raw, columns["negatives"]).alias("negatives"),
     )
 
 
-def read_raw(job: Job, source: Source, name: str, columns: dict[str, str | None]) -> DataFrame:
-    """The rows of a configured source, whose columns and filter are checked but not applied."""
+def _negatives(raw: DataFrame, name: str | None) -> Column:
+    if name is None:
+        return F.array().cast("array<string>")
+    of_array = raw.schema[name].dataType
+    if not isinstance(of_array, ArrayType):
+        raise SchemaError(
+            f"split.holdout: column {name} (split.holdout.columns.negatives) is "
+            f"{of_array.simpleString()}, expected an array of item ids. Make one by "
+            "split.holdout.derived, e.g. \"split(others, ' ')\"."
+        )
+    return F.transform(sources.column(name), lambda item: id_text(item, of_array.elementType))
+
+
+def read_raw(
+    job: Job,
+    source: Source,
+    name: str,
+    columns: dict[str, str | None],
+    time_format: str | None = None,
+    time_setting: str | None = None,
+) -> DataFrame:
+    """The rows of a configured source, whose columns and filter are checked but not applied.
+
+    Args:
+        time_format: of its columns with times; None: who reads them checks these.
+        time_setting: the setting that holds it.
+    """
     raw = sources.read_source(job.spark, source, name)
     sources.check_columns(raw, columns, name)
     if source.where is not None:
         sources.check_where(raw, source.where, name)
+    check_types(raw, columns, name, time_format, time_setting, source.where)
+    if time_format is not None and time_format not in TIME_FORMATS:
+        sources.check_time_format(job.spark, time_format, str(time_setting))
     return raw
 
 
@@ -98,10 +132,8 @@ def read_events(job: Job) -> DataFrame:
     """Every raw event, with the reason why it is dropped, or none."""
     settings = job.config.input
     columns = settings.columns.model_dump()
-    raw = read_raw(job, settings, "input", columns)
+    raw = read_raw(job, settings, "input", columns, settings.time_format, "input.time_format")
     findings.check_types(job, {name: raw.schema[name] for name in columns.values() if name})
-    if settings.time_format not in events.TIME_FORMATS:
-        sources.check_time_format(job.spark, settings.time_format)
     window = settings.window_days
     return events.build_events(
         raw,
@@ -115,18 +147,18 @@ def read_events(job: Job) -> DataFrame:
     )
 
 
-def _check_times(job: Job, raw: Mapping[str, int]) -> None:
-    settings, bad, total = job.config.input, raw["bad_time"], sum(raw.values())
-    if bad <= settings.max_bad_time_share * total:
-        return
-    unreadable = read_events(job).where(F.col("drop_reason") == "bad_time")
-    examples = [row[0] for row in unreadable.select("raw_time").limit(3).collect()]
-    raise DataError(
-        f"input: column {settings.columns.time} does not parse as a time in {bad:,} of {total:,} "
-        f"rows ({bad / total:.2%}), for instance {examples}. input.time_format is "
-        f"{settings.time_format}; set it to the pattern of these values, or raise "
-        "input.max_bad_time_share to drop such rows."
-    )
+def _check_events(job: Job, found: Mapping[str, int]) -> dict[str, int]:
+    """The raw events by drop reason, after a look at what else was counted."""
+
+    def passing() -> DataFrame:
+        return read_events(job).where("drop_reason is null or drop_reason <> 'where'")
+
+    raw = {reason: found[reason] for reason in ("kept", *events.DROP_REASONS)}
+    event_findings.check_times(job, raw, passing)
+    event_findings.check_ages(job, raw, found["implausible"], passing)
+    event_findings.note_event_ids(job, found, passing)
+    event_findings.warn_of_drops(job, raw, passing)
+    return raw
 
 
 def _with_min_counts(job: Job, pairs: DataFrame) -> DataFrame:

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
+from ncf_spark.interactions.columns import FIRST_YEAR, LAST_YEAR, TIME_FORMATS, is_implausible
 from ncf_spark.job.context import Job
 from ncf_spark.measurement import outcomes, results, revenue
 from ncf_spark.schemas import DataError
@@ -140,6 +141,8 @@ def _count_events(job: Job, marked: DataFrame) -> dict[str, int]:
             f"input.time_format is {job.config.input.time_format}; set it to the pattern of these "
             "values, or convert them."
         )
+    if by_reason.get("before_window", 0) + by_reason.get("after_window", 0) > total / 2:
+        _check_ages(job, marked)
     figures = {"events": total, "events used": by_reason.get(None, 0)}
     for reason, meaning in outcomes.DROP_REASONS.items():
         if reason in by_reason:
@@ -149,6 +152,24 @@ def _count_events(job: Job, marked: DataFrame) -> dict[str, int]:
         figures["used, but bought without a number as value"] = int(without)
     job.note("outcomes", figures)
     return figures
+
+
+def _check_ages(job: Job, marked: DataFrame) -> None:
+    """Raises DataError when most times outside the window lie far off: read in a wrong unit."""
+    outside = marked.where("drop_reason in ('before_window', 'after_window')")
+    is_far = is_implausible(F.col("event_at"))
+    first = F.min(F.when(is_far, F.col("event_at").cast("string")))
+    [(num_far, num_rows, example)] = outside.agg(
+        F.count_if(is_far), F.count(F.lit(1)), first
+    ).collect()
+    if num_far > num_rows / 2:
+        raise DataError(
+            f"outcomes: column {job.config.outcomes.columns.time} is before {FIRST_YEAR} or after "
+            f"{LAST_YEAR} in {num_far:,} rows, e.g. {example}, read by input.time_format "
+            f"{job.config.input.time_format}. Set it to how these values are written "
+            f"({', '.join(TIME_FORMATS)} or a pattern such as yyyyMMdd), or convert them by "
+            "outcomes.derived."
+        )
 
 
 def measurement_uri(job: Job) -> str:

@@ -7,8 +7,9 @@ from pyspark.sql import DataFrame
 from ncf_spark.config import ConfigError
 from ncf_spark.inputs import sources
 from ncf_spark.inputs.checks import check_files
-from ncf_spark.interactions import events
+from ncf_spark.interactions import columns as read
 from ncf_spark.job.context import Job
+from ncf_spark.job.intake import read_raw
 
 
 def read_outcomes(job: Job) -> DataFrame:
@@ -27,15 +28,11 @@ def read_outcomes(job: Job) -> DataFrame:
         )
     columns = source.columns.model_dump()
     check_files(job.spark, {"outcomes": source})
-    raw = sources.read_source(job.spark, source, "outcomes")
-    sources.check_columns(raw, columns, "outcomes")
-    events.check_types(raw, columns, time_format, "outcomes")
-    if time_format not in events.TIME_FORMATS:
-        sources.check_time_format(job.spark, time_format)
+    raw = read_raw(job, source, "outcomes", columns, time_format, "input.time_format")
     return sources.filter_source(raw, source, "outcomes").select(
-        events.text_column(columns["user"]).alias("user_id"),
-        events.text_column(columns["type"]).alias("type"),
-        events.time_column(raw, columns["time"], time_format).alias("event_at"),
-        events.number_column(columns["value"]).alias("value"),
-        events.text_column(columns["campaign"]).alias("campaign_id"),
+        read.id_column(raw, columns["user"]).alias("user_id"),
+        read.text_column(columns["type"]).alias("type"),
+        read.time_column(raw, columns["time"], time_format).alias("event_at"),
+        read.number_column(columns["value"]).alias("value"),
+        read.id_column(raw, columns["campaign"]).alias("campaign_id"),
     )

@@ -395,3 +395,43 @@ def test_where_there_is_nothing_to_read_the_setting_is_named(spark, tmp_path, pa
     write(tmp_path / "in" / "a.csv", "", at=1)
     with pytest.raises(DataError, match=rf"^catalogue\.path: .*{re.escape(path)} {wrong}"):
         fingerprint(spark, source(path=str(tmp_path / path)), "catalogue")
+
+
+# --- Parquet with nanoseconds -------------------------------------------------------------------
+
+
+def test_times_in_nanoseconds_are_read_as_times_and_numbers_stay(spark, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    times = pandas.to_datetime(["2026-10-01 08:25:00.123456789", None])
+    table = pandas.DataFrame({"n": [1, 2], "the time": times})
+    path = str(tmp_path / "events.parquet")
+    table.to_parquet(path, version="2.6")
+    found = read_source(spark, source(path=path), "input")
+    assert rows(found.selectExpr("n", "string(`the time`)")) == [
+        (1, "2026-10-01 08:25:00.123456"),
+        (2, None),
+    ]
+    derived = {"at": "timestamp_micros(`the time` div 1000)"}
+    with pytest.raises(DataError, match=r"the time holds nanoseconds and is a timestamp here: use"):
+        read_source(spark, source(path=path, derived=derived), "input")
+
+
+# --- names in SQL -------------------------------------------------------------------------------
+
+
+def test_names_with_blanks_are_shown_in_backticks(spark):
+    table = spark.createDataFrame([(1, 2)], "`Lineitem quantity` int, `Lineitem` int")
+    with pytest.raises(
+        DataError,
+        match=r'input\.where: "`Lineitem quantity` > 0 AND Lineitem > 0"\.$',
+    ):
+        check_where(table, "Lineitem quantity > 0 AND Lineitem > 0", "input")
+
+
+@pytest.mark.parametrize(
+    ("column", "sql"), [("user.id", "user.id"), ("items.sku", "explode(items.sku)")]
+)
+def test_what_is_within_a_column_is_a_derived_column(spark, column, sql):
+    table = spark.createDataFrame([], "user struct<id: string>, items array<struct<sku: string>>")
+    with pytest.raises(SchemaError, match=re.escape(f'input.derived: {{item: "{sql}"}} and ')):
+        check_columns(table, {"item": column}, "input")

@@ -16,12 +16,14 @@ COLUMNS = {**dict.fromkeys(NAMES), "item": "id", "title": "name", "price": "pric
 RAW = "id string, name string, price string, changed int, followers string"
 
 
-def build_whole(table, *features: str, **columns: str):
-    return build_catalogue(table, {**COLUMNS, **columns}, features, ends_at=ENDS_AT)
+def build_whole(table, *features: str, time_format: str = "timestamp", **columns: str):
+    return build_catalogue(
+        table, {**COLUMNS, **columns}, features, ends_at=ENDS_AT, time_format=time_format
+    )
 
 
-def build(table, *features: str, **columns: str):
-    return rows(build_whole(table, *features, **columns).select(*PLAIN, *features))
+def build(table, *features: str, **settings: str):
+    return rows(build_whole(table, *features, **settings).select(*PLAIN, *features))
 
 
 def test_rows_are_in_our_terms_and_what_is_not_given_is_null(spark):
@@ -46,6 +48,33 @@ def test_of_several_rows_the_latest_counts_as_a_whole(spark, order):
         ("a", "new", None, None, None, None, 1.0),
         ("b", "tie", None, 2.0, None, None, 1.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "older", "newer", "time_format"),
+    [
+        ("string", "28.09.2026", "03.10.2026", "dd.MM.yyyy"),
+        ("string", "2026-10-01 10:00:00+09:00", "2026-10-01 02:00:00Z", "timestamp"),
+        ("string", "999999999", "1790843100", "epoch_seconds"),
+        ("int", 28092026, 3102026, "timestamp"),
+        ("double", 1.5, float("nan"), "timestamp"),
+        ("int", 20260928, 20261003, "yyyyMMdd"),
+        ("string", "no time", "2026-10-01", "timestamp"),
+    ],
+)
+def test_the_latest_row_is_that_of_the_latest_time(spark, data_type, older, newer, time_format):
+    raw = [("a", "older", older), ("a", "newer", newer)]
+    table = spark.createDataFrame(raw, f"id string, name string, changed {data_type}")
+    found = build(table, price=None, updated_at="changed", time_format=time_format)
+    is_number = time_format == "timestamp" and data_type in ("int", "double")  # of a version
+    assert found[0][1] == ("older" if is_number else "newer")
+
+
+def test_ids_are_those_of_the_events_whatever_they_are_stored_as(spark):
+    raw = spark.createDataFrame([(1001.0,), (None,), (float("nan"),)], "id double")
+    assert [row[0] for row in build(raw, title=None, price=None)] == ["1001"]
+    raw = spark.createDataFrame([("A-002 ",), ("A\u0000-003",), (" ",)], "id string")
+    assert [row[0] for row in build(raw, title=None, price=None)] == ["A-002", "A-003"]
 
 
 def test_a_category_of_blanks_is_none(spark):
@@ -84,6 +113,11 @@ def test_no_rows_are_no_items(spark):
     [
         *[("3", True), ("0", False), ("-1", False), ("0.5", True), ("yes", True), ("true", True)],
         *[("no", False), ("F", False), ("", False), (None, False), ("some", False)],
+        *[("in_stock", True), ("In Stock", True), ("InStock", True), ("in-stock ", True)],
+        *[("https://schema.org/InStock", True), ("http://schema.org/OutOfStock", False)],
+        *[("out_of_stock", False), ("sold out", False), ("discontinued", False)],
+        *[("preorder", True), ("Pre-order", True), ("backorder", True), ("onbackorder", True)],
+        *[("unavailable", False), ("available", True), ("NaN", False), ("nan", False)],
     ],
 )
 def test_what_cannot_be_read_as_in_stock_is_not(spark, value, expected):
@@ -93,8 +127,9 @@ def test_what_cannot_be_read_as_in_stock_is_not(spark, value, expected):
 
 
 def test_stock_may_be_given_as_truth_or_number(spark):
-    raw = spark.createDataFrame([("a", True, 0), ("b", False, 7)], "id string, t boolean, n int")
-    for name, expected in (("t", [True, False]), ("n", [False, True])):
+    raw = [("a", True, 0, float("nan")), ("b", False, 7, 0.5)]
+    raw = spark.createDataFrame(raw, "id string, t boolean, n int, d double")
+    for name, expected in (("t", [True, False]), ("n", [False, True]), ("d", [False, True])):
         found = build_whole(raw, title=None, price=None, in_stock=name)
         assert [row.in_stock for row in found.orderBy("item_id").collect()] == expected
 
@@ -118,6 +153,21 @@ def test_an_item_is_active_between_its_dates(spark, since, until, expected):
     # With one of the two alone, that one decides.
     [row] = build_whole(raw, title=None, price=None, active_from="f").collect()
     assert row.is_active is (since in (None, "", "2026-11-24"))
+
+
+def test_dates_of_activity_follow_the_time_format(spark):
+    raw = spark.createDataFrame(
+        [("a", "24.11.2026", 1795564800), ("b", "25.11.2026", 1795478400)],
+        "id string, f string, u long",
+    )
+    since = build_whole(
+        raw, title=None, price=None, active_from="f", time_format="dd.MM.yyyy"
+    ).orderBy("item_id")
+    assert [row.is_active for row in since.collect()] == [True, False]
+    until = build_whole(
+        raw, title=None, price=None, active_until="u", time_format="epoch_seconds"
+    ).orderBy("item_id")
+    assert [row.is_active for row in until.collect()] == [True, False]
 
 
 def test_countries_are_a_list_or_a_text_of_codes(spark):

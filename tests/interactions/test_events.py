@@ -4,7 +4,6 @@ import pytest
 
 from ncf_spark import schemas
 from ncf_spark.interactions import events
-from ncf_spark.schemas import SchemaError
 from tests.conftest import at, rows
 
 COLUMNS = {"user": "u", "item": "i", "time": "t", "type": "k", "value": "v"}
@@ -79,7 +78,7 @@ def test_without_settings_only_ids_times_and_the_run_date_count(spark):
 def test_columns_that_are_not_configured_are_null(spark):
     raw = spark.createDataFrame([(7, 8)], "`user.id` int, i int")
     columns = {**dict.fromkeys(COLUMNS), "user": "user.id", "item": "i"}
-    assert rows(build(raw, columns=columns)) == [("7", "8", None, None, None, 1.0, None, None)]
+    assert rows(build(raw, columns=columns)) == [("7", "8", *[None] * 3, 1.0, *[None] * 5)]
 
 
 def test_weights_come_from_the_type_and_may_be_zero(spark):
@@ -98,6 +97,10 @@ def test_weights_come_from_the_type_and_may_be_zero(spark):
         ("long", 1795422600, "epoch_seconds"),
         ("string", "1795422600", "epoch_seconds"),
         ("double", 1795422600000.0, "epoch_millis"),
+        ("string", "1795422600000000", "epoch_micros"),
+        ("long", 1795422600000000000, "epoch_nanos"),
+        ("long", 202611230830, "yyyyMMddHHmm"),
+        ("double", 202611230830.0, "yyyyMMddHHmm"),
         ("string", "23/11/2026 08:30", "dd/MM/yyyy HH:mm"),
     ],
 )
@@ -119,19 +122,6 @@ def test_a_date_is_its_first_moment(spark):
 def test_epochs_before_1970_or_after_9999_are_bad_times(spark, value):
     raw = spark.createDataFrame([("a", "x", value, None, None)], RAW)
     assert build(raw, time_format="epoch_seconds").first().drop_reason == "bad_time"
-
-
-def test_columns_that_cannot_serve_are_named_together(spark):
-    raw = spark.createDataFrame(
-        [(["a"], "x", 1, None, None)], "u array<string>, i string, t int, k string, v string"
-    )
-    with pytest.raises(SchemaError, match="column u") as raised:
-        build(raw)
-    assert str(raised.value).splitlines() == [
-        "input: column u (input.columns.user) is array<string>, expected a plain value.",
-        "input: column t (input.columns.time) is int, expected a text or a timestamp "
-        "(or input.time_format epoch_seconds or epoch_millis).",
-    ]
 
 
 # --- interactions -------------------------------------------------------------------------------
@@ -177,6 +167,23 @@ def test_raw_events_are_counted_by_what_becomes_of_them(spark):
         "kept": 7,
         "no_user": 1,
         "bad_time": 2,
+    }
+
+
+def test_times_of_another_age_and_odd_ids_are_counted_but_where_they_are_left_out(spark):
+    given = [
+        ("NaN", "1001.0", "1970-01-21"),
+        (" a", "i\u0000", "2100-01-01"),
+        ("null", "x", "1990-01-01"),
+        ("null", "out", "1970-01-01"),
+    ]
+    raw = spark.createDataFrame(given, "u string, i string, t string")
+    built = build(raw, columns={**COLUMNS, "type": None, "value": None}, where="i <> 'out'")
+    found = built.agg(*[c.alias(n) for n, c in events.count_odd().items()]).first().asDict()
+    assert found == {
+        "implausible": 2,
+        **{"user word": 2, "user number": 0, "user blank": 1},
+        **{"item word": 0, "item number": 1, "item blank": 1},
     }
 
 

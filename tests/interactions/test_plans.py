@@ -109,7 +109,7 @@ def plans(spark) -> dict[str, DataFrame]:
         "activity.with_is_new": new,
         "activity.with_distributions": activity.with_distributions(both),
         "catalogue.build_catalogue": catalogue.build_catalogue(
-            raw, {**columns, "item": "item"}, [], ends_at=MIDNIGHT
+            raw, {**columns, "item": "item"}, [], ends_at=MIDNIGHT, time_format="timestamp"
         ),
         "popularity.build_item_popularity": popularity.build_item_popularity(train, items),
         **generated_plans(spark),

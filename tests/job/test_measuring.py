@@ -233,6 +233,14 @@ def test_times_of_which_none_can_be_read_are_refused(shop):
     assert not (shop.place() / "results.json").exists()
 
 
+def test_times_of_another_age_are_refused(shop):
+    shop.send(shop.people(ana="model"))
+    shop.follow(*[("ana", "bought", f"1970-01-2{n} 17:27:23", 5.0, None) for n in (1, 2)])
+    told = r"before 1990 or after 2099 in 2 rows, e\.g\. 1970-01-21 17:27:23, read by input\.time_f"
+    with pytest.raises(DataError, match=told):
+        shop.measure()
+
+
 def test_measured_again_it_replaces_and_a_failure_before_leaves_what_there_was(shop):
     shop.send(shop.people(ana="model", bob="holdout"))
     shop.follow(("ana", "bought", "2026-11-02 08:00", 5.0, None))

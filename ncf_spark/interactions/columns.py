@@ -1,0 +1,217 @@
+"""A customer's columns as texts, numbers, ids and times, whatever type they are stored in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    NumericType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+# White space, control characters and characters without a width.
+_BLANK = r"[\p{Z}\p{Cc}\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2064\uFEFF]"
+_BLANKS = rf"^{_BLANK}+|{_BLANK}+\z|\p{{Cc}}+"
+
+# What programs write for "missing". An id may be called so all the same.
+_WORDS = [
+    *("NaN", "nan", "NAN", "null", "Null", "NULL", "None", "none", "NONE", "nil", "undefined"),
+    *("NA", "N/A", "n/a", "#N/A", "<NA>", "NaT", "\\N", "(null)", "(not set)"),
+]
+# 1001.0 and 1.2345678902E10: numbers that were stored as doubles before they became texts.
+_NUMBER = r"^-?\d+\.0+$|^-?\d[.,]\d+[eE]\+?\d+$"
+
+# What may be odd about an id that is used all the same.
+ID_FINDINGS = ("word", "number", "blank")
+
+# From these numbers on a neighbour may be stored as the same double (float).
+_FIRST_INEXACT = {DoubleType: 2**53, FloatType: 2**24}
+
+# Microseconds of a unit.
+_EPOCH_UNITS = {
+    "epoch_seconds": 1e6,
+    "epoch_millis": 1e3,
+    "epoch_micros": 1.0,
+    "epoch_nanos": 1e-3,
+}
+# Values of time_format that are not patterns.
+TIME_FORMATS = ("timestamp", *_EPOCH_UNITS)
+_YEAR_9999 = 253402300799 * 1e6
+
+# Times outside of these years were read in a wrong way.
+FIRST_YEAR, LAST_YEAR = 1990, 2099
+
+# Spark's patterns and Python's. A text has as many characters as the pattern that it is written by.
+_PATTERNS = {
+    "yyyyMMdd": "%Y%m%d",
+    "yyyyMMddHHmm": "%Y%m%d%H%M",
+    "yyyyMMddHHmmss": "%Y%m%d%H%M%S",
+    **{
+        f"{date}{time}": f"{of_date}{of_time}"
+        for date, of_date in (
+            ("dd.MM.yyyy", "%d.%m.%Y"),
+            ("dd/MM/yyyy", "%d/%m/%Y"),
+            ("MM/dd/yyyy", "%m/%d/%Y"),
+            ("dd-MM-yyyy", "%d-%m-%Y"),
+            ("yyyy/MM/dd", "%Y/%m/%d"),
+        )
+        for time, of_time in (("", ""), (" HH:mm", " %H:%M"), (" HH:mm:ss", " %H:%M:%S"))
+    },
+}
+
+
+def text_column(name: str | None) -> Column:
+    """A raw column as text; null where it is blank, or where there is none."""
+    if name is None:
+        return F.lit(None).cast("string")
+    column = _quoted(name).cast("string")
+    return F.when(F.trim(column) != "", column)
+
+
+def number_column(name: str | None) -> Column:
+    """A raw column as a double; null where it is no number, or where there is none."""
+    if name is None:
+        return F.lit(None).cast("double")
+    return F.expr(f"try_cast({_in_backticks(name)} AS DOUBLE)")
+
+
+def id_column(rows: DataFrame, name: str | None) -> Column:
+    """A raw column of ids as `id_text`; null where there is no such column."""
+    if name is None:
+        return F.lit(None).cast("string")
+    return id_text(_quoted(name), rows.schema[name].dataType)
+
+
+def id_text(column: Column, data_type: DataType) -> Column:
+    """The text of an id: the same for 1001, 1001.0 and " 1001 "; null where it is blank or NaN.
+
+    Taken off are blanks at both ends, and control characters wherever they are.
+    """
+    if isinstance(data_type, (FloatType, DoubleType)):
+        column = F.when(~F.isnan(column), column)
+        whole = column.cast("bigint")
+    elif isinstance(data_type, DecimalType):
+        whole = column.cast(DecimalType(38, 0))
+    else:
+        return F.nullif(_without_blanks(column.cast("string")), F.lit(""))
+    text = F.when(is_fraction(column, data_type), column.cast("string"))
+    return text.otherwise(whole.cast("string"))
+
+
+def is_fraction(column: Column, data_type: DataType) -> Column:
+    """Whether a number is no whole one, or so large that its last digits may be lost."""
+    if isinstance(data_type, DecimalType):
+        # Compared with what it is without its digits, it would be rounded to these first.
+        return column.cast("string").rlike(r"\.\d*[1-9]")
+    if not isinstance(data_type, (FloatType, DoubleType)):
+        return F.lit(False)
+    is_exact = F.abs(column) < F.lit(float(_FIRST_INEXACT[type(data_type)]))
+    return ~F.isnan(column) & ~(is_exact & (F.rint(column) == column))
+
+
+def id_finding(rows: DataFrame, name: str | None) -> Column:
+    """Which of `ID_FINDINGS` holds for a raw id; null where it is a plain one."""
+    if name is None or not isinstance(rows.schema[name].dataType, StringType):
+        return F.lit(None).cast("string")
+    text = _quoted(name)
+    clean = _without_blanks(text)
+    return (
+        F.when(clean.isin(_WORDS), F.lit("word"))
+        .when(
+            (F.contains(text, F.lit(".")) | F.contains(text, F.lit("E+"))) & clean.rlike(_NUMBER),
+            F.lit("number"),
+        )
+        .when(clean != text, F.lit("blank"))
+    )
+
+
+def time_column(raw: DataFrame, name: str | None, time_format: str) -> Column:
+    """A raw column as a timestamp; null where it does not parse, or where there is none.
+
+    Args:
+        time_format: of `TIME_FORMATS`, or a pattern, which whole numbers may follow too
+            (yyyyMMdd: 20261001).
+    """
+    if name is None:
+        return F.lit(None).cast("timestamp")
+    data_type = raw.schema[name].dataType
+    if isinstance(data_type, (TimestampType, TimestampNTZType, DateType)):
+        return _quoted(name).cast("timestamp")
+    if time_format in _EPOCH_UNITS:
+        micros = F.rint(number_column(name) * F.lit(_EPOCH_UNITS[time_format]))
+        micros = F.when(micros.between(0, _YEAR_9999), micros)
+        return F.timestamp_micros(micros.cast("bigint"))
+    text = time_text(raw, name)
+    if time_format == "timestamp":
+        # Without a year Spark would put the time of day into the day on which the job runs.
+        return F.when(text.rlike(r"^\s*\d{4}"), F.try_to_timestamp(text))
+    return F.try_to_timestamp(F.trim(text), F.lit(time_format))
+
+
+def time_text(raw: DataFrame, name: str | None) -> Column:
+    """A raw time as it is written; null where it is blank, or where there is none."""
+    if name is None or not isinstance(raw.schema[name].dataType, NumericType):
+        return text_column(name)
+    return id_column(raw, name)
+
+
+def is_implausible(event_at: Column) -> Column:
+    """Whether a time lies so far off that it was read in a wrong way; null where there is none."""
+    return ~F.year(event_at).between(FIRST_YEAR, LAST_YEAR)
+
+
+def fitting_time_formats(texts: Sequence[str]) -> list[str]:
+    """The values of time_format by which all of these texts are plausible times.
+
+    ["1790843100"] → ["epoch_seconds"]; ["20261001"] → ["yyyyMMdd"].
+    """
+    texts = [text.strip() for text in texts]
+    if not texts:
+        return []
+    found = [name for name, unit in _EPOCH_UNITS.items() if all(_fits(t, unit) for t in texts)]
+    found += [name for name in _PATTERNS if all(_matches(text, name) for text in texts)]
+    if all(re.match(r"\d{4}-\d\d-\d\d($|[ T]\d)", text) for text in texts):
+        found.append("timestamp")
+    return found
+
+
+def _fits(text: str, micros: float) -> bool:
+    try:
+        seconds = float(text) * micros / 1e6
+    except ValueError:
+        return False
+    first, last = (datetime(year, 1, 1) - datetime(1970, 1, 1) for year in (FIRST_YEAR, LAST_YEAR))
+    return first.total_seconds() <= seconds < last.total_seconds()
+
+
+def _matches(text: str, pattern: str) -> bool:
+    if len(text) != len(pattern):
+        return False
+    try:
+        return FIRST_YEAR <= datetime.strptime(text, _PATTERNS[pattern]).year <= LAST_YEAR
+    except ValueError:
+        return False
+
+
+def _without_blanks(text: Column) -> Column:
+    # The first look is fast, and all that most ids need.
+    return F.when(text.rlike("[^!-~]"), F.regexp_replace(text, _BLANKS, "")).otherwise(text)
+
+
+def _quoted(name: str) -> Column:
+    return F.col(_in_backticks(name))
+
+
+def _in_backticks(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

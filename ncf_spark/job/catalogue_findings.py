@@ -1,0 +1,170 @@
+"""What is odd about the values of the catalogue: refused, or counted and said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from ncf_spark.inputs.sources import column
+from ncf_spark.interactions.catalogue import changed_column, stock_column
+from ncf_spark.interactions.columns import (
+    FIRST_YEAR,
+    ID_FINDINGS,
+    LAST_YEAR,
+    fitting_time_formats,
+    id_column,
+    id_finding,
+    is_implausible,
+    number_column,
+    text_column,
+    time_column,
+    time_text,
+)
+from ncf_spark.job import values
+from ncf_spark.job.context import Job
+from ncf_spark.job.logs import log
+from ncf_spark.schemas import DataError
+
+_NO_STOCK = ["nan", "null", "none", "na", "n/a", "\\n"]
+
+
+def note_catalogue_values(job: Job, rows: DataFrame, features: Sequence[str]) -> None:
+    """Counts the catalogue's odd ids, and its values that cannot be read, in one pass.
+
+    Args:
+        rows: of the customer's, that count.
+        features: columns with side features.
+
+    Raises:
+        DataError: when a column holds values and none of them is a number (9,50 is none), when
+            most stocks cannot be read, or any time.
+    """
+    columns = job.config.catalogue.columns
+    numbers = [*features, *([columns.price] if columns.price else [])]
+    finding = id_finding(rows, columns.item)
+    asked = {
+        "no id": F.count_if(id_column(rows, columns.item).isNull()),
+        **{name: F.count_if(finding == name) for name in ID_FINDINGS},
+        **_of_numbers(numbers),
+        **_of_stock(columns.in_stock),
+        **_of_times(job, rows),
+    }
+    [row] = rows.agg(*[count.alias(name) for name, count in asked.items()]).collect()
+    found = row.asDict()
+    _check_numbers(job, found, numbers)
+    _check_stock(job, rows, found)
+    _check_times(job, rows, found)
+    if found["no id"]:
+        job.note("catalogue rows without an item id, left out", found["no id"])
+    ids = id_column(rows, columns.item).alias("id"), finding.alias("finding")
+    counts = {name: found[name] for name in ID_FINDINGS}
+    values.note_ids(job, "catalogue", "item", counts, rows.select(*ids))
+
+
+def _of_numbers(names: Sequence[str]) -> dict[str, Column]:
+    asked: dict[str, Column] = {}
+    for name in names:
+        text, is_number = column(name).cast("string"), number_column(name).isNotNull()
+        is_wrong = (F.trim(text) != "") & ~is_number
+        asked |= {
+            f"wrong {name}": F.count_if(is_wrong),
+            f"right {name}": F.count_if(is_number),
+            f"first {name}": F.min(F.when(is_wrong, text)),
+            f"last {name}": F.max(F.when(is_wrong, text)),
+        }
+    return asked
+
+
+def _check_numbers(job: Job, found: dict[str, int], names: Sequence[str]) -> None:
+    for name in names:
+        num_wrong = found[f"wrong {name}"]
+        if not num_wrong:
+            continue
+        examples = sorted({str(found[f"first {name}"]), str(found[f"last {name}"])})
+        message = f"catalogue: column {name} is no number in {num_wrong:,} rows, e.g. {examples}"
+        if not found[f"right {name}"]:
+            raise DataError(f"{message}: in none of them. Numbers are written like 9.50.")
+        job.note(f"catalogue rows whose {name} is no number, taken as missing", num_wrong)
+        log.warning("%s", message)
+
+
+def _is_filled(name: str) -> Column:
+    text = text_column(name)
+    return text.isNotNull() & ~F.lower(F.trim(text)).isin(_NO_STOCK)
+
+
+def _of_stock(name: str | None) -> dict[str, Column]:
+    if name is None:
+        return {}
+    is_unread = _is_filled(name) & stock_column(name).isNull()
+    return {"stocks": F.count_if(_is_filled(name)), "unread": F.count_if(is_unread)}
+
+
+def _check_stock(job: Job, rows: DataFrame, found: dict[str, int]) -> None:
+    name = job.config.catalogue.columns.in_stock
+    if name is None or not found["unread"]:
+        return
+    unread = rows.where(_is_filled(name) & stock_column(name).isNull()).select(
+        text_column(name).alias("stock")
+    )
+    message = (
+        f"catalogue: column {name} (catalogue.columns.in_stock) cannot be read in "
+        f"{found['unread']:,} of {found['stocks']:,} rows that hold something, and these items are "
+        f"not for sale: {values.most_frequent(unread, 'stock')}. Write in_stock or out_of_stock, "
+        "true or false, or a number of pieces; convert others by catalogue.derived"
+    )
+    if found["unread"] > found["stocks"] / 2:
+        raise DataError(f"{message}.")
+    log.warning("%s", message)
+    job.note("catalogue rows whose stock cannot be read, not for sale", found["unread"])
+
+
+def _times(job: Job, rows: DataFrame) -> dict[str, tuple[str, Column]]:
+    """Our names of the configured times → the raw column, and what is read of it."""
+    columns, time_format = job.config.catalogue.columns, job.config.catalogue.time_format
+    names = {"active_from": columns.active_from, "active_until": columns.active_until}
+    found = {o: (name, time_column(rows, name, time_format)) for o, name in names.items() if name}
+    if name := columns.updated_at:
+        found["updated_at"] = (name, changed_column(rows, name, time_format))
+    return found
+
+
+def _of_times(job: Job, rows: DataFrame) -> dict[str, Column]:
+    asked = {}
+    for ours, (name, read) in _times(job, rows).items():
+        is_filled = time_text(rows, name).isNotNull()
+        asked[f"times {ours}"] = F.count_if(is_filled)
+        asked[f"bad {ours}"] = F.count_if(is_filled & read.isNull())
+        if ours != "updated_at":
+            asked[f"far {ours}"] = F.count_if(is_implausible(read))
+    return asked
+
+
+def _check_times(job: Job, rows: DataFrame, found: dict[str, int]) -> None:
+    """Raises DataError where a time does not parse, or most are read as those of another age."""
+    time_format = job.config.catalogue.time_format
+    problems = []
+    for ours, (name, read) in _times(job, rows).items():
+        bad, far, total = found[f"bad {ours}"], found.get(f"far {ours}", 0), found[f"times {ours}"]
+        if not bad and far <= total / 2:
+            continue
+        text = time_text(rows, name)
+        wrong = rows.where(text.isNotNull() & read.isNull() if bad else is_implausible(read))
+        texts = values.first_texts(wrong.select(text))
+        fitting = [f for f in fitting_time_formats(texts) if f != time_format]
+        if not bad and not fitting:
+            continue  # 0001-01-01 and 9999-12-31 are no bounds.
+        advice = values.time_advice("catalogue.time_format", texts)
+        far_off = f"is before {FIRST_YEAR} or after {LAST_YEAR}"
+        what = "does not parse as a time" if bad else far_off
+        problems.append(
+            f"catalogue: column {name} (catalogue.columns.{ours}) {what} in {bad or far:,} of "
+            f"{total:,} rows that hold something, for instance {values.shown_list(texts)}. "
+            f"catalogue.time_format is {time_format}. "
+            f"{advice or 'Set it to the pattern of these values.'} Or convert them by "
+            "catalogue.derived, or leave such rows out by catalogue.where."
+        )
+    if problems:
+        raise DataError("\n".join(problems))

@@ -1,0 +1,118 @@
+"""What is odd about the raw events: refused, or counted and said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from ncf_spark.interactions.columns import FIRST_YEAR, ID_FINDINGS, LAST_YEAR, is_implausible
+from ncf_spark.interactions.events import DROP_REASONS
+from ncf_spark.job import values
+from ncf_spark.job.context import Job
+from ncf_spark.job.logs import log
+from ncf_spark.job.values import NOTABLE_SHARE
+from ncf_spark.schemas import DataError
+
+
+def check_times(job: Job, raw: Mapping[str, int], events: Callable[[], DataFrame]) -> None:
+    """Raises DataError when too many times do not parse.
+
+    Args:
+        raw: raw events by drop reason, and those that are kept.
+        events: as of `events.build_events`, those that pass input.where, for examples.
+    """
+    settings, bad, total = job.config.input, raw["bad_time"], sum(raw.values())
+    if bad <= settings.max_bad_time_share * total:
+        return
+    texts = values.first_texts(events().where("drop_reason = 'bad_time'").select("raw_time"))
+    advice = values.time_advice("input.time_format", texts)
+    raise DataError(
+        f"input: column {settings.columns.time} does not parse as a time in {bad:,} of {total:,} "
+        f"rows ({bad / total:.2%}), for instance {values.shown_list(texts)}. input.time_format is "
+        f"{settings.time_format}. {advice or 'Set it to the pattern of these values.'} Or raise "
+        "input.max_bad_time_share to drop such rows."
+    )
+
+
+def check_ages(
+    job: Job, raw: Mapping[str, int], num_implausible: int, events: Callable[[], DataFrame]
+) -> None:
+    """Raises DataError when more than a few times lie far off: of seconds read as milliseconds.
+
+    Args:
+        raw: as of `check_times`.
+        num_implausible: events whose time `columns.is_implausible`.
+        events: as of `check_times`.
+    """
+    if not num_implausible:
+        return
+    settings, num_rows = job.config.input, sum(raw.values()) - raw["where"]
+    found = events().where(is_implausible(F.col("event_at")))
+    read_as = F.date_format("event_at", "yyyy-MM-dd HH:mm:ss")
+    rows = found.select("raw_time", read_as).limit(values.NUM_TRIED).collect()
+    examples = ", ".join(f"{values.shown(text)} as {time}" for text, time in rows[:3])
+    message = (
+        f"input: column {settings.columns.time} is before {FIRST_YEAR} or after {LAST_YEAR} in "
+        f"{num_implausible:,} of {num_rows:,} rows ({num_implausible / num_rows:.2%}), read by "
+        f"input.time_format {settings.time_format}: {examples}."
+    )
+    advice = values.time_advice("input.time_format", [text for text, _ in rows])
+    if num_implausible > NOTABLE_SHARE * num_rows:
+        remedy = advice or "Set it to how these values are written, or use input.derived."
+        raise DataError(f"{message} {remedy} Or leave such rows out by input.where.")
+    log.warning("%s %s", message, advice or "")
+    job.note(f"events before {FIRST_YEAR} or after {LAST_YEAR}", num_implausible)
+
+
+def note_event_ids(job: Job, counts: Mapping[str, int], events: Callable[[], DataFrame]) -> None:
+    """Says which ids of users and items are odd.
+
+    Args:
+        counts: as of `events.count_odd`.
+        events: as of `check_times`.
+    """
+    for side in ("user", "item"):
+        of_side = {finding: counts[f"{side} {finding}"] for finding in ID_FINDINGS}
+        columns = F.col(f"{side}_id").alias("id"), F.col(f"{side}_finding").alias("finding")
+        if any(of_side.values()):
+            values.note_ids(job, "input", side, of_side, events().select(*columns))
+
+
+def warn_of_drops(job: Job, raw: Mapping[str, int], events: Callable[[], DataFrame]) -> None:
+    """Says what the values are that cost a notable share of the events, and that most are dropped.
+
+    Args:
+        raw, events: as of `check_times`.
+    """
+    num_rows = sum(raw.values()) - raw["where"]
+    type_column = job.config.input.columns.type
+    shown = {
+        "unknown_type": (
+            "type",
+            "Name those that count; spellings become one by input.derived: "
+            f'{{type: "lower(trim(`{type_column}`))"}}, input.columns.type: type.',
+        ),
+        "no_value": (
+            "raw_value",
+            "Numbers are written like 9.50; convert others by input.derived.",
+        ),
+    }
+    for reason, (name, remedy) in shown.items():
+        if raw[reason] <= NOTABLE_SHARE * num_rows:
+            continue
+        found = values.most_frequent(events().where(F.col("drop_reason") == reason), name)
+        log.warning(
+            "input: %s of %s events are dropped, as %s: %s. %s",
+            *(f"{raw[reason]:,}", f"{num_rows:,}", DROP_REASONS[reason], found, remedy),
+        )
+    # What these two leave out is not meant to count.
+    counts = {name: raw[name] for name in DROP_REASONS if name not in ("where", "before_window")}
+    num_dropped = sum(counts.values())
+    if num_dropped > num_rows / 2:
+        listed = [f"{n:,} since {DROP_REASONS[name]}" for name, n in counts.items() if n]
+        log.warning(
+            "input: most events are dropped, %s of %s (%.2f%%): %s",
+            *(f"{num_dropped:,}", f"{num_rows:,}", 100 * num_dropped / num_rows, "; ".join(listed)),
+        )

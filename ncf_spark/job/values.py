@@ -1,0 +1,76 @@
+"""How values of a customer's columns are shown, and what is said of odd ids and of times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from ncf_spark.interactions.columns import fitting_time_formats
+from ncf_spark.job.context import Job
+from ncf_spark.job.logs import log
+
+# Above this share of its rows a finding is looked at, or refused.
+NOTABLE_SHARE = 0.01
+# Examples that a message shows, and those that a format must fit to be named.
+_NUM_SHOWN, NUM_TRIED = 3, 20
+
+_ODD_IDS = {
+    "word": "are words for a missing value, and count as ids: {examples}. If they mean that none "
+    "is known, leave these rows out by {section}.where.",
+    "number": "look like numbers that were stored as doubles, and stay as they are: {examples}. "
+    "Have ids written as integers or texts, so that they are the same in every table.",
+    "blank": "had blanks at their ends or control characters (NUL, tab …), which were taken off.",
+}
+
+
+def note_ids(job: Job, section: str, ours: str, counts: Mapping[str, int], rows: DataFrame) -> None:
+    """Says which ids of a column are odd.
+
+    Args:
+        ours: our name of the column.
+        counts: of each of `columns.ID_FINDINGS`.
+        rows: (id, finding), for examples.
+    """
+    for finding, count in counts.items():
+        if not count:
+            continue
+        said, examples = _ODD_IDS[finding], ""
+        if "{examples}" in said:
+            examples = most_frequent(rows.where(F.col("finding") == finding), "id")
+        log.warning(
+            "%s: %s ids (%s.columns.%s) %s",
+            *(section, f"{count:,}", section, ours),
+            said.format(examples=examples, section=section),
+        )
+        job.note(f"odd ids in {section}.columns.{ours} ({finding})", count)
+
+
+def most_frequent(rows: DataFrame, name: str) -> str:
+    """'view' (70), 'Purchase' (12): the five most frequent values of a column."""
+    counted = rows.groupBy(name).agg(F.count(F.lit(1)).alias("n"))
+    found = counted.orderBy(F.desc("n"), name).limit(5).collect()
+    return ", ".join(f"{shown(row[0])} ({row['n']:,})" for row in found)
+
+
+def shown(value: str | None) -> str:
+    """A value in quotes, without the addresses in it."""
+    return "nothing" if value is None else repr(re.sub(r"[^\s@]+@[^\s@]+", "…@…", value))
+
+
+def first_texts(rows: DataFrame) -> list[str]:
+    """Some values of a table's only column."""
+    return [str(row[0]) for row in rows.limit(NUM_TRIED).collect() if row[0] is not None]
+
+
+def shown_list(texts: Sequence[str]) -> str:
+    """The first three of some values."""
+    return f"[{', '.join(shown(text) for text in texts[:_NUM_SHOWN])}]"
+
+
+def time_advice(setting: str, texts: Sequence[str]) -> str | None:
+    """Which format reads these texts as recent times; None where none does."""
+    names = " or ".join(fitting_time_formats(texts))
+    return f"As {names} these are plausible times: set {setting}: {names}." if names else None

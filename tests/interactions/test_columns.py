@@ -1,0 +1,106 @@
+"""Ids and times in all the types that exports have."""
+
+from decimal import Decimal
+
+import pytest
+from pyspark.sql import functions as F
+
+from ncf_spark.interactions import columns
+from tests.conftest import rows
+
+NAN, INF = float("nan"), float("inf")
+
+
+def ids(spark, data_type, *values):
+    table = spark.createDataFrame([(value,) for value in values], f"`the id` {data_type}")
+    return [row[0] for row in table.select(columns.id_column(table, "the id")).collect()]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "value", "expected"),
+    [
+        ("double", 1001.0, "1001"),
+        ("double", 12345678902.0, "12345678902"),
+        ("double", 9007199254740991.0, "9007199254740991"),
+        ("double", -0.0, "0"),
+        ("double", -7.0, "-7"),
+        ("double", NAN, None),
+        ("double", None, None),
+        ("float", 16777215.0, "16777215"),
+        ("decimal(10,2)", Decimal("1001.00"), "1001"),
+        ("decimal(38,10)", Decimal("12345678901234567890.0"), "12345678901234567890"),
+        ("decimal(20,0)", Decimal("12345678901234567890"), "12345678901234567890"),
+        ("long", 9223372036854775807, "9223372036854775807"),
+        ("string", "0012", "0012"),
+        ("string", "1001.0", "1001.0"),
+        ("string", " A-002 ", "A-002"),
+        ("string", "\u00a0A\u0000-\u00072\t\u200b", "A-2"),
+        ("string", "\u0000 A 2 \u0000", "A 2"),
+        ("string", "Jörg 👩\u200d👧", "Jörg 👩\u200d👧"),
+        ("string", "\u0000", None),
+        ("string", " \u00a0", None),
+        ("string", "NaN", "NaN"),
+    ],
+)
+def test_an_id_is_the_same_text_in_every_type(spark, data_type, value, expected):
+    assert ids(spark, data_type, value) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "values"),
+    [
+        ("double", [17.5, INF, -INF, 2.0**53, -(2.0**53), 1e300]),
+        ("float", [17.5, INF, 2.0**24]),
+        ("decimal(10,2)", [Decimal("17.50")]),
+    ],
+)
+def test_what_is_no_exact_whole_number_is_known(spark, data_type, values):
+    whole = [Decimal(7)] if "decimal" in data_type else [7.0, -0.0, NAN]
+    table = spark.createDataFrame([(v,) for v in [*values, *whole, None]], f"id {data_type}")
+    found = table.where(columns.is_fraction(F.col("id"), table.schema["id"].dataType))
+    assert [row[0] for row in found.collect()] == values
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *[("NaN", "word"), ("null", "word"), ("None", "word"), ("\\N", "word"), ("NULL ", "word")],
+        *[("1001.0", "number"), ("1.2345678902E10", "number"), ("1,23457E+10", "number")],
+        *[(" A", "blank"), ("A\u0000", "blank"), ("\u200b", "blank")],
+        *[("A", None), ("", None), (None, None), ("1.05", None), ("A.0", None), ("Ä b", None)],
+    ],
+)
+def test_ids_are_odd_in_a_way_that_is_named(spark, text, expected):
+    table = spark.createDataFrame([(text,)], "id string")
+    assert rows(table.select(columns.id_finding(table, "id"))) == [(expected,)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["1790843100", "1790848740"], ["epoch_seconds"]),
+        (["1790843100.5"], ["epoch_seconds"]),
+        (["1.7908431E12"], ["epoch_millis"]),
+        (["1790843100000000"], ["epoch_micros"]),
+        (["1790843100000000000"], ["epoch_nanos"]),
+        (["20261001"], ["yyyyMMdd"]),
+        (["20261001082500"], ["yyyyMMddHHmmss"]),
+        (["28.09.2026", "03.10.2026"], ["dd.MM.yyyy"]),
+        (["03/04/2026"], ["dd/MM/yyyy", "MM/dd/yyyy"]),
+        (["03/04/2026", "03/28/2026"], ["MM/dd/yyyy"]),
+        (["2026-10-01T08:25:00Z"], ["timestamp"]),
+        (["1790843100", "soon"], []),
+        (["5"], []),
+        (["-1790843100"], []),
+        ([], []),
+    ],
+)
+def test_the_formats_that_fit_some_texts_are_found(texts, expected):
+    assert columns.fitting_time_formats(texts) == expected
+
+
+@pytest.mark.parametrize("value", ["1790843100123", "1790843100007"])
+def test_no_millisecond_is_lost(spark, value):
+    table = spark.createDataFrame([(value,)], "at string")
+    read = columns.time_column(table, "at", "epoch_millis")
+    assert rows(table.select(F.unix_millis(read))) == [(int(value),)]
