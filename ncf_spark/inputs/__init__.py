@@ -1,0 +1,1 @@
+"""The customer's tables: how their values are read and compared."""
