@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 # As of `_word`: small letters, without white space, _ and -.
 _YES = (
-    *("true", "t", "yes", "y", "1", "1.0", "on", "x"),
+    *("true", "t", "yes", "y", "1", "1.0", "on"),
     *("subscribed", "optedin", "optin"),  # Klaviyo, Mailchimp, Braze, Shopify, Brevo
     *("singleoptin", "doubleoptin", "confirmedoptin", "confirmed"),
     *("granted", "accepted", "accepts", "acceptsmarketing", "consented", "agreed"),
@@ -44,4 +44,6 @@ def consent(text: Column, yes: Collection[str] = (), no: Collection[str] = ()) -
 
 
 def _word(text: Column) -> Column:
-    return F.lower(F.regexp_replace(text, r"[\p{Z}\p{C}_-]+", ""))
+    # Not the sign of -1.
+    joined = F.regexp_replace(text, r"[\p{Z}\p{C}_]+|(?<=[\p{L}\p{Z}_])-(?=[\p{L}\p{Z}_])", "")
+    return F.lower(joined)

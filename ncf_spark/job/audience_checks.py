@@ -167,14 +167,14 @@ def _problems_of_lists(job: Job, lists: Mapping[str, DataFrame]) -> list[str]:
         .groupBy("list")
         .agg(
             F.count(F.lit(1)).alias("rows"),
-            F.count("user").alias("ids"),
+            F.count("user").alias("user ids"),
             F.count_if(F.size("spellings") > 0).alias("addresses"),
             F.count("email_sha256").alias("hashes"),
             *[F.count_if(is_wrong).alias(name) for name, is_wrong in _wrong_in_lists().items()],
         )
     )
     found = {row["list"]: row for row in counted.collect()}
-    named = ("ids", "addresses", "hashes")
+    named = ("user ids", "addresses", "hashes")
     job.note(_LISTS, {n: {w: found[n][w] if n in found else 0 for w in named} for n in lists})
     return [problem for row in found.values() for problem in _problems_of_list(job, row)]
 

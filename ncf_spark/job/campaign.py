@@ -32,6 +32,9 @@ def write_campaign(job: Job) -> None:
         DataError: when nobody is left to be written to.
     """
     settings, campaign = job.config.campaign, Campaign(job)
+    if not was_checked(job):
+        check_audience(job, campaign.audience)
+        check_ids(job, campaign.audience, job.read("user_index", schemas.USER_INDEX))
     users = job.stage(campaign.users(), "recipients")
     lists = campaign.lists(users, campaign.best_sellers(users))
     enough = partial(
@@ -94,9 +97,6 @@ class Campaign:
         """Every recipient with `reason`, `arm` (null: not written to) and `group`."""
         job, settings = self.job, self.settings
         user_index = job.read("user_index", schemas.USER_INDEX)
-        if not was_checked(job):
-            check_audience(job, self.audience)
-            check_ids(job, self.audience, user_index)
         users = build_users(self.audience, user_index.where("is_present"))
         activity = self.history.groupBy("user_id").agg(F.count(F.lit(1)).alias("num_events"))
         users = users.join(activity, on="user_id", how="left").fillna(0, subset=["num_events"])

@@ -232,7 +232,9 @@ def test_lists_are_counted_and_how_many_recipients_they_bar_is_said(
         spark, tmp_path, "u1,yes,u1@x.example\n", listed(tmp_path, " A@X.example\n\nb@x.example\n")
     )
     note_suppressions(job, {"gone": 1})
-    assert job.notes["rows of suppressions"] == {"gone": {"ids": 0, "addresses": 2, "hashes": 0}}
+    assert job.notes["rows of suppressions"] == {
+        "gone": {"user ids": 0, "addresses": 2, "hashes": 0}
+    }
     assert job.notes["recipients on suppressions"] == {"gone": 1}
     assert "suppressions: gone: 2 addresses, 1 match recipients" in caplog.text
 
