@@ -107,7 +107,7 @@ def trimmed(text: str) -> str:
 
 def canonical_id(text: str | None) -> str | None:
     """An id as lists are compared by: trimmed, in Unicode NFKC, case folded; None: nothing."""
-    return _fold(trimmed(text or "")) or None
+    return fold(trimmed(text or "")) or None
 
 
 def masked(text: str) -> str:
@@ -151,7 +151,8 @@ def _shown(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", kept).split())
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
+    """`text` without a difference between small letters and capitals, in NFKC."""
     return unicodedata.normalize("NFKC", text.casefold())
 
 
@@ -178,7 +179,7 @@ def _split(text: str) -> tuple[str, str] | None:
 
 
 def _folded(local: str, domain: str) -> str:
-    return f"{_fold(local)}@{'.'.join(map(_unicode_label, _fold(domain).split('.')))}"
+    return f"{fold(local)}@{'.'.join(map(_unicode_label, fold(domain).split('.')))}"
 
 
 def _spellings(local: str, domain: str) -> set[str]:
@@ -192,7 +193,7 @@ def _unicode_label(label: str) -> str:
     if not label.startswith("xn--"):
         return label
     try:
-        return _fold(label[4:].encode("ascii").decode("punycode"))
+        return fold(label[4:].encode("ascii").decode("punycode"))
     except UnicodeError:
         return label
 

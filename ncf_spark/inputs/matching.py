@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.inputs.canonical import canonical_id, id_key, trimmed
+from ncf_spark.inputs.canonical import fold, id_key, trimmed
 
 
 class Matches(NamedTuple):
@@ -74,7 +74,7 @@ def differences(one: str, other: str) -> list[str]:
 
 _CHANGES: dict[str, Callable[[str], str]] = {
     "white space or characters that cannot be seen": trimmed,
-    "upper and lower case": lambda text: canonical_id(text) or "",
+    "upper and lower case": fold,
     "a leading apostrophe": lambda text: text.lstrip("'\u2019`"),
     "a trailing .0": lambda text: re.sub(r"\.0*$", "", text),
     "leading zeros": lambda text: re.sub(r"^0+(?=.)", "", text),
