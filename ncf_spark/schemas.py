@@ -293,7 +293,15 @@ ITEM_TOPK = StructType(
 RECIPIENTS = StructType(
     [
         _column("user_id", StringType(), "null: not given", nullable=True),
-        _column("email", StringType(), "null: not given", nullable=True),
+        _column("user", StringType(), "the id as lists are compared by", nullable=True),
+        _column("email", StringType(), "to send to; null: none, or no address", nullable=True),
+        _column("address", StringType(), "the email as it is compared", nullable=True),
+        _column(
+            "spellings",
+            ArrayType(StringType()),
+            "what a list may know the address by, as of inputs.canonical",
+            nullable=True,
+        ),
         _column("locale", StringType(), "null: not given", nullable=True),
         _column("country", StringType(), "null: not given", nullable=True),
         _column("segment", StringType(), "null: not given", nullable=True),
@@ -315,8 +323,10 @@ SEND_LOG = StructType(
 # Grain: a row of one of the customer's lists.
 SUPPRESSIONS = StructType(
     [
-        _column("user_id", StringType(), "null: not given", nullable=True),
-        _column("email", StringType(), "null: not given", nullable=True),
+        _column("user", StringType(), "an id as it is compared; null: not given", nullable=True),
+        _column(
+            "spellings", ArrayType(StringType()), "of an address; null: not given", nullable=True
+        ),
         _column("email_sha256", StringType(), "null: not given", nullable=True),
     ]
 )
@@ -439,13 +449,14 @@ CAMPAIGN_LONG = StructType(
 # Grain: (kind, reason): what a campaign left out and what filled it.
 CAMPAIGN_REPORT = StructType(
     [
-        _column("kind", StringType(), "recipient, item, pair, slot or arm"),
+        _column("kind", StringType(), "recipient, item, pair, slot, arm or list"),
         _column(
             "reason",
             StringType(),
-            "a code of campaign.reasons; of slots the source; of arms the arm",
+            "a code of campaign.reasons; of slots the source; of arms the arm; of suppression "
+            "lists the name",
         ),
-        _column("num", LongType(), "recipients, items, pairs or slots"),
+        _column("num", LongType(), "recipients (also of lists), items, pairs or slots"),
     ]
 )
 

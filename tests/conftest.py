@@ -53,6 +53,7 @@ SESSION = {
     # As in ncf_spark.job.session.
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    "spark.sql.legacy.javaCharsets": "true",
 }
 
 

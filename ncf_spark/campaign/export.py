@@ -93,6 +93,7 @@ def build_report(
     campaign_items: DataFrame,
     lists: DataFrame,
     campaign_long: DataFrame,
+    users: DataFrame,
 ) -> DataFrame:
     """What was left out, by reason, and what was sent, by arm and source (`CAMPAIGN_REPORT`).
 
@@ -100,6 +101,7 @@ def build_report(
 
     Args:
         lists: (user_id, passed, …).
+        users: (user_id, lists, …), the suppression lists that name each.
     """
     parts = [
         _counted(campaign_recipients.where("reason is not null"), "recipient", "reason"),
@@ -107,6 +109,7 @@ def build_report(
         _counted(lists.select(F.explode("passed.verdict").alias("verdict")), "pair", "verdict"),
         _counted(campaign_recipients.where("reason is null"), "arm", "arm"),
         _counted(campaign_long, "slot", "source"),
+        _counted(users.select(F.explode("lists").alias("list")), "list", "list"),
     ]
     first, *others = parts
     for part in others:

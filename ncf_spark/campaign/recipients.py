@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -11,62 +12,62 @@ from pyspark.sql.window import Window
 
 from ncf_spark.campaign.reasons import RECIPIENTS
 
-_DETAILS = ("email", "locale", "country", "segment")
-
-
-def compared(name: str) -> Column:
-    """An address, or an id on a list: trimmed, in small letters; null when it is empty."""
-    trimmed = F.lower(F.trim(F.col(name)))
-    return F.when(trimmed != "", trimmed)
+# Columns of the users that serve to compare them, and nothing else.
+COMPARED = ("user", "address", "spellings")
+_DETAILS = ("email", "address", "locale", "country", "segment")
 
 
 def build_users(recipients: DataFrame) -> DataFrame:
-    """One row a user: user_id, email, …, last_sent_at, consent, refuses, addresses.
+    """One row a user: user_id, user, email, …, last_sent_at, consent, refuses, spellings.
 
-    Of a user's several rows each must give consent: a refusal anywhere counts. `refuses` says that
-    one says no, and does not only say nothing. The details are those of the greatest row, so that
-    they belong together; the address is trimmed. `addresses` are those of all rows, as they are
-    compared. Rows without a user id are left out.
+    Of a user's several rows each must give consent: a refusal anywhere counts, also in a row whose
+    id is the same only as ids are compared (`user`). `refuses` says that one says no, and does not
+    only say nothing. The details are those of the greatest row, so that they belong together.
+    `spellings` are those of the addresses of all rows. Rows without a user id are left out.
+
+    Args:
+        recipients: `schemas.RECIPIENTS`.
     """
     agreed = F.min(F.coalesce("consent", F.lit(False)))
     refuses = F.coalesce(F.bool_or(~F.col("consent")), F.lit(False))
+    of_user = Window.partitionBy("user")
     return (
         recipients.where(F.col("user_id").isNotNull())
-        .groupBy("user_id")
+        .repartition("user")  # for the grouping and the window
+        .groupBy("user", "user_id")
         .agg(
             agreed.alias("consent"),
             refuses.alias("refuses"),
             F.max(F.struct(*_DETAILS)).alias("row"),
             F.max("last_sent_at").alias("last_sent_at"),
-            F.collect_set(compared("email")).alias("addresses"),
+            F.array_distinct(F.flatten(F.collect_list("spellings"))).alias("spellings"),
         )
-        .select("user_id", "row.*", "last_sent_at", "consent", "refuses", "addresses")
-        .withColumn("email", F.trim("email"))
+        .withColumn("refuses", F.max("refuses").over(of_user))
+        .withColumn("consent", F.col("consent") & ~F.col("refuses"))
+        .select("user_id", "user", "row.*", "last_sent_at", "consent", "refuses", "spellings")
     )
 
 
 def build_suppressed(suppressions: Mapping[str, DataFrame]) -> DataFrame:
-    """(user, email_sha256), one of them null: what the lists name, addresses as their SHA-256.
-
-    `user` is an id as it is compared here: trimmed, in small letters.
+    """(user, email_sha256, lists), one of the first null: what the lists name, and which do.
 
     Args:
-        suppressions: by name of the list: (user_id, email, email_sha256), any of them null.
+        suppressions: `schemas.SUPPRESSIONS` by the list's name.
     """
-    parts = []
-    for rows in suppressions.values():
-        hashed = F.sha2(compared("email"), 256)
-        given, nothing = compared("email_sha256"), F.lit(None).cast("string")
-        named = F.array(
-            F.struct(compared("user_id").alias("user"), nothing.alias("email_sha256")),
-            F.struct(nothing.alias("user"), hashed.alias("email_sha256")),
-            F.struct(nothing.alias("user"), given.alias("email_sha256")),
-        )
-        parts.append(rows.select(F.explode(named).alias("one")).select("one.*"))
-    together = parts[0]
-    for part in parts[1:]:
-        together = together.unionByName(part)
-    return together.where("user is not null or email_sha256 is not null").distinct()
+    nothing = F.lit(None).cast("string")
+    own = F.coalesce(F.transform("spellings", lambda one: F.sha2(one, 256)), F.array())
+    hashes = F.transform(
+        F.concat(own, F.array("email_sha256")),
+        lambda one: F.struct(nothing.alias("user"), one.alias("email_sha256")),
+    )
+    users = F.array(F.struct(F.col("user").alias("user"), nothing.alias("email_sha256")))
+    parts = [
+        rows.select(F.explode(F.concat(users, hashes)).alias("one"), F.lit(name).alias("list"))
+        for name, rows in suppressions.items()
+    ]
+    named = reduce(DataFrame.unionByName, parts).select("one.*", "list")
+    known = named.where("user is not null or email_sha256 is not null")
+    return known.groupBy("user", "email_sha256").agg(F.collect_set("list").alias("lists"))
 
 
 def build_num_sends(send_log: DataFrame, *, days: int, ends_at: datetime) -> DataFrame:
@@ -97,7 +98,8 @@ def with_reason(
 ) -> DataFrame:
     """`users` with `reason`, a code of `reasons.RECIPIENTS`; null: nothing speaks against a mail.
 
-    Without `addresses`.
+    Without what was only compared (`COMPARED`), and with `lists`, the suppression lists that name
+    the user or an address of the user.
 
     Args:
         users: as of `build_users`, with `num_events`, by which the most active user of an address
@@ -108,17 +110,16 @@ def with_reason(
         frequency: sends and days.
         needs_address: whether users without an address get no mail.
     """
-    marked = users.withColumn("address", compared("email"))
-    marked = _with_is_suppressed(marked, suppressed)
+    marked = _with_lists(users, suppressed)
     marked = _with_num_sends(marked, num_sends, frequency, ends_at)
-    refused = F.col("refuses") | F.col("is_suppressed")
+    refused = F.col("refuses") | (F.size("lists") > 0)
     same = Window.partitionBy(F.coalesce("address", F.concat(F.lit("\0"), F.col("user_id"))))
     marked = marked.withColumn("is_refused_here", F.max(refused).over(same))
     holds = F.expr(audience) if audience else F.lit(True)
     tests = {
         "no_consent": ~F.col("consent"),
-        "no_address": F.lit(needs_address) & ~is_address("address"),
-        "suppressed": F.col("is_suppressed"),
+        "no_address": F.lit(needs_address) & ~is_address("email"),
+        "suppressed": F.size("lists") > 0,
         "shared_address": F.col("is_refused_here"),
         "not_in_audience": ~F.coalesce(holds, F.lit(False)),
         "too_frequent": F.lit(False)
@@ -130,7 +131,7 @@ def with_reason(
     chosen = same.orderBy(F.col("reason").isNotNull(), F.desc("num_events"), F.col("user_id"))
     is_further = (F.row_number().over(chosen) > 1) & F.col("address").isNotNull()
     reason = F.coalesce("reason", F.when(is_further, F.lit("same_address")))
-    return marked.select(*users.drop("addresses").columns, reason.alias("reason"))
+    return marked.select(*users.drop(*COMPARED).columns, "lists", reason.alias("reason"))
 
 
 def is_address(name: str) -> Column:
@@ -143,23 +144,25 @@ def _whens(tests: Mapping[str, Column]) -> list[Column]:
     return [F.when(test, F.lit(reason)) for reason, test in tests.items()]
 
 
-def _with_is_suppressed(users: DataFrame, suppressed: DataFrame | None) -> DataFrame:
+def _with_lists(users: DataFrame, suppressed: DataFrame | None) -> DataFrame:
+    """`users` with the names of the suppression lists that they stand on, sorted."""
+    none = F.array().cast("array<string>")
     if suppressed is None:
-        return users.withColumn("is_suppressed", F.lit(False))
-    by_user = suppressed.where("user is not null").select("user", F.lit(True).alias("by_user"))
-    hashes = suppressed.where("email_sha256 is not null").select("email_sha256")
+        return users.withColumn("lists", none)
+    by_user = suppressed.where("user is not null").select("user", F.col("lists").alias("by_user"))
+    hashes = suppressed.where("email_sha256 is not null").select("email_sha256", "lists")
     # Each address of a user counts, also one that the mail would not go to.
-    own = users.select("user_id", F.explode("addresses").alias("address"))
-    listed = own.withColumn("email_sha256", F.sha2("address", 256)).join(
-        hashes, on="email_sha256", how="left_semi"
+    own = users.select("user_id", F.explode("spellings").alias("spelling"))
+    listed = own.withColumn("email_sha256", F.sha2("spelling", 256)).join(
+        hashes, on="email_sha256", how="inner"
     )
-    by_address = listed.select("user_id", F.lit(True).alias("by_address")).distinct()
+    by_address = listed.groupBy("user_id").agg(F.flatten(F.collect_set("lists")).alias("by_email"))
+    both = F.concat(F.coalesce("by_user", none), F.coalesce("by_email", none))
     return (
-        users.withColumn("user", compared("user_id"))
-        .join(by_user, on="user", how="left")
+        users.join(by_user, on="user", how="left")
         .join(by_address, on="user_id", how="left")
-        .withColumn("is_suppressed", F.coalesce("by_user", "by_address", F.lit(False)))
-        .drop("user", "by_user", "by_address")
+        .withColumn("lists", F.array_sort(F.array_distinct(both)))
+        .drop("by_user", "by_email")
     )
 
 

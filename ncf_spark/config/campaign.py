@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,17 +28,22 @@ class SuppressionColumns(Section):
         return self
 
 
+# Lists have names of the shop's own, so base.yaml cannot hold these.
+_UNLESS_SAID = {
+    **dict.fromkeys(("path", "table", "ddl", "where")),
+    **{"format": "csv", "options": {"header": "true"}, "derived": {}},
+}
+
+
 class SuppressionList(Source):
     """Users or addresses that are not written to."""
 
-    path: Text | None = None
-    table: Text | None = None
-    format: Text = "csv"
-    options: dict[str, Text] = Field(default={"header": "true"})
-    ddl: Text | None = None
-    derived: dict[str, Text] = Field(default={})
-    where: Text | None = None
     columns: SuppressionColumns
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        return {**_UNLESS_SAID, **given} if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _somewhere(self) -> SuppressionList:

@@ -55,7 +55,8 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
 class _Loader(yaml.SafeLoader):
     """YAML that refuses a key given twice (or the first would be lost), and reads 1e-3 as a number.
 
-    YAML 1.1 wants a dot and a sign in the exponent (1.0e-3) and takes anything else for a text.
+    YAML 1.1 wants a dot and a sign in the exponent (1.0e-3) and takes anything else for a text; and
+    it takes a key `yes` or `no` for true or false, though keys are names.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -66,6 +67,9 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(
                 None, None, f"{', '.join(twice)} is given twice; keep one", node.start_mark
             )
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:bool":
+                key.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
 
 

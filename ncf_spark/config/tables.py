@@ -116,10 +116,25 @@ class RecipientColumns(Section):
     last_sent_at: Text | None
 
 
+class ConsentValues(Section):
+    """Words of a shop's own for consent, beside those that are known."""
+
+    yes: list[OptionText]
+    no: list[OptionText]
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> ConsentValues:
+        if both := sorted({*self.yes} & {*self.no}):
+            raise ValueError(f"yes and no both name {both}; keep each in one of them")
+        return self
+
+
 class Recipients(Source):
     """Who may receive a campaign."""
 
     columns: RecipientColumns
+    consent_values: ConsentValues
+    max_unknown_share: Share
 
 
 class SendLogColumns(Section):

@@ -9,16 +9,12 @@ from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.campaign import arms, export, exposures, pairs, recipients, slots, tiers
-from ncf_spark.job.audience import (
-    note_send_log,
-    note_suppressions,
-    read_send_log,
-    read_suppressed,
-    read_users,
-)
+from ncf_spark.job.audience import build_users, read_audience
+from ncf_spark.job.audience_checks import check_audience, note_suppressions, was_checked
 from ncf_spark.job.campaign_files import needs_address, write_campaign_files
 from ncf_spark.job.context import Job
 from ncf_spark.job.eligibility import never_pairs
+from ncf_spark.job.id_checks import check_ids
 from ncf_spark.schemas import DataError
 
 # Best-sellers for each slot, and 20: the user's past and the rules of lists take some away.
@@ -36,6 +32,9 @@ def write_campaign(job: Job) -> None:
         DataError: when nobody is left to be written to.
     """
     settings, campaign = job.config.campaign, Campaign(job)
+    if not was_checked(job):
+        check_audience(job, campaign.audience)
+        check_ids(job, campaign.audience, job.read("user_index", schemas.USER_INDEX))
     users = job.stage(campaign.users(), "recipients")
     lists = campaign.lists(users, campaign.best_sellers(users))
     enough = partial(
@@ -55,11 +54,12 @@ def write_campaign(job: Job) -> None:
         raise DataError(_nobody(became))
     wide = export.build_campaign(filled, *night, k=settings.k)
     job.write("campaign", wide, schemas.campaign_schema(settings.k))
-    report = export.build_report(became, campaign.items, lists, long)
+    report = export.build_report(became, campaign.items, lists, long, users)
     report = job.write("campaign_report", report, schemas.CAMPAIGN_REPORT)
     counted = sorted(report.collect(), key=lambda row: row["reason"])
     for kind, name in _NOTES.items():
         job.note(name, {row["reason"]: row["num"] for row in counted if row["kind"] == kind})
+    note_suppressions(job, {row["reason"]: row["num"] for row in counted if row["kind"] == "list"})
     write_campaign_files(job, filled)
 
 
@@ -90,27 +90,25 @@ class Campaign:
         self.job, self.settings = job, job.config.campaign
         self.history = job.read("history", schemas.HISTORY)
         self.items = job.read("campaign_items", schemas.CAMPAIGN_ITEMS)
-        self.send_log = None
-        if job.config.send_log.configured:
-            self.send_log = read_send_log(job)
-            note_send_log(job)
+        self.audience = read_audience(job)
+        self.send_log = self.audience.send_log
 
     def users(self) -> DataFrame:
         """Every recipient with `reason`, `arm` (null: not written to) and `group`."""
         job, settings = self.job, self.settings
         user_index = job.read("user_index", schemas.USER_INDEX)
-        users = read_users(job, user_index.where("is_present"))
+        users = build_users(self.audience, user_index.where("is_present"))
         activity = self.history.groupBy("user_id").agg(F.count(F.lit(1)).alias("num_events"))
         users = users.join(activity, on="user_id", how="left").fillna(0, subset=["num_events"])
-        note_suppressions(job)
         frequency, num_sends = settings.frequency, None
         if frequency is not None and self.send_log is not None:
             num_sends = recipients.build_num_sends(
                 self.send_log, days=frequency.days, ends_at=job.ends_at
             )
+        lists = self.audience.suppressions
         judged = recipients.with_reason(
             users,
-            suppressed=read_suppressed(job),
+            suppressed=recipients.build_suppressed(lists) if lists else None,
             num_sends=num_sends,
             audience=settings.audience,
             frequency=None if frequency is None else (frequency.sends, frequency.days),
@@ -163,7 +161,7 @@ class Campaign:
 
     def with_never(self, users: DataFrame) -> DataFrame:
         """Those of `users` who have an arm, with `never` and `full_items` (null so far)."""
-        dealt = users.where("arm is not null")
+        dealt = users.where("arm is not null").drop("lists")
         never = pairs.build_never(never_pairs(self.job, self.history, self.items, self.send_log))
         joined = dealt.join(never, on="user_id", how="left")
         return joined.withColumn("full_items", F.lit(None).cast("array<string>"))

@@ -82,7 +82,7 @@ def never_pairs(
 def mask_known(job: Job, users: DataFrame, campaign_items: DataFrame) -> DataFrame:
     """`users` (user_index, seen) with what scoring leaves out as `seen`."""
     history = job.read("history", schemas.HISTORY)
-    sent = read_send_log(job) if job.config.send_log.configured else None
+    sent = read_send_log(job)
     rules, countries = job.config.campaign.pairs, read_countries(job)
     elsewhere = None if countries is None else pairs.build_elsewhere(countries, campaign_items)
     return pairs.with_masked(

@@ -19,6 +19,8 @@ SMALL_INPUT_BYTES = 32 * 2**20
 _FIXED = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    # Spark 4 reads seven encodings else, and not windows-1252, which spreadsheets write.
+    "spark.sql.legacy.javaCharsets": "true",
     # Where no row is left, Spark would take away the part of the plan that counts the raw events,
     # and who asks for the counts would wait for ever.
     "spark.sql.adaptive.optimizer.excludedRules": (

@@ -130,10 +130,13 @@ def test_the_report_counts_whatever_was_left_out_and_sent(spark):
         spark.createDataFrame([("x", "denied"), ("y", None)], "item_id string, reason string"),
         spark.createDataFrame(passed, f"passed {PASSED}"),
         spark.range(3).select(F.lit("model").alias("source")),
+        spark.createDataFrame([(["left"],), ([],), (["gone", "left"],)], "lists array<string>"),
     )
     assert rows(schemas.conform(found, schemas.CAMPAIGN_REPORT, "campaign_report")) == [
         ("arm", "model", 2),
         ("item", "denied", 1),
+        ("list", "gone", 1),
+        ("list", "left", 2),
         ("pair", "bought", 2),
         ("pair", "brand", 1),
         ("recipient", "no_consent", 1),

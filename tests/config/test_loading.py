@@ -304,6 +304,28 @@ def test_a_campaign_that_cannot_be_is_named(load, override, line):
     assert any(problem.startswith(line) for problem in problems(load, "", override))
 
 
+def test_a_suppression_list_is_a_table_as_any_other(load):
+    columns = "columns: {email: mail}"
+    text = f"suppressions: {{out: {{path: a, options: {{header: true, sep: ';'}}, {columns}}}}}"
+    config = load(f"recipients: {{path: r}}\n{text}")
+    assert config.suppressions["out"].options == {"header": "true", "sep": ";"}
+    config = load(f"recipients: {{path: r}}\nsuppressions: {{out: {{path: a, {columns}}}}}")
+    assert (config.suppressions["out"].format, config.suppressions["out"].options) == (
+        *("csv", {"header": "true"}),
+    )
+
+
+def test_yes_and_no_are_names_of_settings_and_words_for_consent(load):
+    words = load("recipients: {consent_values: {yes: [ja, 1, yes], no: [no]}}").recipients
+    assert words.consent_values.yes == ["ja", "1", "true"]
+    assert words.consent_values.no == ["false"]
+    [problem] = problems(load, "recipients: {consent_values: {yes: [ja], no: [ja]}}")
+    assert (
+        problem
+        == "recipients.consent_values: yes and no both name ['ja']; keep each in one of them"
+    )
+
+
 @pytest.mark.parametrize(
     ("bounds", "line"),
     [

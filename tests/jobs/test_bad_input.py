@@ -11,18 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import score_item_activity
 import train
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from ncf_spark import schemas
 from ncf_spark.config import ConfigError, load_config
 from ncf_spark.inputs.sources import describe_read_failure
 from ncf_spark.job import Job, run_step, splitting
-from ncf_spark.job.audience import (
-    check_audience,
-    note_send_log,
-    note_suppressions,
-    read_users,
-)
 from ncf_spark.job.intake import write_interactions
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
@@ -348,77 +342,6 @@ def test_the_report_is_of_the_split_that_was_made(spark: SparkSession, good: Pat
         run_step(job, lambda job: None)
 
 
-PEOPLE = "columns: {user: user, consent: consent, email: mail, country: null}"
-CSV = "format: csv, options: {header: true}"
-
-
-def read_people(
-    spark: SparkSession, folder: Path, lines: str, *settings: str
-) -> tuple[Job, DataFrame]:
-    """A job that has read recipients from a file of these lines, and what it read."""
-    (folder / "people.csv").write_text("user,consent,mail\n" + lines)
-    recipients = f"recipients={{path: {folder / 'people.csv'}, {CSV}, {PEOPLE}}}"
-    job = job_of(spark, folder, recipients, *settings)
-    check_audience(job)
-    return job, read_users(job, spark.createDataFrame([], schemas.USER_INDEX))
-
-
-def test_consents_are_counted_and_unreadable_ones_are_said(
-    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    answers = ["yes", "no", "1", "ja", "", "TRUE"]
-    job, read = read_people(
-        spark, tmp_path, "".join(f"u{n},{answer},\n" for n, answer in enumerate(answers))
-    )
-    assert rows(read.where("consent").select("user_id", "email")) == [
-        *[("u0", None), ("u2", None), ("u5", None)]
-    ]
-    assert job.notes["rows of recipients"] == {
-        "consenting": 3,
-        "refusing": 1,
-        "with no or an unreadable consent": 2,
-    }
-    assert "consent reads neither yes nor no in {'ja': 1}" in caplog.text
-
-
-@pytest.mark.parametrize("answers", ["u@x.example", "abcdefgh"])
-def test_what_is_no_column_of_consents_is_not_shown_in_the_log(
-    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture, answers: str
-):
-    texts = [answers] if "@" in answers else list(answers)
-    read_people(spark, tmp_path, "".join(f"u{n},{text},\n" for n, text in enumerate(texts)))
-    assert "recipients.columns.consent may name another column" in caplog.text
-    assert not any(f"'{text}'" in caplog.text for text in texts)
-
-
-@pytest.mark.parametrize(
-    ("column", "held", "said"),
-    [
-        ("email_sha256", "u1@x.example", "a SHA-256 of 64 hexadecimal digits"),
-        ("email", "0" * 64, "an address"),
-    ],
-)
-def test_a_suppression_list_that_would_bar_nobody_is_refused(
-    spark: SparkSession, tmp_path: Path, column: str, held: str, said: str
-):
-    (tmp_path / "gone.csv").write_text(f"mail\n{held}\n\n")
-    listed = (
-        f"suppressions={{gone: {{path: {tmp_path / 'gone.csv'}, columns: {{{column}: mail}}}}}}"
-    )
-    told = rf"^suppressions\.gone\.columns\.{column}: 1 of 1 rows hold something else than {said}"
-    with pytest.raises(DataError, match=told) as raised:
-        read_people(spark, tmp_path, "u1,yes,u1@x.example\n", listed)
-    assert held not in str(raised.value)
-
-
-def test_the_rows_of_suppression_lists_are_counted(spark: SparkSession, tmp_path: Path):
-    (tmp_path / "gone.csv").write_text("mail\n A@X.example\nb@x.example\n")
-    listed = f"suppressions={{gone: {{path: {tmp_path / 'gone.csv'}, columns: {{email: mail}}}}}}"
-    job, _ = read_people(spark, tmp_path, "u1,yes,u1@x.example\n", listed)
-    note_suppressions(job)
-    assert job.notes["rows of suppressions"] == {"gone": 2}
-
-
 def test_a_provided_test_set_is_kept_from_train_and_gets_negatives(
     spark: SparkSession, tmp_path: Path
 ):
@@ -441,39 +364,6 @@ def test_a_provided_test_set_is_kept_from_train_and_gets_negatives(
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (
-            ["suppressions={out: {path: NOWHERE, columns: {email: e}}}"],
-            r"suppressions\.out\.path: NOWHERE does not exist",
-        ),
-        (
-            ["suppressions={out: {path: PEOPLE, columns: {email: e}}}"],
-            r"suppressions\.out: column e is missing. Columns present: \['user', 'consent'\]",
-        ),
-        (["campaign.audience=county = 'DE'"], r"campaign\.audience: .*county"),
-        (
-            ["send_log={path: PEOPLE, format: csv, options: {header: true}}"],
-            r"send_log: column user_id is missing",
-        ),
-    ],
-)
-def test_who_is_not_written_to_is_known_before_the_night_begins(
-    spark: SparkSession, tmp_path: Path, settings, message
-):
-    people = tmp_path / "people.csv"
-    people.write_text("user,consent\nu0,yes\n")
-    columns = "columns: {user: user, consent: consent, email: null, country: null}"
-    options = "format: csv, options: {header: true}"
-    given = [
-        f"recipients={{path: {people}, {options}, {columns}}}",
-        *[setting.replace("PEOPLE", str(people)) for setting in settings],
-    ]
-    with pytest.raises((DataError, SchemaError), match=message):
-        prepare(spark, tmp_path, *given)
-
-
-@pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("campaign.items.where=brnad = 'own'", r"campaign\.items\.where: .*brnad"),
@@ -492,45 +382,3 @@ def test_rules_of_items_are_checked_before_the_night_begins(
     more = ["input.columns.time=time"] if "consumable" in setting else []
     with pytest.raises(DataError, match=message):
         prepare(spark, tmp_path, setting, *more)
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        ("u0,yesterday\nu1,2026-11-01\n", "column sent_at is no time in 1 of 2 rows"),
-        (
-            ",2026-11-01\nu1,\n",
-            r"none of its 2 rows has a user and a time \(columns user_id, sent_at",
-        ),
-    ],
-)
-def test_a_send_log_that_would_count_for_nobody_is_refused_at_once(
-    spark: SparkSession, tmp_path: Path, lines: str, message: str
-):
-    (tmp_path / "log.csv").write_text("user_id,sent_at\n" + lines)
-    given = f"send_log={{path: {tmp_path / 'log.csv'}, format: csv, options: {{header: true}}}}"
-    with pytest.raises(DataError, match=message):
-        prepare(spark, tmp_path, given)
-
-
-def test_rows_of_a_send_log_without_a_user_or_a_time_are_counted(
-    spark: SparkSession, tmp_path: Path
-):
-    (tmp_path / "log.csv").write_text("user_id,sent_at\nu0,2026-11-01 08:00\n,2026-11-01\nu1,\n")
-    given = f"send_log={{path: {tmp_path / 'log.csv'}, format: csv, options: {{header: true}}}}"
-    job = job_of(spark, tmp_path, given)
-    check_audience(job)
-    note_send_log(job)
-    assert job.notes["rows of send_log without a user or a time, left out"] == 2
-
-
-def test_last_mails_that_are_no_times_are_refused_where_the_frequency_counts(
-    spark: SparkSession, tmp_path: Path
-):
-    (tmp_path / "people.csv").write_text("user,consent,last\nu1,yes,31.10.2026\nu2,yes,\n")
-    columns = "{user: user, consent: consent, last_sent_at: last, email: null, country: null}"
-    options = "format: csv, options: {header: true}"
-    given = f"recipients={{path: {tmp_path / 'people.csv'}, {options}, columns: {columns}}}"
-    check_audience(job_of(spark, tmp_path, given))
-    with pytest.raises(DataError, match=r"column last is no time in 1 rows, .*frequency"):
-        prepare(spark, tmp_path, given, "campaign.frequency={sends: 1, days: 7}")

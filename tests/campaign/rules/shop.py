@@ -17,6 +17,8 @@ import pandas as pd
 RUN_DATE = date(2026, 11, 23)
 ENDS_AT = datetime(2026, 11, 24, tzinfo=timezone.utc)
 NUM_ITEMS, K_SCORED = 400, 40
+# How tools write an address.
+WRITTEN = ("{}", " {}", "{}\u00a0", "\u200b{}", "mailto:{}", "Customer <{}>")
 # Items with events that the catalogue lacks.
 NUM_UNKNOWN = 8
 COUNTRIES = np.array(["DE", "AT", "FR", "NL", None], dtype=object)
@@ -76,7 +78,7 @@ def recipients(generator: np.random.Generator, num_users: int) -> pd.DataFrame:
     shares = generator.random(num_users) < 0.1
     owner = np.where(shares, generator.integers(0, num_users, num_users), n)
     address = [
-        f"User{k}@Mail.example " if s else f"user{k}@mail.example"
+        WRITTEN[k % 5].format(f"User{k}@Mail.example") if s else f"user{k}@mail.example"
         for k, s in zip(owner, shares, strict=True)
     ]
     sent = pd.to_datetime(ENDS_AT.replace(tzinfo=None)) - pd.to_timedelta(
@@ -127,14 +129,20 @@ def write_shop(folder: Path, num_users: int, seed: int = 7) -> None:
     third = len(listed) // 3
     listed[["user_id"]][:third].to_csv(folder / "complained.csv", index=False)
     by_address = listed[["email"]][third : 2 * third].dropna()
-    by_address["email"] = " " + by_address.email.str.upper()
+    plain = by_address.email.map(_plain).str.upper()
+    by_address["email"] = [WRITTEN[n % 6].format(one) for n, one in enumerate(plain)]
     by_address.to_csv(folder / "unsubscribed.csv", index=False)
     hashed = [
-        hashlib.sha256(e.strip().lower().encode()).hexdigest()
+        hashlib.sha256(_plain(e).lower().encode()).hexdigest()
         for e in listed.email[2 * third :].dropna()
     ]
     pd.DataFrame({"sha": hashed}).to_csv(folder / "bounced.csv", index=False)
     write_made(folder / "made", generator, tables["events"])
+
+
+def _plain(address: str) -> str:
+    """The address as it was before `WRITTEN`."""
+    return address.removeprefix("mailto:").strip(" \u00a0\u200b")
 
 
 def write_made(folder: Path, generator: np.random.Generator, given: pd.DataFrame) -> None:

@@ -57,6 +57,7 @@ def test_each_rule_barred_something(files: Path):
     assert barred == {*reasons.RECIPIENTS, *reasons.ITEMS, *reasons.PAIRS} - NOT_HERE
     assert counted["arm"] == {"model", "popular", "holdout"}
     assert counted["slot"] == SOURCES
+    assert counted["list"] == {"complained", "unsubscribed", "bounced"}
 
 
 def test_when_nobody_is_left_the_reasons_are_counted(spark: SparkSession, place: Path):

@@ -74,12 +74,15 @@ _SLOTS = " union all ".join(
 )
 
 _VIEWS = f"""
+create macro bare(e) as regexp_replace(nfc_normalize(e), '[\\pZ\\pC]', '', 'g');
+create macro same(e) as nullif(lower(regexp_replace(
+    regexp_replace(bare(e), '^[^<]*<(.*)>$', '\\1'), '^mailto:', '', 'i')), '');
 create macro p_ok(c, s) as (c is null or c in ('DE', 'AT', 'FR')) and s <> 'staff';
 create view events as
     select user_id, item_id, event_type,
         try_cast(event_at as timestamptz) at time zone 'UTC' as happened_at
     from raw_events;
-create view people as select *, nullif(lower(trim(email)), '') as address from recipients;
+create view people as select *, same(email) as address from recipients;
 create view log as select * from send_log where sent_at < {ENDS_AT};
 create table slots as {_SLOTS};
 create view eligible as
@@ -114,7 +117,7 @@ QUERIES = {
         select user_id from sent join complained using (user_id)""",
     "unsubscribed": """
         select user_id from sent join people using (user_id)
-        join unsubscribed u on address = lower(trim(u.email))""",
+        join unsubscribed u on address = same(u.email)""",
     "bounced": """
         select user_id from sent join people using (user_id)
         join bounced b on sha256(address) = lower(b.sha)""",

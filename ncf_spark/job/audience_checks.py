@@ -1,0 +1,278 @@
+"""Whether the tables of people can be used as they are: looked at before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, DataType, NumericType
+
+from ncf_spark import schemas
+from ncf_spark.inputs import sources
+from ncf_spark.inputs.canonical import masked
+from ncf_spark.job.audience import Audience, read_suppression_list
+from ncf_spark.job.context import Job
+from ncf_spark.job.logs import log
+from ncf_spark.job.unchanged import read_inputs
+from ncf_spark.schemas import DataError
+from ncf_spark.storage import tables
+
+_FILES = "files of the recipients and lists"
+_LISTS = "rows of suppressions"
+# Of the texts that a consent is not read from, so many are shown.
+_MOST_TEXTS = 5
+# Of the rows of a list that would bar nobody, so many are shown.
+_MOST_ROWS = 5
+_TIMES = "Times are timestamps or ISO 8601 texts."
+
+
+def check_audience(job: Job, audience: Audience) -> None:
+    """Counts what these tables hold, for the step's record.
+
+    Raises:
+        DataError: when a condition does not fit its table, nobody says yes to mail, a list has rows
+            that would bar nobody, or times cannot be read; with all that is wrong.
+    """
+    job.note(_FILES, read_inputs(job, "export_campaign"))
+    problems = []
+    if audience.recipients is not None:
+        named = audience.recipients.select("user_id", "locale", "country", "segment")
+        _check_sql(named, job.config.campaign.audience, "campaign.audience", BooleanType)
+        problems += _problems_of_recipients(job, audience.recipients)
+    problems += _problems_of_lists(job, audience.suppressions)
+    if audience.send_log is not None:
+        problems += _problems_of_send_log(job, audience.send_log)
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def was_checked(job: Job) -> bool:
+    """Whether the run's first step looked at these files with these settings."""
+    record = job.run.step_record("build_interactions") or {}
+    now = job.config.model_dump(mode="json")
+    sections = ("recipients", "suppressions", "send_log")
+    found = read_inputs(job, "export_campaign")
+    # Of a catalog table only the name is known.
+    return (
+        all("table" not in one for one in found.values())
+        and record.get("notes", {}).get(_FILES) == found
+        and all(record["config"][section] == now[section] for section in sections)
+    )
+
+
+def check_item_rules(job: Job) -> None:
+    """Raises DataError when an SQL of section campaign does not fit the columns of items."""
+    names = ("item_id", "title", "category", "brand", "price", "url", "image_url")
+    items = tables.empty_table(job.spark, schemas.CATALOGUE).select(*names)
+    rules = job.config.campaign
+    conditions = {
+        "campaign.items.where": rules.items.where,
+        "campaign.pairs.consumable": rules.pairs.consumable,
+        "campaign.lists.pin": rules.lists.pin,
+    }
+    for setting, condition in conditions.items():
+        _check_sql(items, condition, setting, BooleanType)
+    _check_sql(items, rules.lists.boost, "campaign.lists.boost", NumericType)
+
+
+def note_suppressions(job: Job, num_on: Mapping[str, int]) -> None:
+    """Logs how long each suppression list is, and how many recipients stand on it.
+
+    Args:
+        num_on: recipients by the list's name.
+    """
+    record = job.run.step_record("build_interactions") or {}
+    counts = job.notes.get(_LISTS) or record.get("notes", {}).get(_LISTS, {})
+    for name, held in counts.items():
+        told = ", ".join(f"{num:,} {what}" for what, num in held.items() if num) or "no row"
+        log.info("suppressions: %s: %s, %d match recipients", name, told, num_on.get(name, 0))
+    if counts:
+        job.note("recipients on suppressions", {name: num_on.get(name, 0) for name in counts})
+
+
+def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
+    columns = job.config.recipients.columns
+    is_user, is_said = F.col("user_id").isNotNull(), F.trim("consent_text") != ""
+    no_answer = is_user & F.col("consent").isNull()
+    found = _first(
+        rows.agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.count_if(is_user & F.col("consent")).alias("consenting"),
+            F.count_if(is_user & ~F.col("consent")).alias("refusing"),
+            F.count_if(no_answer).alias("with no or an unreadable consent"),
+            F.count_if(~is_user).alias("without a user id"),
+            F.count_if(no_answer & is_said).alias("unread"),
+            F.count_if("is_no_address").alias("no_address"),
+            F.min(F.when(F.col("is_no_address"), F.col("email_text"))).alias("email"),
+            F.count_if(_is_no_time("last_sent_at")).alias("no_time"),
+        )
+    )
+    answers = ("consenting", "refusing", "with no or an unreadable consent", "without a user id")
+    counts = {name: found[name] for name in answers if found[name]}
+    job.note("rows of recipients", counts)
+    if found["no_address"]:
+        job.note("rows of recipients whose address cannot be one, left out", found["no_address"])
+        log.warning(
+            "recipients: column %s holds no address, or more than one, in %s of %s rows, e.g. %r: "
+            "no mail is addressed there",
+            *(columns.email, f"{found['no_address']:,}", f"{found['rows']:,}"),
+            masked(found["email"]),
+        )
+    problems, unread = [], _unread_consents(rows, found["unread"]) if found["unread"] else ""
+    if not found["consenting"]:
+        told = "; ".join(f"{name} {num:,}" for name, num in counts.items()) or "there are none"
+        problems.append(
+            f"recipients: nobody says yes to mail (column {columns.consent}). Rows: {told}. "
+            f"{f'Not understood: {unread}. ' if unread else ''}Name the words that mean it by "
+            "recipients.consent_values: {yes: [...], no: [...]}, or another column by "
+            "recipients.columns.consent."
+        )
+    elif unread:
+        log.warning(
+            "recipients: consent is neither yes nor no in %s rows, which get nothing: %s. Name the "
+            "words that mean it by recipients.consent_values: {yes: [...], no: [...]}.",
+            *(f"{found['unread']:,}", unread),
+        )
+    if job.config.campaign.frequency is not None and found["no_time"]:
+        problems.append(
+            f"recipients: column {columns.last_sent_at} is no time in {found['no_time']:,} rows, "
+            f"for which campaign.frequency would not hold. {_TIMES} Convert them by "
+            "recipients.derived, or do without: recipients.columns.last_sent_at: null."
+        )
+    return problems
+
+
+def _unread_consents(rows: DataFrame, num_unread: int) -> str:
+    """The most frequent texts that are no consent, unless they are of another kind of column."""
+    is_unread = F.col("consent").isNull() & (F.trim("consent_text") != "")
+    counted = rows.where(is_unread).groupBy("consent_text").agg(F.count(F.lit(1)).alias("n"))
+    found = counted.orderBy(F.desc("n"), "consent_text").limit(_MOST_TEXTS + 1).collect()
+    shown = {row["consent_text"]: row["n"] for row in found[:_MOST_TEXTS]}
+    # What has many values is another column: of names or addresses, and these belong into no log.
+    is_consent = len(found) <= _MOST_TEXTS or sum(shown.values()) > 0.75 * num_unread
+    if is_consent and not any("@" in text for text in shown):
+        return str(shown)
+    return "other texts than a consent has: recipients.columns.consent may name another column"
+
+
+def _problems_of_lists(job: Job, lists: Mapping[str, DataFrame]) -> list[str]:
+    if not lists:
+        return []
+    parts = [rows.withColumn("list", F.lit(name)) for name, rows in lists.items()]
+    counted = (
+        reduce(DataFrame.unionByName, parts)
+        .groupBy("list")
+        .agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.count("user").alias("user ids"),
+            F.count_if(F.size("spellings") > 0).alias("addresses"),
+            F.count("email_sha256").alias("hashes"),
+            *[F.count_if(is_wrong).alias(name) for name, is_wrong in _wrong_in_lists().items()],
+        )
+    )
+    found = {row["list"]: row for row in counted.collect()}
+    named = ("user ids", "addresses", "hashes")
+    job.note(_LISTS, {n: {w: found[n][w] if n in found else 0 for w in named} for n in lists})
+    return [problem for row in found.values() for problem in _problems_of_list(job, row)]
+
+
+def _wrong_in_lists() -> dict[str, Column]:
+    """What makes a row bar nobody."""
+    return {
+        "garbled": F.col("is_garbled"),
+        "email": F.col("is_no_address") & ~F.col("is_garbled"),
+        "email_sha256": ~F.col("email_sha256").rlike(r"^[0-9a-f]{64}\z"),
+    }
+
+
+def _problems_of_list(job: Job, counts: Row) -> list[str]:
+    name = f"suppressions.{counts['list']}"
+    wrong = {what: num for what in _wrong_in_lists() if (num := counts[what])}
+    problems = []
+    for what, num in wrong.items():
+        rows, told = _rows_of_list(job, counts["list"], what)
+        of_all = f"{num:,} of {counts['rows']:,} rows"
+        if what == "garbled":
+            encoding = "windows-1252" if any("\ufffd" in row for row in rows) else "UTF-8"
+            problems.append(
+                f"{name}: {of_all} were read in another encoding than they are written in, and "
+                f"would bar nobody: {told}. Say how the file is written, for instance by "
+                f"{name}.options: {{header: true, encoding: {encoding}}}."
+            )
+            continue
+        wanted = {
+            "email": "an address",
+            "email_sha256": "a SHA-256 of 64 hexadecimal digits",
+        }[what]
+        problems.append(
+            f"{name}.columns.{what}: {of_all} hold something else than {wanted} there, and would "
+            f"bar nobody: {told}. Correct them, with one address a row; name the right column "
+            f"(user, email or email_sha256); or leave these rows out by {name}.where."
+        )
+    return problems
+
+
+def _rows_of_list(job: Job, name: str, what: str) -> tuple[list[str], str]:
+    """The first rows of a list that are wrong, and how a message tells them."""
+    rows = read_suppression_list(job, name, numbered=True)
+    column = F.coalesce(*[f"{one}_text" for one in ("email", "email_sha256", "user")])
+    if what != "garbled":
+        column = F.col(f"{what}_text")
+    wrong = rows.where(_wrong_in_lists()[what]).select("row_id", column.alias("text"))
+    found = wrong.orderBy("row_id").limit(_MOST_ROWS).collect()
+    told = ", ".join(f"row {row['row_id'] + 1} ({masked(row['text'])})" for row in found)
+    return [row["text"] for row in found], f"{told} (rows are counted without the header)"
+
+
+def _problems_of_send_log(job: Job, rows: DataFrame) -> list[str]:
+    columns = job.config.send_log.columns
+    is_empty = F.col("user_id").isNull() | (F.trim(F.coalesce("sent_at_text", F.lit(""))) == "")
+    found = _first(
+        rows.agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.count_if(is_empty).alias("empty"),
+            F.count_if(_is_no_time("sent_at")).alias("no_time"),
+        )
+    )
+    job.note("rows of send_log without a user or a time, left out", found["empty"])
+    if found["no_time"]:
+        return [
+            f"send_log: column {columns.sent_at} is no time in {found['no_time']:,} of "
+            f"{found['rows']:,} rows, whose mails would count for nobody. {_TIMES} Convert them by "
+            "send_log.derived, or leave such rows out by send_log.where."
+        ]
+    if found["rows"] and found["empty"] == found["rows"]:
+        return [
+            f"send_log: none of its {found['rows']:,} rows has a user and a time (columns "
+            f"{columns.user}, {columns.sent_at})."
+        ]
+    return []
+
+
+def _is_no_time(name: str) -> Column:
+    return (F.trim(F.col(f"{name}_text")) != "") & F.col(name).isNull()
+
+
+def _first(rows: DataFrame) -> Any:
+    [row] = rows.collect()
+    return row
+
+
+def _check_sql(rows: DataFrame, sql: str | None, setting: str, kind: type[DataType]) -> None:
+    """Raises DataError when an SQL expression does not fit the columns of `rows`, or its use."""
+    if sql is None:
+        return
+    try:
+        [field] = rows.select(F.expr(sql)).schema
+    except PySparkException as error:
+        raise DataError(
+            f"{setting}: {sources.first_line(error)} Columns present: {rows.columns}."
+        ) from None
+    if not isinstance(field.dataType, kind):
+        wanted = "true or false" if kind is BooleanType else "a number"
+        found = field.dataType.simpleString()
+        raise DataError(f"{setting}: {sql} is of type {found}; it should be {wanted}.")
