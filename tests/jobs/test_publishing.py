@@ -172,7 +172,7 @@ def test_another_campaign_of_a_published_night_trains_nothing_again(
     assert "train: begins in" not in output
     for name in ("user_topk", "ranks", "model/user_vectors"):
         assert contents(second, name) == contents(first, name)
-    assert table(second, "campaign_long")["slot"].max() == 2
+    assert table(second, "campaign_long")["rank"].max() == 2
 
 
 def test_force_runs_a_finished_step_again(job: MakeJob):
