@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, timezone
 from typing import Literal
@@ -32,6 +32,7 @@ def main(
     description: str | None,
     run: Literal["newest", "start", "none"] = "newest",
     explain: Callable[[Job, str | None, str | None], None] | None = None,
+    suggest: Callable[[SparkSession, Sequence[str]], str] | None = None,
 ) -> None:
     """Runs a job as a process and ends it with the exit status of the design.
 
@@ -42,9 +43,17 @@ def main(
         run: which run the job works in: the date's newest; the same, or a new one where there is
             none to go on with; or none.
         explain: what `--explain USER_ID` and `--explain-item ITEM_ID` do, instead of the work.
+        suggest: the text that `--suggest PATH …` prints, instead of the work.
     """
-    arguments = _parser(name, description, explain is not None).parse_args()
+    parser = _parser(name, description, explain is not None, suggest is not None)
+    arguments = parser.parse_args()
     with reporting():
+        if suggest is not None and arguments.suggest:
+            with session(name) as spark:
+                print(suggest(spark, arguments.suggest), flush=True)
+            return
+        if arguments.config is None:
+            parser.error("the following arguments are required: --config")
         config = load_config(arguments.config, arguments.set)
         set_up_logging(config.logging.level, config.logging.format)
         check_monitoring(config)
@@ -106,7 +115,9 @@ def _fail(message: str, status: int) -> None:
     raise SystemExit(status)
 
 
-def base_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+def base_parser(
+    name: str, description: str | None, needs_config: bool = True
+) -> argparse.ArgumentParser:
     """What every job is told."""
     parser = argparse.ArgumentParser(
         prog=f"{name}.py",
@@ -114,7 +125,10 @@ def base_parser(name: str, description: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--config", required=True, metavar="FILE", help="YAML file that overrides conf/base.yaml"
+        "--config",
+        required=needs_config,
+        metavar="FILE",
+        help="YAML file that overrides conf/base.yaml",
     )
     parser.add_argument(
         "--set",
@@ -126,8 +140,17 @@ def base_parser(name: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(name: str, description: str | None, explains: bool) -> argparse.ArgumentParser:
-    parser = base_parser(name, description)
+def _parser(
+    name: str, description: str | None, explains: bool, suggests: bool
+) -> argparse.ArgumentParser:
+    parser = base_parser(name, description, needs_config=not suggests)
+    if suggests:
+        parser.add_argument(
+            "--suggest",
+            nargs="+",
+            metavar="PATH",
+            help="print a first configuration for these exports, and do nothing else",
+        )
     if explains:
         parser.add_argument(
             "--explain",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import reduce
 from importlib import metadata
@@ -135,7 +135,7 @@ def _run(job: Job, step: Callable[[Job], None]) -> None:
     job.clear_stages()
     try:
         with heartbeat(job.spark, job.name, lambda: job.doing):
-            _check_files(job, inputs)
+            check_input_files(job)
             step(job)
     finally:
         job.clear_stages()
@@ -170,18 +170,15 @@ def _run(job: Job, step: Callable[[Job], None]) -> None:
     )
 
 
-def _check_files(job: Job, inputs: Iterable[str]) -> None:
+def check_input_files(job: Job) -> None:
     """Looks at the customer's files before they are read, in the first step at those of all steps.
 
-    Args:
-        inputs: sections that name what this step reads.
+    Raises:
+        DataError: with all that is wrong with them.
     """
-    later = {
-        "recipients",
-        "send_log",
-        *(f"suppressions.{name}" for name in job.config.suppressions),
-    }
-    wanted = {*inputs, *later} if job.name == FIRST_STEP else {*inputs}
+    wanted = {*read_inputs(job, job.name)}
+    if job.name == FIRST_STEP:
+        wanted |= job.config.sources.keys() - {"outcomes", "split.holdout"}
     sources = {n: s for n, s in job.config.sources.items() if n in wanted - job.checked}
     job.doing = "a look at the input's files"
     check_files(job.spark, sources)

@@ -30,6 +30,7 @@ def test_there_is_a_job_for_each_step_of_the_design():
         "similar_items",
         "export_campaign",
         "measure_campaign",
+        "check_input",
         "nightly",
         "runs",
     }
