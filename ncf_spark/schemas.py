@@ -293,13 +293,15 @@ ITEM_TOPK = StructType(
 RECIPIENTS = StructType(
     [
         _column("user_id", StringType(), "null: not given", nullable=True),
-        _column("user", StringType(), "the id as lists are compared by", nullable=True),
-        _column("email", StringType(), "to send to; null: none, or no address", nullable=True),
-        _column("address", StringType(), "the email as it is compared", nullable=True),
+        _column("user", StringType(), "the id as it is compared; null: not given", nullable=True),
+        _column("email", StringType(), "to send to; null: not given, or no address", nullable=True),
+        _column(
+            "address", StringType(), "the email as it is compared; null: no address", nullable=True
+        ),
         _column(
             "spellings",
             ArrayType(StringType()),
-            "what a list may know the address by, as of inputs.canonical",
+            "what a list may know the address by; null: not given",
             nullable=True,
         ),
         _column("locale", StringType(), "null: not given", nullable=True),

@@ -83,6 +83,9 @@ def read_address(text: str | None) -> Address | None:
     found = _split(core.replace(" ", ""))
     is_one = found is not None and " " not in core
     parts = [found, *map(_split, map(_unwrapped, _WORD_ENDS.split(shown)))]
+    # Beside the one in angle brackets there may be another.
+    if " " not in core and len({_folded(*part) for part in parts if part}) > 1:
+        found = None
     spellings = {spelling for part in parts if part for spelling in _spellings(*part)}
     if found:
         spellings |= {"@".join(found).lower(), (text or "").strip().lower()}

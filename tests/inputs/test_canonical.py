@@ -56,6 +56,8 @@ ADDRESSES = [
     # No address.
     *[(text, None, None) for text in ("ana", "ana@", "@x.example", "ana@x", "ana@x..example")],
     ("ana@x.example, ben@x.example", None, None),
+    ("ana@x.example, Ben <ben@x.example>", None, None),
+    ('"ana@x.example" <ANA@x.example>', "ANA@x.example", ANA),
     ("ana@x.example ben@x.example", None, None),
     ("�na@x.example", None, None),
     *[(text, None, None) for text in ("", " ", "\u200b", None)],
