@@ -117,8 +117,10 @@ def _scan(
     together, problems = reduce(DataFrame.unionByName, flagged), list[str]()
     for row in together.groupBy("source").agg(*asked).orderBy("source").collect():
         name, num_records, num_files, *found = row
-        for problem, count, file in zip(lines.PROBLEMS, found[::2], found[1::2], strict=True):
-            if count:
+        counts = dict(zip(lines.PROBLEMS, found[::2], strict=True))
+        for (problem, count), file in zip(counts.items(), found[1::2], strict=True):
+            # The lines after an open quote are short for no other reason.
+            if count and not (problem == "ragged" and counts["open_quote"]):
                 problems.append(_describe(together, name, problem, count, file))
         has_header = Options(sources[name].options).flag("header")
         if num_records <= num_files * has_header and name.split(".")[0] not in _MAY_BE_EMPTY:
