@@ -32,6 +32,8 @@ _WORDS = [
 # 1001.0 and 1.2345678902E10: numbers that were stored as doubles before they became texts.
 _NUMBER = r"^-?\d+\.0+$|^-?\d[.,]\d+[eE]\+?\d+$"
 
+_MAY_BE_ODD = r"[^!-~]|\.|\d[eE]\+?\d|^(?:" + "|".join(map(re.escape, _WORDS)) + ")$"
+
 # What may be odd about an id that is used all the same.
 ID_FINDINGS = ("word", "number", "blank")
 
@@ -126,14 +128,13 @@ def id_finding(rows: DataFrame, name: str | None) -> Column:
         return F.lit(None).cast("string")
     text = _quoted(name)
     clean = _without_blanks(text)
-    return (
+    finding = (
         F.when(clean.isin(_WORDS), F.lit("word"))
-        .when(
-            (F.contains(text, F.lit(".")) | F.contains(text, F.lit("E+"))) & clean.rlike(_NUMBER),
-            F.lit("number"),
-        )
+        .when(clean.rlike(_NUMBER), F.lit("number"))
         .when(clean != text, F.lit("blank"))
     )
+    # One look is all that most ids need.
+    return F.when(text.rlike(_MAY_BE_ODD), finding)
 
 
 def time_column(raw: DataFrame, name: str | None, time_format: str) -> Column:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from ncf_spark.job.audience import check_audience, read_suppressed, read_users
+from ncf_spark.campaign.recipients import build_suppressed
+from ncf_spark.job.audience import build_users, read_audience
 from ncf_spark.job.intake import read_catalogue, read_provided_holdout
 from ncf_spark.schemas import USER_INDEX, DataError, SchemaError
 from tests.conftest import at, rows
@@ -149,12 +150,12 @@ def test_ids_are_read_alike_in_every_table(spark: SparkSession, tmp_path: Path, 
         spark.sql(sql.format(id=wrong)).write.parquet(str(tmp_path / section))
     told = rf"{name}: column user \({name}\.columns\.user\) is double, and 1 of its values"
     with pytest.raises(SchemaError, match=told):
-        check_audience(job_of(spark, tmp_path, *settings))
+        read_audience(job_of(spark, tmp_path, *settings))
     if name == "send_log":
-        job = job_of(spark, tmp_path, *settings)
-        users = read_users(job, spark.createDataFrame([], USER_INDEX))
+        audience = read_audience(job_of(spark, tmp_path, *settings, "send_log.path=null"))
+        users = build_users(audience, spark.createDataFrame([], USER_INDEX))
         assert rows(users.select("user_id")) == [("1001",)]
-        assert rows(read_suppressed(job).select("user")) == [("1001",)]
+        assert rows(build_suppressed(audience.suppressions).select("user")) == [("1001",)]
 
 
 def test_a_provided_test_set_of_doubles_has_the_ids_of_the_events(

@@ -276,7 +276,7 @@ def test_a_task_is_what_the_configuration_says():
         "popularity": 0.125,
     }
     assert (task.redraw, task.max_retries) == (False, 5)
-    assert task.ks == (5, 10, 20)  # 10 is what epochs are chosen by
+    assert (task.ks, task.choose_by) == ((20, 5), "ndcg@5")
     assert task.pretraining == {}
 
 
