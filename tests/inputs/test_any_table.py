@@ -51,7 +51,7 @@ def tables(draw: st.DrawFn) -> tuple[list[tuple[str, ...]], dict[str, bytes], di
 
 
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -254,6 +254,14 @@ def test_files_are_looked_at_again_when_they_or_their_settings_changed(
 # --- ids that match those of the events, or do not -----------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def prepared(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a night whose events are prepared."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(spark, folder)
+    return folder
+
+
 def check(spark: SparkSession, folder: Path, lines: str, *settings: str) -> Job:
     """A job that has held the ids of recipients against the users u0 to u19."""
     job = job_of(spark, folder, people(folder, lines), *settings)
@@ -275,11 +283,12 @@ def check(spark: SparkSession, folder: Path, lines: str, *settings: str) -> Job:
     ],
 )
 def test_recipients_whose_ids_are_of_no_user_are_refused(
-    spark: SparkSession, tmp_path: Path, written: str, said: str
+    spark: SparkSession, prepared: Path, tmp_path: Path, written: str, said: str
 ):
     lines = "".join(f"{written.format(n)},yes,\n" for n in range(1, 13)) + "u0,yes,\n"
+    job = job_of(spark, prepared, people(tmp_path, lines))
     with pytest.raises(DataError, match=r"column user holds ids in 12 of 13 rows") as got:
-        prepare(spark, tmp_path, people(tmp_path, lines))
+        check_ids(job, read_audience(job), job.read("user_index", schemas.USER_INDEX))
     assert said in str(got.value)
     assert "recipients.max_unknown_share (0.5)" in str(got.value)
 
