@@ -11,7 +11,7 @@ from ncf_spark.job.splitting import check_sizes, write_split
 
 
 def run(job: Job) -> None:
-    """Everything after this step reads our own tables only."""
+    """Later steps read the events and the catalogue from our own tables only."""
     audience = read_audience(job)
     check_audience(job, audience)
     check_item_rules(job)

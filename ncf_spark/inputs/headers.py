@@ -10,6 +10,7 @@ from pyspark.sql.types import StructType
 
 from ncf_spark.config import Source
 from ncf_spark.inputs import hadoop, text
+from ncf_spark.inputs.canonical import masked
 from ncf_spark.inputs.hadoop import File, Listing
 from ncf_spark.inputs.text import Options
 from ncf_spark.schemas import DataError
@@ -72,5 +73,6 @@ def _key(name: str) -> str:
 
 def _shown(columns: tuple[str, ...], options: Options) -> str:
     if options.flag("header"):
-        return f"the columns {', '.join(columns)}"
+        # Where there is no header after all, these are the first row's cells.
+        return f"the columns {', '.join(masked(c) if '@' in c else c for c in columns)}"
     return f"{len(columns)} cells in its first line"

@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 _BLANK = r"[\p{Z}\p{Cc}\u00AD\u200B-\u200F\u202A-\u202E\u2060-\u2064\uFEFF]"
 _BLANKS = rf"^{_BLANK}+|{_BLANK}+\z|\p{{Cc}}+"
 
-# What programs write for "missing". An id may be called so all the same.
+# What programs write for a missing value. A real id may have the same text.
 _WORDS = [
     *("NaN", "nan", "NAN", "null", "Null", "NULL", "None", "none", "NONE", "nil", "undefined"),
     *("NA", "N/A", "n/a", "#N/A", "<NA>", "NaT", "\\N", "(null)", "(not set)"),
@@ -34,7 +34,7 @@ _NUMBER = r"^-?\d+\.0+$|^-?\d[.,]\d+[eE]\+?\d+$"
 
 _MAY_BE_ODD = r"[^!-~]|\.|\d[eE]\+?\d|^(?:" + "|".join(map(re.escape, _WORDS)) + ")$"
 
-# What may be odd about an id that is used all the same.
+# Unusual ids that are used, with a warning.
 ID_FINDINGS = ("word", "number", "blank")
 
 # From these numbers on a neighbour may be stored as the same double (float).

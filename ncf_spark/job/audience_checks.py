@@ -23,9 +23,9 @@ from ncf_spark.storage import tables
 
 _FILES = "files of the recipients and lists"
 _LISTS = "rows of suppressions"
-# Of the texts that a consent is not read from, so many are shown.
+# How many texts that are no consent a message shows.
 _MOST_TEXTS = 5
-# Of the rows of a list that would bar nobody, so many are shown.
+# How many wrong rows of a list a message shows.
 _MOST_ROWS = 5
 _TIMES = "Times are timestamps or ISO 8601 texts."
 

@@ -1,4 +1,4 @@
-"""What is wrong with tables of people is told at the first step; nobody who said no is missed."""
+"""The first step refuses wrong tables of people; everyone who said no is recognised."""
 
 from __future__ import annotations
 
@@ -299,7 +299,7 @@ def test_a_newsletter_of_mostly_new_readers_is_sent_on_request(
     lines = "u0,yes,\n'u2,yes,\n" + "".join(f"n{n},yes,\n" for n in range(10))
     job = check(spark, tmp_path, lines, "recipients.max_unknown_share=1.0")
     assert job.notes["rows of recipients"]["of users without events"] == 11
-    # Near matches are told of, but not more than there are matches.
+    # Near matches are reported; there are fewer of them than matches.
     assert 'in 11 of 12 rows that no user of the events has, e.g. "\'u2"' in caplog.text
 
 
