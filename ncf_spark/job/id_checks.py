@@ -88,7 +88,7 @@ def _check_recipients(job: Job, ids: DataFrame, users: DataFrame) -> None:
     raise DataError(
         f"{message} They would all get what new users get. Write the ids alike "
         "(recipients.derived), name the right column (recipients.columns.user), or raise "
-        f"recipients.max_unknown_share ({settings.max_unknown_share}) if that many recipients are new."
+        f"recipients.max_unknown_share ({settings.max_unknown_share}) if that many of them are new."
     )
 
 
