@@ -24,6 +24,7 @@ class Outcomes(Source):
     """What became of a campaign's users afterwards: one row an event."""
 
     columns: OutcomeColumns
+    time_format: Text | None
 
 
 class Measurement(Section):

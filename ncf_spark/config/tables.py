@@ -133,6 +133,7 @@ class Recipients(Source):
     """Who may receive a campaign."""
 
     columns: RecipientColumns
+    time_format: Text
     consent_values: ConsentValues
     max_unknown_share: Share
 
@@ -150,6 +151,7 @@ class SendLog(Source):
     """What was sent to whom and when: one row a mail, or one an item in it."""
 
     columns: SendLogColumns
+    time_format: Text
 
 
 class HoldoutColumns(Section):

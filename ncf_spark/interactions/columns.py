@@ -32,7 +32,8 @@ _WORDS = [
 # 1001.0 and 1.2345678902E10: numbers that were stored as doubles before they became texts.
 _NUMBER = r"^-?\d+\.0+$|^-?\d[.,]\d+[eE]\+?\d+$"
 
-_MAY_BE_ODD = r"[^!-~]|\.|\d[eE]\+?\d|^(?:" + "|".join(map(re.escape, _WORDS)) + ")$"
+# Any character but those of plain ids: all printable ones of ASCII without "," and ".".
+_NOT_PLAIN = r"[^!-+\-/-~]"
 
 # Unusual ids that are used, with a warning.
 ID_FINDINGS = ("word", "number", "blank")
@@ -133,8 +134,7 @@ def id_finding(rows: DataFrame, name: str | None) -> Column:
         .when(clean.rlike(_NUMBER), F.lit("number"))
         .when(clean != text, F.lit("blank"))
     )
-    # One look is all that most ids need.
-    return F.when(text.rlike(_MAY_BE_ODD), finding)
+    return F.when(_is_not_plain(text) | text.isin(_WORDS), finding)
 
 
 def time_column(raw: DataFrame, name: str | None, time_format: str) -> Column:
@@ -206,8 +206,12 @@ def _matches(text: str, pattern: str) -> bool:
 
 
 def _without_blanks(text: Column) -> Column:
-    # The first look is fast, and all that most ids need.
-    return F.when(text.rlike("[^!-~]"), F.regexp_replace(text, _BLANKS, "")).otherwise(text)
+    return F.when(_is_not_plain(text), F.regexp_replace(text, _BLANKS, "")).otherwise(text)
+
+
+def _is_not_plain(text: Column) -> Column:
+    # One fast look, shared by all that is asked of an id: most need no other.
+    return text.rlike(_NOT_PLAIN)
 
 
 def _quoted(name: str) -> Column:

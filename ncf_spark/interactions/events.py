@@ -9,7 +9,6 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark.interactions.columns import (
-    ID_FINDINGS,
     id_column,
     id_finding,
     is_implausible,
@@ -96,17 +95,13 @@ def count_raw() -> dict[str, Column]:
 
 
 def count_odd() -> dict[str, Column]:
-    """Aggregates of the raw events: times that are `implausible`, and what is odd about ids.
-
-    Those of ids are called `user word` and so on: see `columns.ID_FINDINGS`.
-    """
+    """Aggregates of the raw events: those with an `implausible` time, and with `odd_ids`."""
     passes = F.coalesce("drop_reason", F.lit("kept")) != "where"
-    of_ids = {
-        f"{side} {finding}": F.count_if(passes & (F.col(f"{side}_finding") == finding))
-        for side in ("user", "item")
-        for finding in ID_FINDINGS
+    is_odd = F.coalesce("user_finding", "item_finding").isNotNull()
+    return {
+        "implausible": F.count_if(passes & is_implausible(F.col("event_at"))),
+        "odd_ids": F.count_if(passes & is_odd),
     }
-    return {"implausible": F.count_if(passes & is_implausible(F.col("event_at"))), **of_ids}
 
 
 def build_history(

@@ -14,7 +14,7 @@ from ncf_spark.config import Source
 from ncf_spark.inputs import sources
 from ncf_spark.inputs.canonical import address, id_key
 from ncf_spark.inputs.consent import consent
-from ncf_spark.interactions.columns import id_column
+from ncf_spark.interactions.columns import id_column, id_finding, time_column, time_text
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_raw
 
@@ -27,10 +27,12 @@ class Audience:
 
     Args:
         recipients: `schemas.RECIPIENTS` with consent_text, email_text, last_sent_at_text (as they
-            were written) and is_no_address; None: not configured.
+            were written), is_no_address and user_finding (`columns.id_finding`); None: not
+            configured.
         suppressions: `schemas.SUPPRESSIONS` by the list's name, with user_text, email_text,
-            email_sha256_text, is_no_address and is_garbled.
-        send_log: `schemas.SEND_LOG` with sent_at_text; None: not configured.
+            email_sha256_text, is_no_address, is_garbled, user_id and user_finding.
+        send_log: `schemas.SEND_LOG` with sent_at_text, user_finding and item_finding; None: not
+            configured.
     """
 
     recipients: DataFrame | None
@@ -80,14 +82,14 @@ def read_send_log(job: Job) -> DataFrame | None:
     """`schemas.SEND_LOG`; rows without a user or a time count for nobody. None: no log."""
     if not job.config.send_log.configured:
         return None
-    return _read_send_log(job).drop("sent_at_text")
+    return schemas.conform(_read_send_log(job), schemas.SEND_LOG, "send_log")
 
 
 def _read_recipients(job: Job) -> DataFrame:
     source = job.config.recipients
     names = ("user", "email", "locale", "country", "segment", "consent", "last_sent_at")
     words = source.consent_values
-    rows = _texts(job, source, "recipients", names).withColumns(
+    rows = _texts(job, source, "recipients", names, source.time_format).withColumns(
         {"found": address(F.col("email")), "key": id_key(F.col("user"))}
     )
     email = F.when(~F.col("found.is_garbled"), F.col("found.email"))
@@ -99,11 +101,12 @@ def _read_recipients(job: Job) -> DataFrame:
         "found.spellings",
         *("locale", "country", "segment"),
         consent(F.col("consent"), words.yes, words.no).alias("consent"),
-        time("last_sent_at").alias("last_sent_at"),
+        "last_sent_at",
         F.col("consent").alias("consent_text"),
         F.col("email").alias("email_text"),
-        F.col("last_sent_at").alias("last_sent_at_text"),
+        "last_sent_at_text",
         (F.col("found").isNotNull() & email.isNull()).alias("is_no_address"),
+        "user_finding",
     )
 
 
@@ -126,43 +129,52 @@ def read_suppression_list(job: Job, name: str, *, numbered: bool = False) -> Dat
         *[F.col(one).alias(f"{one}_text") for one in names],
         (found.isNotNull() & found["address"].isNull()).alias("is_no_address"),
         F.coalesce(is_garbled, F.lit(False)).alias("is_garbled"),
+        F.col("user").alias("user_id"),
+        "user_finding",
         *(["row_id"] if numbered else []),
     )
 
 
 def _read_send_log(job: Job) -> DataFrame:
-    rows = _texts(job, job.config.send_log, "send_log", ("user", "item", "campaign", "sent_at"))
-    return rows.select(
+    source = job.config.send_log
+    names = ("user", "item", "campaign", "sent_at")
+    return _texts(job, source, "send_log", names, source.time_format).select(
         F.col("user").alias("user_id"),
         F.col("item").alias("item_id"),
         F.col("campaign").alias("campaign_id"),
-        time("sent_at").alias("sent_at"),
-        F.col("sent_at").alias("sent_at_text"),
+        *("sent_at", "sent_at_text", "user_finding", "item_finding"),
     )
 
 
-def time(name: str) -> Column:
-    """A text as a time; null: it is none."""
-    return F.try_to_timestamp(F.col(name))
-
-
 def _texts(
-    job: Job, source: Source, name: str, ours: tuple[str, ...], *, numbered: bool = False
+    job: Job,
+    source: Source,
+    name: str,
+    ours: tuple[str, ...],
+    time_format: str | None = None,
+    *,
+    numbered: bool = False,
 ) -> DataFrame:
-    """The source's columns by our names, all as texts; what is not configured is null."""
+    """The source's columns by our names; what is not configured is null.
+
+    Ids have their `id_finding` beside them (`user_finding`), times what is written
+    (`sent_at_text`), and all others are texts.
+    """
     columns = source.columns.model_dump()  # type: ignore[attr-defined]
-    raw = read_raw(job, source, name, columns)
+    raw = read_raw(job, source, name, columns, time_format, f"{name}.time_format")
     if numbered:
         rows = raw.rdd.zipWithIndex().map(lambda pair: (*pair[0], pair[1]))
         raw = job.spark.createDataFrame(rows, StructType([*raw.schema, _ROW_ID]))
     kept = sources.filter_source(raw, source, name)
-    ids = {
-        one: id_column(kept, columns[one]) for one in ours if one in ("user", "item", "campaign")
-    }
+    found: dict[str, Column] = {}
+    for one in ours:
+        column = columns[one]
+        if one in ("user", "item", "campaign"):
+            found |= {one: id_column(kept, column), f"{one}_finding": id_finding(kept, column)}
+        elif one.endswith("_at"):
+            found[one] = time_column(kept, column, str(time_format))
+            found[f"{one}_text"] = time_text(kept, column)
+        else:
+            found[one] = (sources.column(column) if column else F.lit(None)).cast("string")
     more = ["row_id"] if numbered else []
-    return kept.select(*[ids.get(one, _text(columns[one])).alias(one) for one in ours], *more)
-
-
-def _text(name: str | None) -> Column:
-    column = sources.column(name) if name else F.lit(None)
-    return column.cast("string")
+    return kept.select(*[column.alias(one) for one, column in found.items()], *more)

@@ -14,9 +14,11 @@ from pyspark.sql.types import BooleanType, DataType, NumericType
 from ncf_spark import schemas
 from ncf_spark.inputs import sources
 from ncf_spark.inputs.canonical import masked
+from ncf_spark.job import values
 from ncf_spark.job.audience import Audience, read_suppression_list
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
+from ncf_spark.job.time_findings import Times
 from ncf_spark.job.unchanged import read_inputs
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
@@ -27,7 +29,6 @@ _LISTS = "rows of suppressions"
 _MOST_TEXTS = 5
 # How many wrong rows of a list a message shows.
 _MOST_ROWS = 5
-_TIMES = "Times are timestamps or ISO 8601 texts."
 
 
 def check_audience(job: Job, audience: Audience) -> None:
@@ -95,7 +96,7 @@ def note_suppressions(job: Job, num_on: Mapping[str, int]) -> None:
 
 
 def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
-    columns = job.config.recipients.columns
+    columns, times = job.config.recipients.columns, _times(job, "recipients", "last_sent_at")
     is_user, is_said = F.col("user_id").isNotNull(), F.trim("consent_text") != ""
     no_answer = is_user & F.col("consent").isNull()
     found = _first(
@@ -108,9 +109,10 @@ def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
             F.count_if(no_answer & is_said).alias("unread"),
             F.count_if("is_no_address").alias("no_address"),
             F.min(F.when(F.col("is_no_address"), F.col("email_text"))).alias("email"),
-            F.count_if(_is_no_time("last_sent_at")).alias("no_time"),
+            *_named(values.count_ids("user"), *[one.counts for one in times]),
         )
     )
+    values.note_ids(job, "recipients", "user", found.asDict(), rows)
     answers = ("consenting", "refusing", "with no or an unreadable consent", "without a user id")
     counts = {name: found[name] for name in answers if found[name]}
     job.note("rows of recipients", counts)
@@ -137,12 +139,8 @@ def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
             "words that mean it by recipients.consent_values: {yes: [...], no: [...]}.",
             *(f"{found['unread']:,}", unread),
         )
-    if job.config.campaign.frequency is not None and found["no_time"]:
-        problems.append(
-            f"recipients: column {columns.last_sent_at} is no time in {found['no_time']:,} rows, "
-            f"for which campaign.frequency would not hold. {_TIMES} Convert them by "
-            "recipients.derived, or do without: recipients.columns.last_sent_at: null."
-        )
+    if job.config.campaign.frequency is not None:
+        problems += [text for one in times if (text := one.problem(found.asDict(), rows))]
     return problems
 
 
@@ -172,9 +170,12 @@ def _problems_of_lists(job: Job, lists: Mapping[str, DataFrame]) -> list[str]:
             F.count_if(F.size("spellings") > 0).alias("addresses"),
             F.count("email_sha256").alias("hashes"),
             *[F.count_if(is_wrong).alias(name) for name, is_wrong in _wrong_in_lists().items()],
+            *_named(values.count_ids("user")),
         )
     )
     found = {row["list"]: row for row in counted.collect()}
+    for name, row in found.items():
+        values.note_ids(job, f"suppressions.{name}", "user", row.asDict(), lists[name])
     named = ("user ids", "addresses", "hashes")
     job.note(_LISTS, {n: {w: found[n][w] if n in found else 0 for w in named} for n in lists})
     return [problem for row in found.values() for problem in _problems_of_list(job, row)]
@@ -229,32 +230,39 @@ def _rows_of_list(job: Job, name: str, what: str) -> tuple[list[str], str]:
 
 
 def _problems_of_send_log(job: Job, rows: DataFrame) -> list[str]:
-    columns = job.config.send_log.columns
-    is_empty = F.col("user_id").isNull() | (F.trim(F.coalesce("sent_at_text", F.lit(""))) == "")
+    columns, [sent_at] = job.config.send_log.columns, _times(job, "send_log", "sent_at")
+    is_empty = F.col("user_id").isNull() | F.col("sent_at_text").isNull()
     found = _first(
         rows.agg(
             F.count(F.lit(1)).alias("rows"),
             F.count_if(is_empty).alias("empty"),
-            F.count_if(_is_no_time("sent_at")).alias("no_time"),
+            *_named(sent_at.counts, values.count_ids("user"), values.count_ids("item")),
         )
     )
     job.note("rows of send_log without a user or a time, left out", found["empty"])
-    if found["no_time"]:
-        return [
-            f"send_log: column {columns.sent_at} is no time in {found['no_time']:,} of "
-            f"{found['rows']:,} rows, whose mails would count for nobody. {_TIMES} Convert them by "
-            "send_log.derived, or leave such rows out by send_log.where."
-        ]
+    for side in ("user", "item"):
+        values.note_ids(job, "send_log", side, found.asDict(), rows)
     if found["rows"] and found["empty"] == found["rows"]:
         return [
             f"send_log: none of its {found['rows']:,} rows has a user and a time (columns "
             f"{columns.user}, {columns.sent_at})."
         ]
-    return []
+    problem = sent_at.problem(found.asDict(), rows)
+    return [] if problem is None else [problem]
 
 
-def _is_no_time(name: str) -> Column:
-    return (F.trim(F.col(f"{name}_text")) != "") & F.col(name).isNull()
+def _times(job: Job, section: str, ours: str) -> list[Times]:
+    """The configured times of a section: one, or none."""
+    source = getattr(job.config, section)
+    name = getattr(source.columns, ours)
+    if name is None:
+        return []
+    text, read = F.col(f"{ours}_text"), F.col(ours)
+    return [Times(section, ours, name, text, read, source.time_format)]
+
+
+def _named(*aggregates: Mapping[str, Column]) -> list[Column]:
+    return [count.alias(name) for some in aggregates for name, count in some.items()]
 
 
 def _first(rows: DataFrame) -> Any:

@@ -10,13 +10,8 @@ from pyspark.sql import functions as F
 from ncf_spark.inputs.sources import column
 from ncf_spark.interactions.catalogue import changed_column, stock_column
 from ncf_spark.interactions.columns import (
-    FIRST_YEAR,
-    ID_FINDINGS,
-    LAST_YEAR,
-    fitting_time_formats,
     id_column,
     id_finding,
-    is_implausible,
     number_column,
     text_column,
     time_column,
@@ -25,8 +20,14 @@ from ncf_spark.interactions.columns import (
 from ncf_spark.job import values
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
+from ncf_spark.job.time_findings import Kind, Times
 from ncf_spark.schemas import DataError
 
+_TIMES: dict[str, Kind] = {
+    "active_from": "bound",
+    "active_until": "bound",
+    "updated_at": "version",
+}
 _NO_STOCK = ["nan", "null", "none", "na", "n/a", "\\n"]
 
 
@@ -41,26 +42,31 @@ def note_catalogue_values(job: Job, rows: DataFrame, features: Sequence[str]) ->
         DataError: when a column holds values and none of them is a number (9,50 is none), when
             most stocks cannot be read, or any time.
     """
-    columns = job.config.catalogue.columns
+    columns, times = job.config.catalogue.columns, _times(job, rows)
     numbers = [*features, *([columns.price] if columns.price else [])]
-    finding = id_finding(rows, columns.item)
+    rows = rows.withColumns(
+        {
+            "item_id": id_column(rows, columns.item),
+            "item_finding": id_finding(rows, columns.item),
+        }
+    )
     asked = {
-        "no id": F.count_if(id_column(rows, columns.item).isNull()),
-        **{name: F.count_if(finding == name) for name in ID_FINDINGS},
+        "no id": F.count_if(F.col("item_id").isNull()),
+        **values.count_ids("item"),
         **_of_numbers(numbers),
         **_of_stock(columns.in_stock),
-        **_of_times(job, rows),
+        **{name: count for one in times for name, count in one.counts.items()},
     }
     [row] = rows.agg(*[count.alias(name) for name, count in asked.items()]).collect()
     found = row.asDict()
     _check_numbers(job, found, numbers)
     _check_stock(job, rows, found)
-    _check_times(job, rows, found)
+    problems = [problem for one in times if (problem := one.problem(found, rows))]
+    if problems:
+        raise DataError("\n".join(problems))
     if found["no id"]:
         job.note("catalogue rows without an item id, left out", found["no id"])
-    ids = id_column(rows, columns.item).alias("id"), finding.alias("finding")
-    counts = {name: found[name] for name in ID_FINDINGS}
-    values.note_ids(job, "catalogue", "item", counts, rows.select(*ids))
+    values.note_ids(job, "catalogue", "item", found, rows)
 
 
 def _of_numbers(names: Sequence[str]) -> dict[str, Column]:
@@ -121,50 +127,12 @@ def _check_stock(job: Job, rows: DataFrame, found: dict[str, int]) -> None:
     job.note("catalogue rows whose stock cannot be read, not for sale", found["unread"])
 
 
-def _times(job: Job, rows: DataFrame) -> dict[str, tuple[str, Column]]:
-    """Our names of the configured times → the raw column, and what is read of it."""
+def _times(job: Job, rows: DataFrame) -> list[Times]:
     columns, time_format = job.config.catalogue.columns, job.config.catalogue.time_format
-    names = {"active_from": columns.active_from, "active_until": columns.active_until}
-    found = {o: (name, time_column(rows, name, time_format)) for o, name in names.items() if name}
-    if name := columns.updated_at:
-        found["updated_at"] = (name, changed_column(rows, name, time_format))
+    found = []
+    for ours, kind in _TIMES.items():
+        if name := getattr(columns, ours):
+            read = (time_column if kind == "bound" else changed_column)(rows, name, time_format)
+            text = time_text(rows, name)
+            found.append(Times("catalogue", ours, name, text, read, time_format, kind))
     return found
-
-
-def _of_times(job: Job, rows: DataFrame) -> dict[str, Column]:
-    asked = {}
-    for ours, (name, read) in _times(job, rows).items():
-        is_filled = time_text(rows, name).isNotNull()
-        asked[f"times {ours}"] = F.count_if(is_filled)
-        asked[f"bad {ours}"] = F.count_if(is_filled & read.isNull())
-        if ours != "updated_at":
-            asked[f"far {ours}"] = F.count_if(is_implausible(read))
-    return asked
-
-
-def _check_times(job: Job, rows: DataFrame, found: dict[str, int]) -> None:
-    """Raises DataError where a time does not parse, or most are read as those of another age."""
-    time_format = job.config.catalogue.time_format
-    problems = []
-    for ours, (name, read) in _times(job, rows).items():
-        bad, far, total = found[f"bad {ours}"], found.get(f"far {ours}", 0), found[f"times {ours}"]
-        if not bad and far <= total / 2:
-            continue
-        text = time_text(rows, name)
-        wrong = rows.where(text.isNotNull() & read.isNull() if bad else is_implausible(read))
-        texts = values.first_texts(wrong.select(text))
-        fitting = [f for f in fitting_time_formats(texts) if f != time_format]
-        if not bad and not fitting:
-            continue  # 0001-01-01 and 9999-12-31 are no bounds.
-        advice = values.time_advice("catalogue.time_format", texts)
-        far_off = f"is before {FIRST_YEAR} or after {LAST_YEAR}"
-        what = "does not parse as a time" if bad else far_off
-        problems.append(
-            f"catalogue: column {name} (catalogue.columns.{ours}) {what} in {bad or far:,} of "
-            f"{total:,} rows that hold something, for instance {values.shown_list(texts)}. "
-            f"catalogue.time_format is {time_format}. "
-            f"{advice or 'Set it to the pattern of these values.'} Or convert them by "
-            "catalogue.derived, or leave such rows out by catalogue.where."
-        )
-    if problems:
-        raise DataError("\n".join(problems))

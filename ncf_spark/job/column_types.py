@@ -23,7 +23,7 @@ from ncf_spark.job.values import first_texts, time_advice
 from ncf_spark.schemas import SchemaError
 
 _IDS = ("user", "item", "campaign", "negatives")
-_TIMES = ("time", "active_from", "active_until")
+_TIMES = ("time", "active_from", "active_until", "last_sent_at", "sent_at")
 _MAY_BE_ARRAYS = ("countries", "negatives")
 _MOST_CHARACTERS = 80
 

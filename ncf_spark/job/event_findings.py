@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.interactions.columns import FIRST_YEAR, ID_FINDINGS, LAST_YEAR, is_implausible
+from ncf_spark.interactions.columns import FIRST_YEAR, LAST_YEAR, is_implausible
 from ncf_spark.interactions.events import DROP_REASONS
 from ncf_spark.job import values
 from ncf_spark.job.context import Job
@@ -66,18 +66,19 @@ def check_ages(
     job.note(f"events before {FIRST_YEAR} or after {LAST_YEAR}", num_implausible)
 
 
-def note_event_ids(job: Job, counts: Mapping[str, int], events: Callable[[], DataFrame]) -> None:
+def note_event_ids(job: Job, num_odd: int, events: Callable[[], DataFrame]) -> None:
     """Says which ids of users and items are odd.
 
     Args:
-        counts: as of `events.count_odd`.
+        num_odd: events with `odd_ids`.
         events: as of `check_times`.
     """
+    if not num_odd:
+        return
+    asked = {**values.count_ids("user"), **values.count_ids("item")}
+    [row] = events().agg(*[count.alias(name) for name, count in asked.items()]).collect()
     for side in ("user", "item"):
-        of_side = {finding: counts[f"{side} {finding}"] for finding in ID_FINDINGS}
-        columns = F.col(f"{side}_id").alias("id"), F.col(f"{side}_finding").alias("finding")
-        if any(of_side.values()):
-            values.note_ids(job, "input", side, of_side, events().select(*columns))
+        values.note_ids(job, "input", side, row.asDict(), events())
 
 
 def warn_of_drops(job: Job, raw: Mapping[str, int], events: Callable[[], DataFrame]) -> None:

@@ -15,7 +15,7 @@ from ncf_spark import schemas
 from ncf_spark.config import Source
 from ncf_spark.inputs import sources
 from ncf_spark.interactions import catalogue, events
-from ncf_spark.interactions.columns import TIME_FORMATS, id_column, id_text
+from ncf_spark.interactions.columns import TIME_FORMATS, id_column, id_finding, id_text
 from ncf_spark.job import event_findings, findings
 from ncf_spark.job.catalogue_findings import note_catalogue_values
 from ncf_spark.job.column_types import check_types
@@ -79,7 +79,10 @@ def read_catalogue(job: Job) -> DataFrame:
 
 
 def read_provided_holdout(job: Job) -> DataFrame:
-    """(user_id, item_id, negatives: array of item ids) of the provided test set."""
+    """The provided test set: user_id, item_id, negatives (array of item ids).
+
+    And user_finding and item_finding, of `columns.id_finding`.
+    """
     source = job.config.split.holdout
     columns = source.columns.model_dump()
     raw = read_raw(job, source, "split.holdout", columns)
@@ -88,6 +91,8 @@ def read_provided_holdout(job: Job) -> DataFrame:
         id_column(raw, columns["user"]).alias("user_id"),
         id_column(raw, columns["item"]).alias("item_id"),
         _negatives(raw, columns["negatives"]).alias("negatives"),
+        id_finding(raw, columns["user"]).alias("user_finding"),
+        id_finding(raw, columns["item"]).alias("item_finding"),
     )
 
 
@@ -156,7 +161,7 @@ def _check_events(job: Job, found: Mapping[str, int]) -> dict[str, int]:
     raw = {reason: found[reason] for reason in ("kept", *events.DROP_REASONS)}
     event_findings.check_times(job, raw, passing)
     event_findings.check_ages(job, raw, found["implausible"], passing)
-    event_findings.note_event_ids(job, found, passing)
+    event_findings.note_event_ids(job, found["odd_ids"], passing)
     event_findings.warn_of_drops(job, raw, passing)
     return raw
 

@@ -10,7 +10,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
-from ncf_spark.interactions.columns import FIRST_YEAR, LAST_YEAR, TIME_FORMATS, is_implausible
 from ncf_spark.job.context import Job
 from ncf_spark.measurement import outcomes, results, revenue
 from ncf_spark.schemas import DataError
@@ -84,9 +83,6 @@ def measure(job: Job, arms: DataFrame, events: DataFrame) -> Measured:
     Args:
         arms: of `read_arms`.
         events: of `outcomes.read_outcomes`.
-
-    Raises:
-        DataError: when no event has a time that can be read.
     """
     settings = job.config.measurement
     starts_at, ends_at = window(job)
@@ -131,45 +127,19 @@ def _count_users(
 
 def _count_events(job: Job, marked: DataFrame) -> dict[str, int]:
     """Events by what became of them, for the notes."""
-    columns, types = job.config.outcomes.columns, job.config.measurement.types
+    types = job.config.measurement.types
     counts = outcomes.build_event_counts(marked, bought=types.get("bought", ())).collect()
     by_reason = {row["drop_reason"]: int(row["num_events"]) for row in counts}
-    total, unread = sum(by_reason.values()), by_reason.get("no_time", 0)
-    if unread and unread == total - by_reason.get("no_user", 0):
-        raise DataError(
-            f"outcomes: column {columns.time} does not parse as a time in any of {unread:,} rows. "
-            f"input.time_format is {job.config.input.time_format}; set it to the pattern of these "
-            "values, or convert them."
-        )
-    if by_reason.get("before_window", 0) + by_reason.get("after_window", 0) > total / 2:
-        _check_ages(job, marked)
+    total = sum(by_reason.values())
     figures = {"events": total, "events used": by_reason.get(None, 0)}
     for reason, meaning in outcomes.DROP_REASONS.items():
         if reason in by_reason:
             figures[f"not used: {meaning}"] = by_reason[reason]
     without = sum(row["num_without_value"] for row in counts if row["drop_reason"] is None)
-    if columns.value is not None and without:
+    if job.config.outcomes.columns.value is not None and without:
         figures["used, but bought without a number as value"] = int(without)
     job.note("outcomes", figures)
     return figures
-
-
-def _check_ages(job: Job, marked: DataFrame) -> None:
-    """Raises DataError when most times outside the window lie far off: read in a wrong unit."""
-    outside = marked.where("drop_reason in ('before_window', 'after_window')")
-    is_far = is_implausible(F.col("event_at"))
-    first = F.min(F.when(is_far, F.col("event_at").cast("string")))
-    [(num_far, num_rows, example)] = outside.agg(
-        F.count_if(is_far), F.count(F.lit(1)), first
-    ).collect()
-    if num_far > num_rows / 2:
-        raise DataError(
-            f"outcomes: column {job.config.outcomes.columns.time} is before {FIRST_YEAR} or after "
-            f"{LAST_YEAR} in {num_far:,} rows, e.g. {example}, read by input.time_format "
-            f"{job.config.input.time_format}. Set it to how these values are written "
-            f"({', '.join(TIME_FORMATS)} or a pattern such as yyyyMMdd), or convert them by "
-            "outcomes.derived."
-        )
 
 
 def measurement_uri(job: Job) -> str:

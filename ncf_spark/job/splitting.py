@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from ncf_spark import schemas
 from ncf_spark.interactions import split
 from ncf_spark.interactions.indexing import with_indexes
+from ncf_spark.job import values
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_provided_holdout
 from ncf_spark.job.starting import choose_start, trained_pairs
@@ -96,7 +97,6 @@ def write_split(
     job.write("validation", drawn(held_out="validation"), schemas.HOLDOUT, partition_by=["shard"])
     if job.config.split.method == "provided" and job.config.split.holdout.columns.negatives:
         provided = with_indexes(read_provided_holdout(job), user_index, item_index)
-        _check_negatives(provided)
         given = split.build_provided_holdout(provided, item_index, num_shards=num_shards)
         # Users without a train pair have no vector to rank with: counted, not judged.
         holdout = given.join(train, on="user_index", how="left_semi")
@@ -146,17 +146,23 @@ def _with_is_holdout(
     if settings.method == "temporal":
         cutoff_at = job.ends_at - timedelta(days=settings.holdout_days)
         return split.with_recent_held_out(indexed, cutoff_at=cutoff_at)
+    _check_provided(job)
     provided = with_indexes(read_provided_holdout(job), user_index, item_index)
     return split.with_provided_held_out(indexed, provided)
 
 
-def _check_negatives(provided: DataFrame) -> None:
-    bare = provided.where("negatives is null or size(negatives) = 0").count()
-    if bare:
+def _check_provided(job: Job) -> None:
+    provided = read_provided_holdout(job)
+    has_none = F.col("negatives").isNull() | (F.size("negatives") == 0)
+    asked = {"bare": F.count_if(has_none), **values.count_ids("user"), **values.count_ids("item")}
+    [row] = provided.agg(*[count.alias(name) for name, count in asked.items()]).collect()
+    for side in ("user", "item"):
+        values.note_ids(job, "split.holdout", side, row.asDict(), provided)
+    if job.config.split.holdout.columns.negatives and row["bare"]:
         raise DataError(
-            f"split.holdout: {bare:,} rows have no negatives, and the first of one item would be a "
-            "hit. Give them some, leave them out by split.holdout.where, or have all negatives "
-            "drawn by split.holdout.columns.negatives: null."
+            f"split.holdout: {row['bare']:,} rows have no negatives, and the first of one item "
+            "would be a hit. Give them some, leave them out by split.holdout.where, or have all "
+            "negatives drawn by split.holdout.columns.negatives: null."
         )
 
 

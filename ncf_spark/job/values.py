@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.interactions.columns import fitting_time_formats
+from ncf_spark.interactions.columns import ID_FINDINGS, fitting_time_formats
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
 
@@ -26,20 +26,26 @@ _ODD_IDS = {
 }
 
 
-def note_ids(job: Job, section: str, ours: str, counts: Mapping[str, int], rows: DataFrame) -> None:
+def count_ids(ours: str) -> dict[str, Column]:
+    """Aggregates for `note_ids`: how many ids are odd, by what is read in `<ours>_finding`."""
+    finding = F.col(f"{ours}_finding")
+    return {f"{ours} {odd}": F.count_if(finding == odd) for odd in ID_FINDINGS}
+
+
+def note_ids(job: Job, section: str, ours: str, found: Mapping[str, int], rows: DataFrame) -> None:
     """Says which ids of a column are odd.
 
     Args:
         ours: our name of the column.
-        counts: of each of `columns.ID_FINDINGS`.
-        rows: (id, finding), for examples.
+        found: of `count_ids`.
+        rows: that were counted, with <ours>_id and <ours>_finding, for examples.
     """
-    for finding, count in counts.items():
-        if not count:
+    for finding in ID_FINDINGS:
+        if not (count := found[f"{ours} {finding}"]):
             continue
         said, examples = _ODD_IDS[finding], ""
         if "{examples}" in said:
-            examples = most_frequent(rows.where(F.col("finding") == finding), "id")
+            examples = most_frequent(rows.where(F.col(f"{ours}_finding") == finding), f"{ours}_id")
         log.warning(
             "%s: %s ids (%s.columns.%s) %s",
             *(section, f"{count:,}", section, ours),
@@ -70,7 +76,7 @@ def shown_list(texts: Sequence[str]) -> str:
     return f"[{', '.join(shown(text) for text in texts[:_NUM_SHOWN])}]"
 
 
-def time_advice(setting: str, texts: Sequence[str]) -> str | None:
-    """Which format reads these texts as recent times; None where none does."""
-    names = " or ".join(fitting_time_formats(texts))
+def time_advice(setting: str, texts: Sequence[str], but: str | None = None) -> str | None:
+    """Which format, `but` one, reads these texts as recent times; None where none does."""
+    names = " or ".join(name for name in fitting_time_formats(texts) if name != but)
     return f"As {names} these are plausible times: set {setting}: {names}." if names else None

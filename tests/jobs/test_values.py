@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from ncf_spark.campaign.recipients import build_suppressed
 from ncf_spark.job.audience import build_users, read_audience
+from ncf_spark.job.audience_checks import check_audience
 from ncf_spark.job.intake import read_catalogue, read_provided_holdout
 from ncf_spark.schemas import USER_INDEX, DataError, SchemaError
 from tests.conftest import at, rows
@@ -133,6 +134,52 @@ def test_odd_ids_are_counted_and_said(spark: SparkSession, tmp_path: Path, caplo
     assert "x.example" not in caplog.text
 
 
+def test_odd_ids_and_times_of_people_are_counted_or_refused_with_the_format(
+    spark: SparkSession, tmp_path: Path
+):
+    files = {
+        "people": "user,may,last\n u1,yes,31.10.2026\nNaN,yes,\n1001.0,yes,\n",
+        "gone": "user\nnull\n",
+        "log": "user,item,at\nu1\u00a0,NULL,1793433600\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    kind = "format: csv, options: {header: true}"
+    given = [
+        f"recipients={{path: {tmp_path / 'people'}, {kind}, columns: {{user: user, consent: may, "
+        "last_sent_at: last, email: null, country: null}}",
+        f"suppressions={{gone: {{path: {tmp_path / 'gone'}, columns: {{user: user}}}}}}",
+        f"send_log={{path: {tmp_path / 'log'}, {kind}, columns: {{user: user, item: item, "
+        "sent_at: at}}",
+        "campaign.frequency={sends: 1, days: 7}",
+    ]
+    job = job_of(spark, tmp_path, *given)
+    with pytest.raises(DataError) as caught:
+        check_audience(job, read_audience(job))
+    assert "column last (recipients.columns.last_sent_at) does not parse" in str(caught.value)
+    assert "set recipients.time_format: dd.MM.yyyy." in str(caught.value)
+    assert "column at (send_log.columns.sent_at) does not parse" in str(caught.value)
+    assert "set send_log.time_format: epoch_seconds." in str(caught.value)
+    assert {name: n for name, n in job.notes.items() if name.startswith("odd ids")} == {
+        "odd ids in recipients.columns.user (word)": 1,
+        "odd ids in recipients.columns.user (number)": 1,
+        "odd ids in recipients.columns.user (blank)": 1,
+        "odd ids in suppressions.gone.columns.user (word)": 1,
+        "odd ids in send_log.columns.user (blank)": 1,
+        "odd ids in send_log.columns.item (word)": 1,
+    }
+    formats = ["recipients.time_format=dd.MM.yyyy", "send_log.time_format=epoch_seconds"]
+    job = job_of(spark, tmp_path, *given, *formats)
+    audience = read_audience(job)
+    check_audience(job, audience)
+    assert rows(audience.send_log.select("user_id", "sent_at")) == [("u1", at("2026-10-31 08:00"))]
+    last = audience.recipients.where("last_sent_at is not null").select("user_id", "last_sent_at")
+    assert rows(last) == [("u1", at("2026-10-31"))]
+    job = job_of(spark, tmp_path, *given, formats[0], "send_log.time_format=epoch_millis")
+    with pytest.raises(DataError, match=r"at .* is before 1990 or after 2099 in 1 of 1 rows"):
+        check_audience(job, read_audience(job))
+
+
 @pytest.mark.parametrize("name", ["recipients", "suppressions.gone", "send_log"])
 def test_ids_are_read_alike_in_every_table(spark: SparkSession, tmp_path: Path, name: str):
     people = "user: user, consent: may, email: null, country: null"
@@ -166,7 +213,8 @@ def test_a_provided_test_set_of_doubles_has_the_ids_of_the_events(
     columns = "columns: {user: user, item: item, negatives: others}"
     given = f"split.holdout={{path: {path}, format: parquet, {columns}}}"
     job = job_of(spark, tmp_path, given)
-    assert rows(read_provided_holdout(job)) == [("1", "i7", ["2", "3"])]
+    found = [("1", "i7", ["2", "3"], None, "blank")]
+    assert rows(read_provided_holdout(job)) == found
     (tmp_path / "b").mkdir()
     wrong = parquet(spark, tmp_path / "b", sql.replace("3D", "3.5D"), "holdout")[0].split("=")[1]
     with pytest.raises(SchemaError, match=r"others .*is array<double>, and 1 of its .* 3\.5"):
