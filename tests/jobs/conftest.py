@@ -172,6 +172,11 @@ def expect(result: subprocess.CompletedProcess[str], status: int) -> str:
     return output
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First the smoke test: it makes the shared night while the other process needs none."""
+    items.sort(key=lambda item: item.path.name != "test_smoke.py")
+
+
 @pytest.fixture(scope="session")
 def night(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, worker_id: str

@@ -17,7 +17,8 @@ from ncf_spark import schemas
 from ncf_spark.config import ConfigError, load_config
 from ncf_spark.inputs.sources import describe_read_failure
 from ncf_spark.job import Job, run_step, splitting
-from ncf_spark.job.intake import write_interactions
+from ncf_spark.job.id_checks import note_catalogue
+from ncf_spark.job.intake import read_catalogue, write_interactions
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
@@ -289,14 +290,15 @@ def test_prices_with_a_decimal_comma_are_refused(spark: SparkSession, tmp_path: 
     with pytest.raises(
         DataError, match=r"column price is no number in 2 rows, e\.g\. \['1,25', '9,50'"
     ):
-        prepare(spark, tmp_path, *settings)
+        read_catalogue(job_of(spark, tmp_path, *settings))
 
 
 def test_what_is_left_out_on_request_is_counted(spark: SparkSession, tmp_path: Path):
     """Times that do not parse, prices that are no numbers, and items without a catalogue row."""
     products = catalogue(tmp_path, "sku;price\ni1;9.50\ni2;ask us\n")
     text = EVENTS.replace("2026-10-03 10:00:00", "3 Oct 26")
-    job = prepare(spark, tmp_path, "input.max_bad_time_share=0.1", *products, text=text)
+    job = job_of(spark, tmp_path, "input.max_bad_time_share=0.1", *products, text=text)
+    note_catalogue(job, write_interactions(job), read_catalogue(job))
     assert job.notes["events"]["dropped, bad_time (the time does not parse)"] == 20
     assert job.notes["events"]["events used"] == 220
     assert job.notes["catalogue rows whose price is no number, taken as missing"] == 1
@@ -304,8 +306,10 @@ def test_what_is_left_out_on_request_is_counted(spark: SparkSession, tmp_path: P
 
 
 def test_a_catalogue_of_other_ids_is_refused(spark: SparkSession, tmp_path: Path):
-    with pytest.raises(DataError, match=r"40 of 40 items with events are not in it, e\.g\. 'i1'"):
-        prepare(spark, tmp_path, *catalogue(tmp_path, "sku;price\nI1;9.50\n"))
+    job = job_of(spark, tmp_path, *catalogue(tmp_path, "sku;price\nI1;9.50\n"))
+    items = spark.createDataFrame([("i1",), ("i2",)], "item_id string")
+    with pytest.raises(DataError, match=r"2 of 2 items with events are not in it, e\.g\. 'i1'"):
+        note_catalogue(job, items, read_catalogue(job))
 
 
 def test_missing_recipients_are_known_before_the_training(spark: SparkSession, tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
@@ -13,6 +14,7 @@ from ncf_spark.config import load_config
 from ncf_spark.job import Job, champion, judged, unchanged
 from ncf_spark.job.champion import Champion
 from ncf_spark.storage import files
+from ncf_spark.storage.arrays import write_vectors
 from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
@@ -37,10 +39,10 @@ def job(spark: SparkSession, folder: Path, night: date, candidates: list[str], *
     warehouse = Warehouse(config.storage.warehouse)
     made = Job("evaluate", config, spark, night, warehouse, warehouse.open_run(night))
     for name in ("model", "compared/als_8", "compared/als_16"):
-        vectors = spark.range(10).selectExpr(
-            "cast(id as int) user_index", "array(cast(1 as float)) vector"
-        )
-        made.write(f"{name}/user_vectors", vectors, schemas.USER_VECTORS)
+        place, vectors = f"{name}/user_vectors", np.ones((10, 1), np.float32)
+        part = f"{made.run.table_uri(place)}/part.parquet"
+        write_vectors(part, "user_index", np.arange(10), vectors)
+        made.record_table(place, 10, schemas.USER_VECTORS)
     return made
 
 

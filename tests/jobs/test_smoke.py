@@ -14,6 +14,7 @@ from ncf_spark.storage import files
 from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import RUN_DATE, Night, contents, expect, figures, reopen, sets_of
+from tests.jobs.in_process import run_job
 from tests.jobs.processes import submit
 
 
@@ -97,7 +98,7 @@ def test_a_night_that_a_gate_refuses_ends_with_3_and_stays_unpublished(smoke: Ni
     pointer.unlink()
     reopen(run)
     refusing = arguments(smoke, smoke.folder, **{"gates.of_popularity": 100})
-    output = expect(submit("jobs/export_campaign.py", *refusing), 3)
+    output = expect(run_job("export_campaign", *refusing), 3)
     assert f"refused: {run.uri}: is not published: gates.of_popularity: the model's" in output
     assert "export_campaign: done in 2026-11-01.1, nothing has changed: skipped" in output
     assert not pointer.exists()
