@@ -80,6 +80,18 @@ def good(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def split_otherwise(spark: SparkSession, good: Path, folder: Path, *overrides: str) -> Job:
+    """A job that has split the good night's interactions by other settings."""
+    night, job = job_of(spark, good), job_of(spark, folder, *overrides)
+    found = {}
+    for name in ("interactions", "user_index", "item_index"):
+        schema = getattr(schemas, name.upper())
+        found[name] = night.read(name, schema)
+        job.record_table(name, night.num_rows(name), schema)
+    splitting.write_split(job, *found.values(), num_present=job.num_rows("item_index"))
+    return job
+
+
 def test_good_input_is_prepared(spark: SparkSession, good: Path):
     job = job_of(spark, good)
     record = job.run.step_record("build_interactions")
@@ -223,20 +235,20 @@ def test_too_few_items_are_refused_with_the_settings(spark: SparkSession, tmp_pa
     splitting.check_sizes(job, 119)
 
 
-def test_a_split_that_leaves_no_holdout_is_refused(spark: SparkSession, tmp_path: Path):
+def test_a_split_that_leaves_no_holdout_is_refused(spark: SparkSession, good: Path, tmp_path: Path):
     settings = ("split.method=temporal", "split.holdout_days=1")
     with pytest.raises(DataError, match=r"holdout: split\.method temporal leaves it empty"):
-        prepare(spark, tmp_path, *settings)
+        split_otherwise(spark, good, tmp_path, *settings)
 
 
-def test_test_pairs_without_negatives_are_refused(spark: SparkSession, tmp_path: Path):
+def test_test_pairs_without_negatives_are_refused(spark: SparkSession, good: Path, tmp_path: Path):
     path = str(tmp_path / "test.parquet")
     pairs = "values ('u1', 'i7', array('i3', 'i5')), ('u2', 'i39', array()), ('u3', 'i9', null)"
     spark.sql(f"select * from {pairs} as t(user, item, others)").write.parquet(path)
     columns = "columns: {user: user, item: item, negatives: others}"
     holdout = f"split.holdout={{path: {path}, format: parquet, {columns}}}"
     with pytest.raises(DataError, match=r"split\.holdout: 2 rows have no negatives"):
-        prepare(spark, tmp_path, "split.method=provided", holdout)
+        split_otherwise(spark, good, tmp_path, "split.method=provided", holdout)
 
 
 def test_a_warehouse_that_cannot_be_written_is_refused(tmp_path: Path):
@@ -267,13 +279,15 @@ def test_a_low_rating_is_not_an_interaction(spark: SparkSession, tmp_path: Path)
     assert job.notes["events"]["dropped, low_value (the value is below input.min_value)"] == 243
 
 
-def test_a_temporal_split_holds_out_what_was_first_seen_late(spark: SparkSession, tmp_path: Path):
+def test_a_temporal_split_holds_out_what_was_first_seen_late(
+    spark: SparkSession, good: Path, tmp_path: Path
+):
     """Days 1 to 12 of October; the last 23 days up to the 31st begin with the 9th."""
-    job = prepare(spark, tmp_path, "split.method=temporal", "split.holdout_days=23")
-    holdout = spark.read.parquet(job.run.table_uri("holdout"))
-    interactions = spark.read.parquet(job.run.table_uri("interactions"))
+    settings = ("split.method=temporal", "split.holdout_days=23")
+    job = split_otherwise(spark, good, tmp_path, *settings)
+    interactions = job_of(spark, good).read("interactions", schemas.INTERACTIONS)
     assert interactions.where("first_event_at >= '2026-10-09'").count() == 80
-    assert holdout.count() == 80
+    assert job.read("holdout", schemas.HOLDOUT).count() == 80
     assert job.num_rows("validation") == 20
     assert job.num_rows("train") == 140
 

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from ncf_spark import schemas
 from ncf_spark.campaign import recipients
 from ncf_spark.job import Job, run_step
-from ncf_spark.job.audience import build_users, read_audience
+from ncf_spark.job.audience import Audience, build_users, read_audience
 from ncf_spark.job.audience_checks import check_audience, note_suppressions, was_checked
 from ncf_spark.job.id_checks import check_ids
 from ncf_spark.job.intake import write_interactions
@@ -41,23 +41,27 @@ def listed(folder: Path, text: str | bytes, column: str = "email", more: str = "
 
 def read_people(
     spark: SparkSession, folder: Path, lines: str, *settings: str
-) -> tuple[Job, DataFrame]:
+) -> tuple[Job, Audience]:
     """A job that has read and checked recipients of these lines, and what it read."""
     job = job_of(spark, folder, people(folder, lines), *settings)
     audience = read_audience(job)
     check_audience(job, audience)
-    return job, build_users(audience, spark.createDataFrame([], schemas.USER_INDEX))
+    return job, audience
+
+
+def users_of(audience: Audience, spark: SparkSession) -> DataFrame:
+    """One row for each recipient."""
+    return build_users(audience, spark.createDataFrame([], schemas.USER_INDEX))
 
 
 def became(
     spark: SparkSession, folder: Path, lines: str, *settings: str
 ) -> dict[str, tuple[str | None, str | None]]:
     """Each user's reason to get no mail, and the address that is sent to."""
-    job, users = read_people(spark, folder, lines, *settings)
-    lists = read_audience(job).suppressions
+    _, audience = read_people(spark, folder, lines, *settings)
     found = recipients.with_reason(
-        users.withColumn("num_events", F.lit(0)),
-        suppressed=recipients.build_suppressed(lists),
+        users_of(audience, spark).withColumn("num_events", F.lit(0)),
+        suppressed=recipients.build_suppressed(audience.suppressions),
         **dict.fromkeys(("num_sends", "audience", "frequency")),
         ends_at=UTC_NIGHT,
     )
@@ -116,8 +120,8 @@ def test_an_address_that_cannot_be_one_is_left_out_and_counted(
     spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     lines = "u1,yes,u1@x.example\nu2,yes,u2@\nu3,yes,u3@x.example u4@x.example\nu4,yes,\n"
-    job, users = read_people(spark, tmp_path, lines)
-    assert rows(users.select("user_id", "email")) == [
+    job, audience = read_people(spark, tmp_path, lines)
+    assert rows(users_of(audience, spark).select("user_id", "email")) == [
         *[("u1", "u1@x.example"), ("u2", None), ("u3", None), ("u4", None)]
     ]
     assert job.notes["rows of recipients whose address cannot be one, left out"] == 2
@@ -129,10 +133,10 @@ def test_consents_are_counted_and_unreadable_ones_are_said(
     spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     answers = ["SUBSCRIBED", "no", "1", "ja", "", "TRUE", "ja", "oui"]
-    job, read = read_people(
+    job, audience = read_people(
         spark, tmp_path, "".join(f"u{n},{answer},\n" for n, answer in enumerate(answers))
     )
-    assert rows(read.where("consent").select("user_id", "email")) == [
+    assert rows(users_of(audience, spark).where("consent").select("user_id", "email")) == [
         *[("u0", None), ("u2", None), ("u5", None)]
     ]
     assert job.notes["rows of recipients"] == {
@@ -311,8 +315,9 @@ def test_ids_that_all_match_but_for_an_apostrophe_cannot_be_sent_on_request(
 def test_users_with_too_few_events_to_train_with_are_known(spark: SparkSession, tmp_path: Path):
     single = "".join(f"s{n},i1,2026-10-01 10:00:00,view\n" for n in range(30))
     lines = "".join(f"s{n},yes,\n" for n in range(30))
-    setting = people(tmp_path, lines)
-    job = prepare(spark, tmp_path, setting, "input.min_user_items=2", text=EVENTS + single)
+    few = job_of(spark, tmp_path, "input.min_user_items=2", text=EVENTS + single)
+    run_step(few, write_interactions)
+    job = check(spark, tmp_path, lines)
     assert job.notes["rows of recipients"]["of users without events"] == 0
 
 

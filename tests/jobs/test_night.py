@@ -112,6 +112,12 @@ def test_dropped_events_are_counted_in_the_manifest(night: Night):
     assert events["raw events"] - events["events used"] == sum(dropped.values())
 
 
+def test_ids_of_the_catalogue_and_of_recipients_are_held_against_the_events(night: Night):
+    notes = night.run.step_record("build_interactions")["notes"]
+    assert notes["items with events that are not in the catalogue"] == 0
+    assert notes["rows of recipients"]["of users without events"] == 0
+
+
 def test_no_recommendation_was_seen_and_all_are_ranked_without_gaps(night: Night):
     topk = table(night.run, "user_topk")
     seen = (
