@@ -52,7 +52,7 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
     return config
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML that refuses a key given twice (or the first would be lost), and reads 1e-3 as a number.
 
     YAML 1.1 wants a dot and a sign in the exponent (1.0e-3) and takes anything else for a text; and
