@@ -20,7 +20,9 @@ from ncf_spark.inputs.text import Options
 from ncf_spark.schemas import DataError
 
 # Formats whose readers take any text, and fill what they cannot read with nulls.
-_LINES = ("csv", "json")
+_LINES = ("csv", "json", "text")
+# Of a hundred lines in another encoding than UTF-8 less than one looks like UTF-8 by chance.
+_BY_CHANCE = 0.01
 # Every other table without a row is a mistake.
 _MAY_BE_EMPTY = ("send_log", "suppressions", "outcomes")
 
@@ -82,10 +84,11 @@ def find_files(spark: SparkSession, source: Source, name: str) -> Listing:
 def _check_heads(source: Source, name: str, heads: Mapping[File, bytes]) -> None:
     """Raises DataError with what the first bytes of files tell of them."""
     options, kind = Options(source.options), source.format.lower()
+    is_utf_8 = any(text.holds_utf_8(text.unpack(file.name, head)) for file, head in heads.items())
     found = [
         f"{name}.path: {file.name} {problem}"
         for file, head in heads.items()
-        if (problem := text.find_problem(file.name, head, kind, options))
+        if (problem := text.find_problem(file.name, head, kind, options, beside_utf_8=is_utf_8))
     ]
     if found:
         more = [f"{name}.path: and {len(found) - 3:,} files more"] if len(found) > 3 else []
@@ -112,30 +115,51 @@ def _scan(
     if not flagged:
         return []
     asked = [F.count_if("is_record").alias("records"), F.count_distinct("file").alias("files")]
-    for name in lines.PROBLEMS:
+    flags = [*lines.PROBLEMS, "is_utf_8", "is_other"]
+    for name in flags:
         asked += [F.count_if(name).alias(name), F.min(F.when(F.col(name), F.col("file")))]
     together, problems = reduce(DataFrame.unionByName, flagged), list[str]()
     for row in together.groupBy("source").agg(*asked).orderBy("source").collect():
         name, num_records, num_files, *found = row
-        counts = dict(zip(lines.PROBLEMS, found[::2], strict=True))
-        for (problem, count), file in zip(counts.items(), found[1::2], strict=True):
-            # The lines after an open quote are short for no other reason.
-            if count and not (problem == "ragged" and counts["open_quote"]):
-                problems.append(_describe(together, name, problem, count, file))
-        has_header = Options(sources[name].options).flag("header")
+        counts, files = (dict(zip(flags, part, strict=True)) for part in (found[::2], found[1::2]))
+        options = Options(sources[name].options)
+        for problem, told in _find_problems(counts, options).items():
+            where = _describe(together, name, problem, counts[problem], files[problem])
+            problems.append(f"{where} {told}")
+        has_header = options.flag("header")
         if num_records <= num_files * has_header and name.split(".")[0] not in _MAY_BE_EMPTY:
             problems.append(f"{name}.path: {sources[name].path} holds a header and no rows.")
     return problems
 
 
+def _find_problems(counts: Mapping[str, int], options: Options) -> dict[str, str]:
+    """What is wrong with a table's lines, by the flag of `lines` that they have.
+
+    Args:
+        counts: of lines by flag.
+    """
+    found = {name: told for name, told in lines.PROBLEMS.items() if counts[name]}
+    if "open_quote" in found:
+        # The lines after an open quote are short for no other reason.
+        found.pop("ragged", None)
+    if "bad_encoding" in found and counts["is_utf_8"] > _BY_CHANCE * counts["bad_encoding"]:
+        found["bad_encoding"] = (
+            "not UTF-8, as other lines are. Correct them, or write the files again in one "
+            "encoding: another options.encoding would garble the other lines."
+        )
+    if not options.encoding.startswith("utf") and counts["is_utf_8"] > counts["is_other"]:
+        found["is_utf_8"] = f"UTF-8, not {options.encoding}. Remove options.encoding."
+    return found
+
+
 def _describe(flagged: DataFrame, source: str, problem: str, count: int, file: str) -> str:
-    """One line on a problem of a table's lines: how many there are, and where the first stand."""
+    """How many lines of a table have a problem, and where the first stand."""
     of_file = flagged.where((F.col("source") == source) & (F.col("file") == file)).coalesce(1)
     numbered = of_file.withColumn("line", F.monotonically_increasing_id() + 1).where(problem)
     first = ", ".join(f"{row[0]:,}" for row in numbered.select("line").head(3))
     name = unquote(file).rsplit("/", 1)[-1]
     what = "1 line" if count == 1 else f"{count:,} lines"
-    return f"{source}.path: {name}, line {first}: in {what} {lines.PROBLEMS[problem]}"
+    return f"{source}.path: {name}, line {first}: in {what}"
 
 
 def _some(names: Iterable[str]) -> str:

@@ -22,7 +22,10 @@ PROBLEMS = {
 def build_flags(
     lines: DataFrame, source_format: str, options: Options, num_cells: int
 ) -> DataFrame:
-    """`lines` with a flag for each of PROBLEMS, of which at most one is true, and `is_record`.
+    """`lines` with a flag for each of PROBLEMS, of which at most one is true, and three further.
+
+    `is_record`; `is_utf_8`: it has letters beyond ASCII, and they are UTF-8; `is_other`: they are
+    of another encoding.
 
     | value       | is_record | bad_encoding | open_quote | bad_json | ragged |
     |-------------|-----------|--------------|------------|----------|--------|
@@ -39,9 +42,11 @@ def build_flags(
         is_record = is_record & ~value.startswith(options.comment)
     nothing = F.lit(False)
     flags = dict.fromkeys(PROBLEMS, nothing)
-    if options.encoding in ("utf-8", "utf8"):
-        # Java puts U+FFFD where bytes are no letter; a genuine one is found among the bytes.
-        flags["bad_encoding"] = value.rlike("\ufffd") & ~F.contains(value, F.lit("\ufffd"))
+    # Java puts U+FFFD where bytes are no letter; a genuine one is found among the bytes.
+    is_other = value.rlike("\ufffd") & ~F.contains(value, F.lit("\ufffd"))
+    is_utf_8 = (F.octet_length(value) > F.length(value)) & ~is_other
+    if options.is_utf_8:
+        flags["bad_encoding"] = is_other
     if not options.flag("multiLine"):
         if source_format == "json":
             flags["bad_json"] = F.get_json_object(value, "$").isNull()
@@ -54,7 +59,9 @@ def build_flags(
     for name, flag in flags.items():
         flags[name] = F.coalesce(flag & ~earlier, nothing)
         earlier = earlier | flag
-    return lines.withColumns({"is_record": is_record, **flags})
+    return lines.withColumns(
+        {"is_record": is_record, "is_utf_8": is_utf_8, "is_other": is_other, **flags}
+    )
 
 
 def _read_cells(value: Column, options: Options) -> tuple[Column, Column]:

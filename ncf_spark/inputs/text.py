@@ -60,18 +60,28 @@ class Options:
         return self._options.get("comment")
 
     @property
+    def is_utf_8(self) -> bool:
+        """Whether the text is read as UTF-8."""
+        return self.encoding in ("utf-8", "utf8")
+
+    @property
     def encoding(self) -> str:
         """The encoding of the text, in small letters."""
         return self._options.get("encoding", self._options.get("charset", "utf-8")).lower()
 
 
-def find_problem(name: str, head: bytes, source_format: str, options: Options) -> str | None:
+def find_problem(
+    name: str, head: bytes, source_format: str, options: Options, *, beside_utf_8: bool = False
+) -> str | None:
     """What keeps a file from being read as it is configured, with the remedy; None: nothing.
+
+    Single lines in another encoding than the others are left to `lines`.
 
     Args:
         name: of the file.
         head: its first bytes, HEAD_BYTES or all of them.
         source_format: csv, json, parquet … as configured.
+        beside_utf_8: whether another file of the same table `holds_utf_8`.
     """
     is_text = source_format in _TEXTS
     problem = _find_archive(name, head)
@@ -87,7 +97,7 @@ def find_problem(name: str, head: bytes, source_format: str, options: Options) -
     content = unpack(name, head)
     if re.match(rb"\s*<(!doctype\s+html|html)", content, re.IGNORECASE):
         return "is an HTML page, perhaps of a login. Export the table again."
-    problem = _find_encoding_problem(content, options)
+    problem = _find_encoding_problem(content, options, beside_utf_8)
     if problem is None and source_format == "json" and not options.flag("multiLine"):
         problem = _find_json_problem(content)
     return problem
@@ -119,19 +129,32 @@ def unpack(name: str, head: bytes) -> bytes:
     return b"" if ending in ("zst", "snappy", "lz4", "deflate", "xz") else head
 
 
-def _find_encoding_problem(content: bytes, options: Options) -> str | None:
+def holds_utf_8(content: bytes) -> bool:
+    """Whether letters beyond ASCII are written in UTF-8 somewhere; others may be written otherwise.
+
+    By chance a text of another encoding holds such bytes too, but hardly ever.
+    """
+    return re.search(_UTF_8_LETTER, content) is not None
+
+
+_UTF_8_LETTER = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+
+
+def _find_encoding_problem(content: bytes, options: Options, beside_utf_8: bool) -> str | None:
     is_wide = is_utf_16(content)
     if is_wide and not (options.encoding in _UTF_16 and options.flag("multiLine")):
         return "is UTF-16. Set options: {encoding: UTF-16, multiLine: true}."
     if options.encoding in _UTF_16:
         return None if is_wide or not content else "is not UTF-16. Remove options.encoding."
-    if options.encoding not in ("utf-8", "utf8"):
+    if not options.is_utf_8:
         return None
     try:
         io.TextIOWrapper(io.BytesIO(content), "utf-8").read()
     except UnicodeDecodeError as error:
         if len(content) - error.start < 4 and error.reason == "unexpected end of data":
             return None  # the head ends within a letter
+        if beside_utf_8 or holds_utf_8(content):
+            return None
         line = content.count(b"\n", 0, error.start) + 1
         return f"is not UTF-8: line {line:,} has the byte 0x{content[error.start]:02X}. {REMEDY}"
     return None

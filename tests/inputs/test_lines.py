@@ -71,4 +71,6 @@ def test_bytes_that_are_no_letters_of_the_encoding(spark):
     lines = texts.select(F.col("b").cast("string").alias("value"))
     for encoding, expected in (("utf-8", [False, False, True]), ("latin1", [False] * 3)):
         flagged = build_flags(lines, "csv", Options({"encoding": encoding}), 0)
-        assert [row[0] for row in flagged.select("bad_encoding").collect()] == expected
+        found = flagged.select("bad_encoding", "is_utf_8", "is_other").collect()
+        assert [row[0] for row in found] == expected
+        assert [row[1:] for row in found] == [(True, False), (True, False), (False, True)]

@@ -1,5 +1,6 @@
 """The customer's tables in the formats and the states in which they come."""
 
+import contextlib
 import gzip
 import os
 import re
@@ -278,6 +279,26 @@ def test_wrong_bytes_far_down_are_found(spark, tmp_path):
     (tmp_path / "in.csv").write_bytes(b"\n".join(lines))
     with pytest.raises(DataError, match=r"in\.csv, line 20,001: in 1 line not UTF-8\."):
         check_files(spark, {"input": csv(tmp_path / "in.csv")})
+
+
+@pytest.mark.parametrize(
+    ("files", "encoding", "told"),
+    [
+        (["Käse\nKäse\n", b"Gr\xfcn\n"], None, "1.csv, line 2: in 1 line not UTF-8, as other li"),
+        (["Käse\nKäse\n".encode() + b"Gr\xfcn\n"], None, "0.csv, line 4: in 1 line not UTF-8, as"),
+        (["Käse\n".encode() + b"Gr\xfcn\n"], "latin1", None),
+        (["Käse\na\nÖl\n"], "windows-1252", "0.csv, line 2, 4: in 2 lines UTF-8, not windows-12"),
+        # The last line looks like UTF-8 by chance.
+        ([b"Gr\xfcn\n" * 101 + b"CAF\xc9\xae\n"], None, "in 101 lines not UTF-8. Set options.enc"),
+    ],
+)
+def test_lines_in_another_encoding_than_the_others(spark, tmp_path, files, encoding, told):
+    for number, content in enumerate(files):
+        content = content.encode() if isinstance(content, str) else content
+        (tmp_path / f"{number}.csv").write_bytes(b"title\n" + content)
+    options = {"header": "true", **({"encoding": encoding} if encoding else {})}
+    with pytest.raises(DataError, match=re.escape(told)) if told else contextlib.nullcontext():
+        check_files(spark, {"input": csv(tmp_path, options=options)})
 
 
 def test_files_that_are_fine_cost_one_spark_job(spark, tmp_path):

@@ -25,6 +25,7 @@ _TABLE = "customer;sku\nMüller;A-1\n"
             *({"encoding": "UTF-16", "multiLine": "TRUE"}, None),
         ),
         ("a.csv", _TABLE.encode(), "csv", {"encoding": "utf-16"}, "is not UTF-16."),
+        ("a.csv", b"K\xc3\xa4se\nGr\xfcn\n", "csv", {}, None),  # left to the look at lines
         ("a.csv", b"\xc3", "csv", {}, None),  # the head ends within a letter
         ("a.csv", b"PK\x03\x04...", "csv", {}, "is a zip archive"),
         ("a.csv", b"PK\x03\x04.. xl/workbook.xml", "csv", {}, "is an Excel workbook."),
