@@ -4,7 +4,7 @@ from ncf_spark import schemas
 from ncf_spark.job import Job, main
 from ncf_spark.job.audience import read_audience
 from ncf_spark.job.audience_checks import check_audience, check_item_rules
-from ncf_spark.job.id_checks import check_ids, note_catalogue
+from ncf_spark.job.id_checks import check_ids, check_provided, note_catalogue
 from ncf_spark.job.intake import read_catalogue, write_interactions
 from ncf_spark.job.numbering import write_indexes
 from ncf_spark.job.splitting import check_sizes, write_split
@@ -19,6 +19,7 @@ def run(job: Job) -> None:
     catalogue = job.write("catalogue", read_catalogue(job), schema)
     interactions = write_interactions(job)
     note_catalogue(job, interactions, catalogue)
+    check_provided(job, interactions)
     user_index, item_index, num_items = write_indexes(job, interactions)
     check_ids(job, audience, user_index)
     check_sizes(job, num_items)

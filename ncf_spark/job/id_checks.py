@@ -12,6 +12,7 @@ from ncf_spark.inputs.canonical import masked
 from ncf_spark.inputs.matching import Matches, build_matches, count_matches, differences
 from ncf_spark.job.audience import Audience
 from ncf_spark.job.context import Job
+from ncf_spark.job.intake import read_provided_holdout
 from ncf_spark.job.logs import log
 from ncf_spark.schemas import DataError
 
@@ -62,6 +63,26 @@ def note_catalogue(job: Job, interactions: DataFrame, catalogue: DataFrame) -> N
             )
         log.warning("%s They will not be recommended.", message)
     job.note("items with events that are not in the catalogue", num_missing)
+
+
+def check_provided(job: Job, interactions: DataFrame) -> None:
+    """Raises DataError when most users or items of a provided test set are none of the events."""
+    if job.config.split.method != "provided":
+        return
+    provided, problems = read_provided_holdout(job), list[str]()
+    for side in ("user", "item"):
+        matches = build_matches(provided.select(f"{side}_id"), interactions.select(f"{side}_id"))
+        found = count_matches(matches)
+        if found.num_known < found.num_rows / 2:
+            name = getattr(job.config.split.holdout.columns, side)
+            problems.append(
+                f"split.holdout: column {name} holds ids in {found.num_rows - found.num_known:,} "
+                f"of {found.num_rows:,} rows that no event has"
+                f"{_examples(matches, 'Events have')} Write the ids alike (split.holdout.derived), "
+                f"or name the right column (split.holdout.columns.{side})."
+            )
+    if problems:
+        raise DataError("\n".join(problems))
 
 
 def _check_recipients(job: Job, ids: DataFrame, users: DataFrame) -> None:

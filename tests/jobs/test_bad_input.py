@@ -17,7 +17,7 @@ from ncf_spark import schemas
 from ncf_spark.config import ConfigError, load_config
 from ncf_spark.inputs.sources import describe_read_failure
 from ncf_spark.job import Job, run_step, splitting
-from ncf_spark.job.id_checks import note_catalogue
+from ncf_spark.job.id_checks import check_provided, note_catalogue
 from ncf_spark.job.intake import read_catalogue, write_interactions
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
@@ -379,6 +379,30 @@ def test_a_provided_test_set_is_kept_from_train_and_gets_negatives(
     assert job.num_rows("validation") == 20
     assert job.num_rows("train") == 219
     assert job.notes["holdout rows of users without train rows, left out"] == 1
+
+
+def test_a_provided_test_set_of_other_ids_is_refused(spark: SparkSession, tmp_path: Path):
+    (tmp_path / "test.csv").write_text("user,item\nu1.0,x1\nu2.0,i2\nu3.0,x2\n,x3\nu4,x4\n")
+    where = f"{{path: {tmp_path / 'test.csv'}, format: csv, options: {{header: 'true'}}, "
+    holdout = f"split.holdout={where} columns: {{user: user, item: item}}}}"
+    pairs = spark.createDataFrame(
+        [(f"u{n}", f"i{n}") for n in range(9)], "user_id string, item_id string"
+    )
+    job = job_of(spark, tmp_path, "split.method=provided", holdout)
+    with pytest.raises(DataError) as caught:
+        check_provided(job, pairs)
+    assert str(caught.value).splitlines() == [
+        "split.holdout: column user holds ids in 3 of 4 rows that no event has, e.g. 'u1.0', "
+        "'u2.0', 'u3.0'. Events have e.g. 'u1', 'u2', 'u3'. They would match without a trailing "
+        ".0. Write the ids alike (split.holdout.derived), or name the right column "
+        "(split.holdout.columns.user).",
+        "split.holdout: column item holds ids in 4 of 5 rows that no event has, e.g. 'x1', 'x2', "
+        "'x3'. Events have e.g. 'i0', 'i1', 'i2'. Write the ids alike (split.holdout.derived), or "
+        "name the right column (split.holdout.columns.item).",
+    ]
+    derived = "split.holdout.derived={user: \"replace(user, '.0', '')\", item: \"replace(item, 'x', 'i')\"}"
+    check_provided(job_of(spark, tmp_path, "split.method=provided", holdout, derived), pairs)
+    check_provided(job_of(spark, tmp_path, holdout), pairs)
 
 
 @pytest.mark.parametrize(
