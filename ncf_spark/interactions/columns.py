@@ -187,6 +187,38 @@ def fitting_time_formats(texts: Sequence[str]) -> list[str]:
     return found
 
 
+def number_sql(name: str, texts: Sequence[str]) -> str | None:
+    """The SQL that reads all of these texts of a column as numbers; null where there is no digit.
+
+    None where there is no such SQL, and where they may be meant in two ways: 1,234 alone.
+
+    ("price", ["1.001,50", "9"]) →
+    "try_cast(replace(regexp_replace(price, '[^0-9,-]', ''), ',', '.') AS DOUBLE)"
+    """
+    column = name if re.fullmatch(r"[A-Za-z_]\w*", name) else _in_backticks(name)
+    texts = [text.strip() for text in texts if re.search(r"\d", text)]
+    found = dict[str, list[float]]()
+    for point, pattern in _WRITTEN_NUMBERS.items():
+        if not texts or not all(re.fullmatch(pattern, text) for text in texts):
+            continue
+        kept = f"[^0-9{point}-]"
+        sql = f"regexp_replace({column}, '{kept}', '')"
+        sql = f"replace({sql}, ',', '.')" if point == "," else sql
+        found[f"try_cast({sql} AS DOUBLE)"] = [
+            float(re.sub(kept, "", text).replace(",", ".")) for text in texts
+        ]
+    numbers = list(found.values())
+    return next(iter(found)) if numbers and numbers[0] == numbers[-1] else None
+
+
+# By the decimal point: digits, also in groups of three, between a currency's letters or sign.
+_WRITTEN_NUMBERS = {
+    point: rf"[^\d.,-]*-?(\d+|\d{{1,3}}([{group}' \u2019\xa0\u202f]\d{{3}})+)([{point}]\d+)?"
+    r"[^\d.,-]*"
+    for point, group in ((".", ","), (",", "."))
+}
+
+
 def _fits(text: str, micros: float) -> bool:
     try:
         seconds = float(text) * micros / 1e6

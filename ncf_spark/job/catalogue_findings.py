@@ -39,8 +39,8 @@ def note_catalogue_values(job: Job, rows: DataFrame, features: Sequence[str]) ->
         features: columns with side features.
 
     Raises:
-        DataError: when a column holds values and none of them is a number (9,50 is none), when
-            most stocks cannot be read, or any time.
+        DataError: when most values of a column are no numbers (9,50 is none), when most stocks
+            cannot be read, or any time.
     """
     columns, times = job.config.catalogue.columns, _times(job, rows)
     numbers = [*features, *([columns.price] if columns.price else [])]
@@ -59,7 +59,7 @@ def note_catalogue_values(job: Job, rows: DataFrame, features: Sequence[str]) ->
     }
     [row] = rows.agg(*[count.alias(name) for name, count in asked.items()]).collect()
     found = row.asDict()
-    _check_numbers(job, found, numbers)
+    _check_numbers(job, rows, found, numbers)
     _check_stock(job, rows, found)
     problems = [problem for one in times if (problem := one.problem(found, rows))]
     if problems:
@@ -72,28 +72,36 @@ def note_catalogue_values(job: Job, rows: DataFrame, features: Sequence[str]) ->
 def _of_numbers(names: Sequence[str]) -> dict[str, Column]:
     asked: dict[str, Column] = {}
     for name in names:
-        text, is_number = column(name).cast("string"), number_column(name).isNotNull()
-        is_wrong = (F.trim(text) != "") & ~is_number
+        is_number = number_column(name).isNotNull()
+        is_filled = F.trim(column(name).cast("string")) != ""
         asked |= {
-            f"wrong {name}": F.count_if(is_wrong),
-            f"right {name}": F.count_if(is_number),
-            f"first {name}": F.min(F.when(is_wrong, text)),
-            f"last {name}": F.max(F.when(is_wrong, text)),
+            f"filled {name}": F.count_if(is_filled),
+            f"wrong {name}": F.count_if(is_filled & ~is_number),
         }
     return asked
 
 
-def _check_numbers(job: Job, found: dict[str, int], names: Sequence[str]) -> None:
+def _check_numbers(job: Job, rows: DataFrame, found: dict[str, int], names: Sequence[str]) -> None:
+    """Raises DataError with all columns of which most values are no numbers."""
+    problems = []
     for name in names:
-        num_wrong = found[f"wrong {name}"]
+        num_wrong, num_filled = found[f"wrong {name}"], found[f"filled {name}"]
         if not num_wrong:
             continue
-        examples = sorted({str(found[f"first {name}"]), str(found[f"last {name}"])})
-        message = f"catalogue: column {name} is no number in {num_wrong:,} rows, e.g. {examples}"
-        if not found[f"right {name}"]:
-            raise DataError(f"{message}: in none of them. Numbers are written like 9.50.")
+        wrong, right = values.texts_of_numbers(rows, column(name), number_column(name))
+        ours = "price" if name == job.config.catalogue.columns.price else name
+        message = (
+            f"catalogue: column {name} is no number in {num_wrong:,} of {num_filled:,} rows that "
+            f"hold something, for instance {values.shown_list(wrong)}. "
+            f"{values.number_advice('catalogue', ours, name, wrong, right)}"
+        )
+        if num_wrong > num_filled / 2:
+            problems.append(message)
+            continue
         job.note(f"catalogue rows whose {name} is no number, taken as missing", num_wrong)
-        log.warning("%s", message)
+        log.warning("%s Until then they count as missing.", message)
+    if problems:
+        raise DataError("\n".join(problems))
 
 
 def _is_filled(name: str) -> Column:

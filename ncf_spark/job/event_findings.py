@@ -88,25 +88,29 @@ def warn_of_drops(job: Job, raw: Mapping[str, int], events: Callable[[], DataFra
         raw, events: as of `check_times`.
     """
     num_rows = sum(raw.values()) - raw["where"]
-    type_column = job.config.input.columns.type
-    shown = {
+    columns = job.config.input.columns
+
+    def advise_on_values() -> str:
+        texts = values.texts_of_numbers(events(), F.col("raw_value"), F.col("value"))
+        return values.number_advice("input", "value", str(columns.value), *texts)
+
+    shown: dict[str, tuple[str, Callable[[], str]]] = {
         "unknown_type": (
             "type",
-            "Name those that count; spellings become one by input.derived: "
-            f'{{type: "lower(trim(`{type_column}`))"}}, input.columns.type: type.',
+            lambda: (
+                "Name those that count; spellings become one by input.derived: "
+                f'{{type: "lower(trim(`{columns.type}`))"}}, input.columns.type: type.'
+            ),
         ),
-        "no_value": (
-            "raw_value",
-            "Numbers are written like 9.50; convert others by input.derived.",
-        ),
+        "no_value": ("raw_value", advise_on_values),
     }
-    for reason, (name, remedy) in shown.items():
+    for reason, (name, advise) in shown.items():
         if raw[reason] <= NOTABLE_SHARE * num_rows:
             continue
         found = values.most_frequent(events().where(F.col("drop_reason") == reason), name)
         log.warning(
             "input: %s of %s events are dropped, as %s: %s. %s",
-            *(f"{raw[reason]:,}", f"{num_rows:,}", DROP_REASONS[reason], found, remedy),
+            *(f"{raw[reason]:,}", f"{num_rows:,}", DROP_REASONS[reason], found, advise()),
         )
     # What these two leave out is not meant to count.
     counts = {name: raw[name] for name in DROP_REASONS if name not in ("where", "before_window")}

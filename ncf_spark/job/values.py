@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.interactions.columns import ID_FINDINGS, fitting_time_formats
+from ncf_spark.interactions.columns import ID_FINDINGS, fitting_time_formats, number_sql
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
 
@@ -80,3 +80,30 @@ def time_advice(setting: str, texts: Sequence[str], but: str | None = None) -> s
     """Which format, `but` one, reads these texts as recent times; None where none does."""
     names = " or ".join(name for name in fitting_time_formats(texts) if name != but)
     return f"As {names} these are plausible times: set {setting}: {names}." if names else None
+
+
+def texts_of_numbers(rows: DataFrame, text: Column, number: Column) -> tuple[list[str], list[str]]:
+    """Some texts of a column that are no numbers, and some that are."""
+    text = text.cast("string")
+    filled = rows.where(F.trim(text) != "")
+    parts = [
+        filled.where(is_wrong).select(text, F.lit(is_first)).limit(NUM_TRIED)
+        for is_first, is_wrong in ((True, number.isNull()), (False, number.isNotNull()))
+    ]
+    found = [tuple(row) for row in parts[0].union(parts[1]).collect()]
+    return [t for t, is_wrong in found if is_wrong], [t for t, is_wrong in found if not is_wrong]
+
+
+def number_advice(section: str, ours: str, name: str, wrong: list[str], right: list[str]) -> str:
+    """How the texts of a column become numbers.
+
+    Args:
+        ours: our name of the column.
+        name: the customer's.
+        wrong, right: as of `texts_of_numbers`.
+    """
+    sql = number_sql(name, [*wrong, *right]) if wrong else None
+    if sql is None:
+        return f"Numbers are written like 9.50; convert others by {section}.derived."
+    named = "" if ours == name else f" and {section}.columns.{ours}: {ours}"
+    return f'They are read by {section}.derived: {{{ours}: "{sql}"}}{named}.'

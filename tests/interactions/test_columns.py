@@ -99,6 +99,39 @@ def test_the_formats_that_fit_some_texts_are_found(texts, expected):
     assert columns.fitting_time_formats(texts) == expected
 
 
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["1.001,50", "9", "12,5"], [1001.5, 9.0, 12.5]),
+        (["10.00 EUR", "EUR 7.5", "1,001.50"], [10.0, 7.5, 1001.5]),
+        (["1.001,50 €", "-3,25", "ask us"], [1001.5, -3.25, None]),
+        (["CHF 1'001.50", "9.5"], [1001.5, 9.5]),
+        (["1 001,50", "1\xa0001,50"], [1001.5, 1001.5]),
+        (["$1,234", "$5"], None),
+        (["$1,234", "$5.10"], [1234.0, 5.1]),
+        (["9,50", "9.50"], None),
+        (["Rs. 100"], None),
+        (["2x 10,00"], None),
+        (["10,-"], None),
+        (["ask us"], None),
+        ([], None),
+    ],
+)
+def test_the_sql_that_reads_texts_as_numbers(spark, texts, expected):
+    sql = columns.number_sql("Price (net)", texts)
+    if expected is None:
+        assert sql is None
+    else:
+        table = spark.createDataFrame([(text,) for text in texts], "`Price (net)` string")
+        assert [row[0] for row in table.select(F.expr(sql)).collect()] == expected
+
+
+def test_a_plain_name_stands_in_the_sql_without_backticks():
+    assert columns.number_sql("price", ["10.00 EUR"]) == (
+        "try_cast(regexp_replace(price, '[^0-9.-]', '') AS DOUBLE)"
+    )
+
+
 @pytest.mark.parametrize("value", ["1790843100123", "1790843100007"])
 def test_no_millisecond_is_lost(spark, value):
     table = spark.createDataFrame([(value,)], "at string")

@@ -263,7 +263,11 @@ def test_types_and_values_that_cost_events_are_shown_and_so_is_a_majority(
         "6 of 7 events are dropped, as the type is not in input.event_weights: 'Purchase' (2), "
         "nothing (1), '…@…' (1), 'purchase ' (1), 'return' (1)."
     ) in caplog.text
-    assert "as the value is null or not a number: '2,0' (1)." in caplog.text
+    assert (
+        "as the value is null or not a number: '2,0' (1). They are read by input.derived: {value: "
+        "\"try_cast(replace(regexp_replace(n, '[^0-9,-]', ''), ',', '.') AS DOUBLE)\"} and "
+        "input.columns.value: value."
+    ) in caplog.text
     assert "input: most events are dropped, 7 of 7 (100.00%): 6 since the type is" in caplog.text
 
 
@@ -300,6 +304,38 @@ def test_stock_in_words_is_counted_where_it_cannot_be_read(
     (tmp_path / "products.csv").write_text(text + "i8;maybe\ni9;maybe\ni10;soon\n")
     with pytest.raises(DataError, match=r"in 5 of 9 rows .*not for sale: 'maybe' \(2\), "):
         read_catalogue(job_of(spark, tmp_path, *given))
+
+
+def test_prices_that_are_mostly_no_numbers_are_refused_with_the_sql_that_reads_them(
+    spark: SparkSession, tmp_path: Path, caplog: WARNING
+):
+    text = "sku;Price;rating\ni1;1.001,50;5 EUR\ni2;9,50;\ni3;7;\ni4;;\n"
+    features = "activity.features={rating: 1}"
+    given = catalogue(tmp_path, text, "price: Price", features)
+    with pytest.raises(DataError) as caught:
+        read_catalogue(job_of(spark, tmp_path, *given))
+    sql = "try_cast(replace(regexp_replace(Price, '[^0-9,-]', ''), ',', '.') AS DOUBLE)"
+    assert str(caught.value).splitlines() == [
+        "catalogue: column rating is no number in 1 of 1 rows that hold something, for instance "
+        "['5 EUR']. They are read by catalogue.derived: "
+        "{rating: \"try_cast(regexp_replace(rating, '[^0-9.-]', '') AS DOUBLE)\"}.",
+        "catalogue: column Price is no number in 2 of 3 rows that hold something, for instance "
+        f"['1.001,50', '9,50']. They are read by catalogue.derived: {{price: \"{sql}\"}} and "
+        "catalogue.columns.price: price.",
+    ]
+    derived = (
+        f'catalogue.derived={{price: "{sql}", '
+        "rating: \"try_cast(regexp_replace(rating, '[^0-9.-]', '') AS DOUBLE)\"}"
+    )
+    told = catalogue(tmp_path, text, "price: price", features, derived)
+    found = read_catalogue(job_of(spark, tmp_path, *told)).orderBy("item_id")
+    assert [row[0] for row in found.select("price").collect()] == [1001.5, 9.5, 7.0, None]
+    assert not caplog.text
+    (tmp_path / "products.csv").write_text(text.replace("9,50", "9").replace("5 EUR", "5"))
+    job = job_of(spark, tmp_path, *given)
+    read_catalogue(job)
+    assert job.notes["catalogue rows whose Price is no number, taken as missing"] == 1
+    assert "in 1 of 3 rows that hold something, for instance ['1.001,50']. They are" in caplog.text
 
 
 def test_times_of_the_catalogue_are_refused_where_they_do_not_parse(
