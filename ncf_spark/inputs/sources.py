@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from datetime import datetime, timezone
+from difflib import get_close_matches
 from functools import reduce
 from typing import Any
 
@@ -187,7 +188,13 @@ def check_columns(rows: DataFrame, columns: dict[str, str | None], name: str) ->
 def _how_to_name(rows: DataFrame, column: str, ours: str, name: str) -> str:
     outer = column.split(".")[0]
     if outer not in rows.columns or outer == column:
-        return f"Set {name}.columns.{ours} in the configuration (for CSV see also {name}.options)."
+        folded = {present.casefold(): present for present in rows.columns}
+        near = get_close_matches(column.casefold(), folded, n=1)
+        asked = f"Did you mean {folded[near[0]]}? " if near else ""
+        return (
+            f"{asked}Set {name}.columns.{ours} in the configuration (for CSV see also "
+            f"{name}.options)."
+        )
     is_list = isinstance(rows.schema[outer].dataType, ArrayType)
     sql = f"explode({column})" if is_list else column
     return (
@@ -220,9 +227,10 @@ def describe_read_failure(error: BaseException) -> str | None:
             )
         # Spark 3 does not name a compressed text file.
         place = found.group(0).rstrip(".") if found else "a file of the input"
-        return (
-            f"{place}: cannot be read; it is damaged, cut short or of another format. Replace it."
-        )
+        what = "damaged, cut short or of another format"
+        if "Unexpected end of" in text and (place.endswith(".gz") or not found):
+            what = "cut short (gzip)"
+        return f"{place}: cannot be read; it is {what}. Replace it."
     if found := re.search(r"\[CAST_INVALID_INPUT\] (.*?cannot be cast.*?malformed)", text):
         return (
             f"{found.group(1)}. A condition of the configuration (input.where, catalogue.where …) "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
@@ -72,6 +72,23 @@ _PATTERNS = {
         for time, of_time in (("", ""), (" HH:mm", " %H:%M"), (" HH:mm:ss", " %H:%M:%S"))
     },
 }
+
+# The same with one digit or two, and with years of two digits: tried where no other pattern fits.
+_LOOSE_PATTERNS = {
+    f"{date}{time}": f"{of_date}{of_time}"
+    for date, of_date in (
+        *(("d.M.yyyy", "%d.%m.%Y"), ("d/M/yyyy", "%d/%m/%Y"), ("M/d/yyyy", "%m/%d/%Y")),
+        *(("d-M-yyyy", "%d-%m-%Y"), ("yyyy/M/d", "%Y/%m/%d"), ("yyyy-M-d", "%Y-%m-%d")),
+        *(("d.M.yy", "%d.%m.%y"), ("d/M/yy", "%d/%m/%y"), ("M/d/yy", "%m/%d/%y")),
+    )
+    for time, of_time in (
+        *(("", ""), (" H:mm", " %H:%M"), (" H:mm:ss", " %H:%M:%S")),
+        *((" h:mm a", " %I:%M %p"), (" h:mm:ss a", " %I:%M:%S %p")),
+    )
+}
+
+# Days since 1899-12-30, as Excel stores times: of the years 1954 to 2119.
+_SERIALS = (20_000, 80_000)
 
 
 def text_column(name: str | None) -> Column:
@@ -181,10 +198,19 @@ def fitting_time_formats(texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
     found = [name for name, unit in _EPOCH_UNITS.items() if all(_fits(t, unit) for t in texts)]
-    found += [name for name in _PATTERNS if all(_matches(text, name) for text in texts)]
+    strict = [name for name in _PATTERNS if all(len(text) == len(name) for text in texts)]
+    patterns = {name: _PATTERNS[name] for name in strict}
+    found += _matching(patterns, texts) or _matching(_LOOSE_PATTERNS, texts)
     if all(re.match(r"\d{4}-\d\d-\d\d($|[ T]\d)", text) for text in texts):
-        found.append("timestamp")
+        return ["timestamp"]
     return found
+
+
+def is_serial(texts: Sequence[str]) -> bool:
+    """Whether all of these texts may be days as Excel counts them: 46296.39861."""
+    if not texts or not all(re.fullmatch(r"\s*\d{5}(\.\d+)?\s*", text) for text in texts):
+        return False
+    return all(_SERIALS[0] <= float(text) < _SERIALS[1] for text in texts)
 
 
 def number_sql(name: str, texts: Sequence[str]) -> str | None:
@@ -195,7 +221,7 @@ def number_sql(name: str, texts: Sequence[str]) -> str | None:
     ("price", ["1.001,50", "9"]) →
     "try_cast(replace(regexp_replace(price, '[^0-9,-]', ''), ',', '.') AS DOUBLE)"
     """
-    column = name if re.fullmatch(r"[A-Za-z_]\w*", name) else _in_backticks(name)
+    column = sql_name(name)
     texts = [text.strip() for text in texts if re.search(r"\d", text)]
     found = dict[str, list[float]]()
     for point, pattern in _WRITTEN_NUMBERS.items():
@@ -228,11 +254,13 @@ def _fits(text: str, micros: float) -> bool:
     return first.total_seconds() <= seconds < last.total_seconds()
 
 
+def _matching(patterns: Mapping[str, str], texts: Sequence[str]) -> list[str]:
+    return [name for name, pattern in patterns.items() if all(_matches(t, pattern) for t in texts)]
+
+
 def _matches(text: str, pattern: str) -> bool:
-    if len(text) != len(pattern):
-        return False
     try:
-        return FIRST_YEAR <= datetime.strptime(text, _PATTERNS[pattern]).year <= LAST_YEAR
+        return FIRST_YEAR <= datetime.strptime(text, pattern).year <= LAST_YEAR
     except ValueError:
         return False
 
@@ -244,6 +272,11 @@ def _without_blanks(text: Column) -> Column:
 def _is_not_plain(text: Column) -> Column:
     # One fast look, shared by all that is asked of an id: most need no other.
     return text.rlike(_NOT_PLAIN)
+
+
+def sql_name(name: str) -> str:
+    """A column's name as it stands in SQL: in backticks where it has other signs than letters."""
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else _in_backticks(name)
 
 
 def _quoted(name: str) -> Column:

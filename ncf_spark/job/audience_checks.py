@@ -124,7 +124,9 @@ def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
             *(columns.email, f"{found['no_address']:,}", f"{found['rows']:,}"),
             masked(found["email"]),
         )
-    problems, unread = [], _unread_consents(rows, found["unread"]) if found["unread"] else ""
+    problems, unread = [], ""
+    if found["unread"]:
+        unread = _unread_consents(rows, found["unread"], columns.consent)
     if not found["consenting"]:
         told = "; ".join(f"{name} {num:,}" for name, num in counts.items()) or "there are none"
         problems.append(
@@ -144,8 +146,12 @@ def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
     return problems
 
 
-def _unread_consents(rows: DataFrame, num_unread: int) -> str:
-    """The most frequent texts that are no consent, unless they are of another kind of column."""
+def _unread_consents(rows: DataFrame, num_unread: int, name: str) -> str:
+    """The most frequent texts that are no consent; shortened where they may be personal data.
+
+    Args:
+        name: the customer's name of the column.
+    """
     is_unread = F.col("consent").isNull() & (F.trim("consent_text") != "")
     counted = rows.where(is_unread).groupBy("consent_text").agg(F.count(F.lit(1)).alias("n"))
     found = counted.orderBy(F.desc("n"), "consent_text").limit(_MOST_TEXTS + 1).collect()
@@ -154,7 +160,8 @@ def _unread_consents(rows: DataFrame, num_unread: int) -> str:
     is_consent = len(found) <= _MOST_TEXTS or sum(shown.values()) > 0.75 * num_unread
     if is_consent and not any("@" in text for text in shown):
         return str(shown)
-    return "other texts than a consent has: recipients.columns.consent may name another column"
+    told = ", ".join(f"{masked(text)!r} ({num:,})" for text, num in shown.items())
+    return f"{told}{' …' if len(found) > _MOST_TEXTS else ''} (is {name} the column of consents?)"
 
 
 def _problems_of_lists(job: Job, lists: Mapping[str, DataFrame]) -> list[str]:
@@ -205,13 +212,13 @@ def _problems_of_list(job: Job, counts: Row) -> list[str]:
                 f"{name}.options: {{header: true, encoding: {encoding}}}."
             )
             continue
-        wanted = {
-            "email": "an address",
-            "email_sha256": "a SHA-256 of 64 hexadecimal digits",
+        wanted, one = {
+            "email": ("an address", "address"),
+            "email_sha256": ("a SHA-256 of 64 hexadecimal digits", "SHA-256 of an address"),
         }[what]
         problems.append(
             f"{name}.columns.{what}: {of_all} hold something else than {wanted} there, and would "
-            f"bar nobody: {told}. Correct them, with one address a row; name the right column "
+            f"bar nobody: {told}. Correct them, with one {one} a row; name the right column "
             f"(user, email or email_sha256); or leave these rows out by {name}.where."
         )
     return problems

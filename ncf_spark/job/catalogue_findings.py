@@ -52,6 +52,7 @@ def note_catalogue_values(job: Job, rows: DataFrame, features: Sequence[str]) ->
     )
     asked = {
         "no id": F.count_if(F.col("item_id").isNull()),
+        "further": F.count("item_id") - F.count_distinct("item_id"),
         **values.count_ids("item"),
         **_of_numbers(numbers),
         **_of_stock(columns.in_stock),
@@ -66,7 +67,22 @@ def note_catalogue_values(job: Job, rows: DataFrame, features: Sequence[str]) ->
         raise DataError("\n".join(problems))
     if found["no id"]:
         job.note("catalogue rows without an item id, left out", found["no id"])
+    _note_further_rows(job, found["further"])
     values.note_ids(job, "catalogue", "item", found, rows)
+
+
+def _note_further_rows(job: Job, count: int) -> None:
+    if not count:
+        return
+    job.note("catalogue rows of items that have another row, which counts instead", count)
+    if job.config.catalogue.columns.updated_at is None:
+        log.warning(
+            "catalogue: %s rows are of items that have another row, and nothing says which is the "
+            "newer: one of them counts, which may be the older. Set catalogue.columns.updated_at "
+            "to the column that says when a row was changed, or leave old rows out by "
+            "catalogue.where.",
+            f"{count:,}",
+        )
 
 
 def _of_numbers(names: Sequence[str]) -> dict[str, Column]:

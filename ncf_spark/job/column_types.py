@@ -61,9 +61,8 @@ def check_types(
                 f'"{_plain_sql(ours, name, found)}"}} and {section}.columns.{ours}: {ours}.'
             )
         elif ours in _TIMES and time_format == "timestamp" and isinstance(found, NumericType):
-            advice = time_advice(
-                str(time_setting), first_texts(rows.select(read.time_text(rows, name)))
-            )
+            texts = first_texts(rows.select(read.time_text(rows, name)))
+            advice = time_advice(section, ours, name, texts)
             formats = ", ".join(read.TIME_FORMATS[1:])
             problem = ", expected a text or a timestamp. " + (
                 advice or f"Set {time_setting}: {formats}, or a pattern such as yyyyMMdd."

@@ -27,7 +27,7 @@ def check_times(job: Job, raw: Mapping[str, int], events: Callable[[], DataFrame
     if bad <= settings.max_bad_time_share * total:
         return
     texts = values.first_texts(events().where("drop_reason = 'bad_time'").select("raw_time"))
-    advice = values.time_advice("input.time_format", texts)
+    advice = values.time_advice("input", "time", str(settings.columns.time), texts)
     raise DataError(
         f"input: column {settings.columns.time} does not parse as a time in {bad:,} of {total:,} "
         f"rows ({bad / total:.2%}), for instance {values.shown_list(texts)}. input.time_format is "
@@ -58,7 +58,8 @@ def check_ages(
         f"{num_implausible:,} of {num_rows:,} rows ({num_implausible / num_rows:.2%}), read by "
         f"input.time_format {settings.time_format}: {examples}."
     )
-    advice = values.time_advice("input.time_format", [text for text, _ in rows])
+    texts = [text for text, _ in rows]
+    advice = values.time_advice("input", "time", str(settings.columns.time), texts)
     if num_implausible > NOTABLE_SHARE * num_rows:
         remedy = advice or "Set it to how these values are written, or use input.derived."
         raise DataError(f"{message} {remedy} Or leave such rows out by input.where.")

@@ -46,21 +46,30 @@ def check_sizes(job: Job, num_items: int) -> None:
     Args:
         num_items: those that are present.
     """
-    config = job.config
-    needed = {
-        "evaluation.num_negatives + 1": config.evaluation.num_negatives + 1,
-        "max(evaluation.ks) + evaluation.num_negatives": max(config.evaluation.ks)
-        + config.evaluation.num_negatives,
-        "scoring.k": config.scoring.k,
-    }
-    short = [
-        f"item_index: there are {num_items} items, but {name} is {number}. "
-        "Lower these settings, or loosen the filters of section input."
-        for name, number in needed.items()
-        if num_items < number
-    ]
-    if short:
-        raise DataError("\n".join(short))
+    evaluation, k = job.config.evaluation, job.config.scoring.k
+    is_long = max(evaluation.ks) >= num_items
+    # Negatives need as many items again as the longest list.
+    short = [cutoff for cutoff in evaluation.ks if cutoff <= num_items / 2]
+    ks = (short or [1]) if is_long else evaluation.ks
+    most_negatives = num_items - max(ks)
+    needed = []
+    if is_long:
+        changes = f"set it to {ks}, and model.selection.k to one of them"
+        needed.append(("evaluation.ks", evaluation.ks, changes))
+    if evaluation.num_negatives > most_negatives:
+        change = f"set it to at most {most_negatives}"
+        needed.append(("evaluation.num_negatives", evaluation.num_negatives, change))
+    if k > num_items:
+        needed.append(("scoring.k", k, f"set it, and campaign.k, to at most {num_items}"))
+    if needed:
+        lines = [
+            f"{name} is {value}, but there are {num_items} items: {change}."
+            for name, value, change in needed
+        ]
+        raise DataError(
+            "item_index: too few items. Change these settings, or loosen the filters of section "
+            "input:\n" + "\n".join(lines)
+        )
 
 
 def write_split(

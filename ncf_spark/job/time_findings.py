@@ -64,7 +64,7 @@ class Times(NamedTuple):
             wrong = rows.where(is_implausible(self.read))
         texts = values.first_texts(wrong.select(self.text))
         setting = f"{self.section}.time_format"
-        advice = values.time_advice(setting, texts, but=self.time_format)
+        advice = values.time_advice(self.section, self.ours, self.name, texts, self.time_format)
         far_off = f"is before {FIRST_YEAR} or after {LAST_YEAR}"
         message = (
             f"{self.section}: column {self.name} ({self.section}.columns.{self.ours}) "

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.interactions.columns import ID_FINDINGS, fitting_time_formats, number_sql
+from ncf_spark.interactions.columns import (
+    ID_FINDINGS,
+    fitting_time_formats,
+    is_serial,
+    number_sql,
+    sql_name,
+)
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
 
@@ -17,12 +23,22 @@ NOTABLE_SHARE = 0.01
 # Examples that a message shows, and those that a format must fit to be named.
 _NUM_SHOWN, NUM_TRIED = 3, 20
 
+# What such ids are, in the step's record and in a warning.
 _ODD_IDS = {
-    "word": "are words for a missing value, and count as ids: {examples}. If they mean that none "
-    "is known, leave these rows out by {section}.where.",
-    "number": "look like numbers that were stored as doubles, and stay as they are: {examples}. "
-    "Have ids written as integers or texts, so that they are the same in every table.",
-    "blank": "had blanks at their ends or control characters (NUL, tab …), which were taken off.",
+    "word": (
+        "ids that are words for a missing value",
+        "are words for a missing value, and count as ids: {examples}. If they mean that none is "
+        "known, leave these rows out by {section}.where.",
+    ),
+    "number": (
+        "ids that look like numbers stored as doubles",
+        "look like numbers that were stored as doubles, and stay as they are: {examples}. Have ids "
+        "written as integers or texts, so that they are the same in every table.",
+    ),
+    "blank": (
+        "ids with blanks or control characters at their ends, taken off",
+        "had blanks at their ends or control characters (NUL, tab …), which were taken off.",
+    ),
 }
 
 
@@ -43,7 +59,7 @@ def note_ids(job: Job, section: str, ours: str, found: Mapping[str, int], rows: 
     for finding in ID_FINDINGS:
         if not (count := found[f"{ours} {finding}"]):
             continue
-        said, examples = _ODD_IDS[finding], ""
+        (what, said), examples = _ODD_IDS[finding], ""
         if "{examples}" in said:
             examples = most_frequent(rows.where(F.col(f"{ours}_finding") == finding), f"{ours}_id")
         log.warning(
@@ -51,7 +67,7 @@ def note_ids(job: Job, section: str, ours: str, found: Mapping[str, int], rows: 
             *(section, f"{count:,}", section, ours),
             said.format(examples=examples, section=section),
         )
-        job.note(f"odd ids in {section}.columns.{ours} ({finding})", count)
+        job.note(f"{section}.columns.{ours}: {what}", count)
 
 
 def most_frequent(rows: DataFrame, name: str) -> str:
@@ -76,10 +92,34 @@ def shown_list(texts: Sequence[str]) -> str:
     return f"[{', '.join(shown(text) for text in texts[:_NUM_SHOWN])}]"
 
 
-def time_advice(setting: str, texts: Sequence[str], but: str | None = None) -> str | None:
-    """Which format, `but` one, reads these texts as recent times; None where none does."""
-    names = " or ".join(name for name in fitting_time_formats(texts) if name != but)
-    return f"As {names} these are plausible times: set {setting}: {names}." if names else None
+def time_advice(
+    section: str, ours: str, name: str, texts: Sequence[str], but: str | None = None
+) -> str | None:
+    """How texts of a column of times are read as recent ones; None where no way is known.
+
+    Args:
+        ours: our name of the column.
+        name: the customer's.
+        but: the format that does not read them.
+    """
+    column = sql_name(name)
+    if texts and all(text.strip() == name for text in texts):
+        return (
+            "That is the column's own name: a header stands among the rows. Leave it out by "
+            f"{section}.where: \"{column} is distinct from '{name}'\"."
+        )
+    if is_serial(texts):
+        sql = f"timestamp_seconds((try_cast({column} AS DOUBLE) - 25569) * 86400)"
+        return (
+            f'They are days as Excel counts them: set {section}.derived: {{{ours}: "{sql}"}} and '
+            f"{section}.columns.{ours}: {ours}."
+        )
+    names = " or ".join(found for found in fitting_time_formats(texts) if found != but)
+    return (
+        f"As {names} these are plausible times: set {section}.time_format: {names}."
+        if names
+        else None
+    )
 
 
 def texts_of_numbers(rows: DataFrame, text: Column, number: Column) -> tuple[list[str], list[str]]:

@@ -146,7 +146,9 @@ def test_a_damaged_gz_file_is_named(spark, tmp_path, damage):
     cut(path)
     events = source(path=str(path), format="csv", ddl="user STRING, item STRING")
     failure = read_failure(read_source(spark, events, "input"))
-    named, unnamed = f"file://{path}: cannot be read; it is", "a file of the input: cannot be read"
+    what = "cut short (gzip). Replace" if damage == "cut" else "damaged, cut short or"
+    named = f"file://{path}: cannot be read; it is {what}"
+    unnamed = f"a file of the input: cannot be read; it is {what}"
     # Spark 3 does not always say which file it was.
     assert failure.startswith((named, unnamed) if spark.version.startswith("3.") else named)
 
@@ -354,15 +356,19 @@ def test_a_where_that_does_not_fit_is_refused_with_the_columns(spark, where):
 
 
 def test_every_missing_column_is_named_with_its_setting(spark):
-    events = spark.createDataFrame([("a", "x", 1)], "user string, item string, ts int")
-    check_columns(events, {"user": "user", "item": "item", "time": None}, "input")
-    with pytest.raises(SchemaError, match="column user_id is missing") as raised:
-        check_columns(events, {"user": "user_id", "item": "item", "time": "time"}, "input")
-    there = "Columns present: ['user', 'item', 'ts']"
+    events = spark.createDataFrame([("a", "x", 1)], "User string, item string, ts int")
+    check_columns(events, {"user": "User", "item": "item", "time": None}, "input")
+    with pytest.raises(SchemaError, match="column user is missing") as raised:
+        check_columns(events, {"user": "user", "item": "itme", "time": "at"}, "input")
+    there = "Columns present: ['User', 'item', 'ts']."
     assert str(raised.value).splitlines() == [
-        f"input: column {column} is missing. {there}. Set input.columns.{ours} in the "
+        f"input: column {column} is missing. {there} {asked}Set input.columns.{ours} in the "
         "configuration (for CSV see also input.options)."
-        for column, ours in (("user_id", "user"), ("time", "time"))
+        for column, ours, asked in (
+            ("user", "user", "Did you mean User? "),
+            ("itme", "item", "Did you mean item? "),
+            ("at", "time", ""),
+        )
     ]
 
 

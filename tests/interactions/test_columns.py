@@ -1,5 +1,7 @@
 """Ids and times in all the types that exports have."""
 
+import re
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -89,6 +91,12 @@ def test_ids_are_odd_in_a_way_that_is_named(spark, text, expected):
         (["03/04/2026"], ["dd/MM/yyyy", "MM/dd/yyyy"]),
         (["03/04/2026", "03/28/2026"], ["MM/dd/yyyy"]),
         (["2026-10-01T08:25:00Z"], ["timestamp"]),
+        (["3.10.2026 9:05", "13.10.2026 14:05"], ["d.M.yyyy H:mm"]),
+        (["10/3/2026 14:05", "10/13/2026 9:05"], ["M/d/yyyy H:mm"]),
+        (["10/01/26 9:34 AM", "10/13/26 12:00 pm"], ["M/d/yy h:mm a"]),
+        (["3-10-2026"], ["d-M-yyyy"]),
+        (["2026/1/5 9:05:07"], ["yyyy/M/d H:mm:ss"]),
+        (["31.1.26"], ["d.M.yy"]),
         (["1790843100", "soon"], []),
         (["5"], []),
         (["-1790843100"], []),
@@ -97,6 +105,38 @@ def test_ids_are_odd_in_a_way_that_is_named(spark, text, expected):
 )
 def test_the_formats_that_fit_some_texts_are_found(texts, expected):
     assert columns.fitting_time_formats(texts) == expected
+
+
+@pytest.mark.parametrize("number", [1, 11])
+def test_spark_reads_what_each_pattern_is_named_for(spark, number):
+    moment = datetime(2026, 10, number, number + 2, 5, 7)
+    patterns = {**columns._PATTERNS, **columns._LOOSE_PATTERNS}
+    texts = {spark_s: moment.strftime(python_s) for spark_s, python_s in patterns.items()}
+    # A digit where one is enough: 01 becomes 1.
+    texts |= {
+        name: re.sub(r"(?<=[ /.-])0(?=\d([ /.:-]|$))|^0", "", texts[name])
+        for name in columns._LOOSE_PATTERNS
+    }
+    table = spark.createDataFrame([tuple(texts.values())], [f"c{n}" for n in range(len(texts))])
+    read = [columns.time_column(table, f"c{n}", name) for n, name in enumerate(texts)]
+    found = table.select(*[F.date_format(one, "yyyy-MM-dd HH:mm:ss") for one in read]).first()
+    for (name, text), at in zip(texts.items(), found, strict=True):
+        expected = datetime.strptime(text, patterns[name])
+        assert at == expected.strftime("%Y-%m-%d %H:%M:%S"), (name, text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["46296.39861", "46297"], True),
+        (["20261001"], False),
+        (["46296", "soon"], False),
+        (["12345"], False),
+        ([], False),
+    ],
+)
+def test_days_as_excel_counts_them(texts, expected):
+    assert columns.is_serial(texts) == expected
 
 
 @pytest.mark.parametrize(

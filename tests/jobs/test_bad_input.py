@@ -227,11 +227,22 @@ def test_an_unknown_pattern_of_times_is_refused(spark: SparkSession, tmp_path: P
 
 def test_too_few_items_are_refused_with_the_settings(spark: SparkSession, tmp_path: Path):
     job = job_of(spark, tmp_path, "evaluation.num_negatives=99", "scoring.k=41")
-    with pytest.raises(
-        DataError, match=r"there are 40 items, but evaluation\.num_negatives"
-    ) as got:
+    with pytest.raises(DataError) as caught:
         splitting.check_sizes(job, 40)
-    assert "but scoring.k is 41" in str(got.value)
+    assert str(caught.value).splitlines() == [
+        "item_index: too few items. Change these settings, or loosen the filters of section input:",
+        "evaluation.num_negatives is 99, but there are 40 items: set it to at most 20.",
+        "scoring.k is 41, but there are 40 items: set it, and campaign.k, to at most 40.",
+    ]
+    with pytest.raises(DataError) as caught:
+        splitting.check_sizes(job, 12)
+    assert str(caught.value).splitlines()[1:3] == [
+        "evaluation.ks is [5, 10, 20], but there are 12 items: set it to [5], and "
+        "model.selection.k to one of them.",
+        "evaluation.num_negatives is 99, but there are 12 items: set it to at most 7.",
+    ]
+    fitting = ("evaluation.num_negatives=20", "scoring.k=40")
+    splitting.check_sizes(job_of(spark, tmp_path, *fitting), 40)
     splitting.check_sizes(job, 119)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from ncf_spark.campaign.recipients import build_suppressed
 from ncf_spark.job.audience import build_users, read_audience
@@ -70,6 +71,35 @@ def test_microseconds_and_texts_are_refused_with_the_format_that_reads_them(
             take_in(spark, tmp_path / name, "input.time_format=epoch_millis", text=text)
 
 
+def test_days_of_excel_are_refused_with_the_sql_that_reads_them(
+    spark: SparkSession, tmp_path: Path
+):
+    text = with_times("46296.39861", "46297")
+    with pytest.raises(DataError, match=r"days as Excel counts them: set input\.deriv") as caught:
+        take_in(spark, tmp_path, text=text)
+    sql = "timestamp_seconds((try_cast(at AS DOUBLE) - 25569) * 86400)"
+    assert f'{{time: "{sql}"}} and input.columns.time: time.' in str(caught.value)
+    columns = "input.columns={user: user, item: item, time: time, type: kind}"
+    job = take_in(spark, tmp_path, f'input.derived={{time: "{sql}"}}', columns, text=text)
+    found = spark.read.parquet(job.run.table_uri("interactions")).orderBy("item_id")
+    read = found.select(F.date_format("last_event_at", "yyyy-MM-dd HH:mm"))
+    assert rows(read) == [("2026-10-01 09:33",), ("2026-10-02 00:00",)]
+
+
+def test_a_header_among_the_rows_is_refused_with_the_condition_that_leaves_it_out(
+    spark: SparkSession, tmp_path: Path
+):
+    text = with_times("2026-10-01", "2026-10-02", "")
+    text += text
+    with pytest.raises(DataError, match=r"in 1 of 7 rows .*a header stands among") as caught:
+        take_in(spark, tmp_path, text=text)
+    where = "at is distinct from 'at'"
+    assert f'Leave it out by input.where: "{where}".' in str(caught.value)
+    job = take_in(spark, tmp_path, f"input.where={where}", text=text)
+    assert job.notes["events"]["dropped, no_time (the time is null)"] == 2
+    assert "dropped, bad_time (the time does not parse)" not in job.notes["events"]
+
+
 def test_some_times_of_another_age_are_said_unless_they_are_left_out(
     spark: SparkSession, tmp_path: Path, caplog: WARNING
 ):
@@ -95,6 +125,9 @@ def test_dates_as_numbers_are_read_by_a_pattern_which_is_named(spark: SparkSessi
 
 # --- ids ----------------------------------------------------------------------------------------
 
+WORD = "ids that are words for a missing value"
+NUMBER = "ids that look like numbers stored as doubles"
+BLANK = "ids with blanks or control characters at their ends, taken off"
 _IDS = "select {id} as user, 'i1' as item, timestamp '2026-10-01' as at, 'view' as kind"
 
 
@@ -122,11 +155,11 @@ def test_odd_ids_are_counted_and_said(spark: SparkSession, tmp_path: Path, caplo
     odd = [("NaN", "i1"), ("null", "1001.0"), ("null", "a@x.example\0"), ("u1 ", "i1")]
     text = EVENTS + "".join(f"{user},{item},2026-10-01,view\n" for user, item in odd)
     job = take_in(spark, tmp_path, text=text)
-    assert {name: n for name, n in job.notes.items() if name.startswith("odd ids")} == {
-        "odd ids in input.columns.user (word)": 3,
-        "odd ids in input.columns.user (blank)": 1,
-        "odd ids in input.columns.item (number)": 1,
-        "odd ids in input.columns.item (blank)": 1,
+    assert {name: n for name, n in job.notes.items() if ": ids" in name} == {
+        f"input.columns.user: {WORD}": 3,
+        f"input.columns.user: {BLANK}": 1,
+        f"input.columns.item: {NUMBER}": 1,
+        f"input.columns.item: {BLANK}": 1,
     }
     assert "missing value, and count as ids: 'null' (2), 'NaN' (1). If they" in caplog.text
     assert "stay as they are: '1001.0' (1)." in caplog.text
@@ -160,13 +193,13 @@ def test_odd_ids_and_times_of_people_are_counted_or_refused_with_the_format(
     assert "set recipients.time_format: dd.MM.yyyy." in str(caught.value)
     assert "column at (send_log.columns.sent_at) does not parse" in str(caught.value)
     assert "set send_log.time_format: epoch_seconds." in str(caught.value)
-    assert {name: n for name, n in job.notes.items() if name.startswith("odd ids")} == {
-        "odd ids in recipients.columns.user (word)": 1,
-        "odd ids in recipients.columns.user (number)": 1,
-        "odd ids in recipients.columns.user (blank)": 1,
-        "odd ids in suppressions.gone.columns.user (word)": 1,
-        "odd ids in send_log.columns.user (blank)": 1,
-        "odd ids in send_log.columns.item (word)": 1,
+    assert {name: n for name, n in job.notes.items() if ": ids" in name} == {
+        f"recipients.columns.user: {WORD}": 1,
+        f"recipients.columns.user: {NUMBER}": 1,
+        f"recipients.columns.user: {BLANK}": 1,
+        f"suppressions.gone.columns.user: {WORD}": 1,
+        f"send_log.columns.user: {BLANK}": 1,
+        f"send_log.columns.item: {WORD}": 1,
     }
     formats = ["recipients.time_format=dd.MM.yyyy", "send_log.time_format=epoch_seconds"]
     job = job_of(spark, tmp_path, *given, *formats)
@@ -306,6 +339,26 @@ def test_stock_in_words_is_counted_where_it_cannot_be_read(
         read_catalogue(job_of(spark, tmp_path, *given))
 
 
+def test_items_with_several_rows_are_counted_and_said_where_none_is_the_newest(
+    spark: SparkSession, tmp_path: Path, caplog: WARNING
+):
+    note = "catalogue rows of items that have another row, which counts instead"
+    text = "sku;price;changed\ni1;9;2026-10-01\ni1 ;8;2026-10-02\ni2;5;\ni1;7;\n;1;\n;1;\n"
+    job = job_of(spark, tmp_path, *catalogue(tmp_path, text, "price: price, updated_at: changed"))
+    read_catalogue(job)
+    assert job.notes[note] == 2
+    assert "another row" not in caplog.text
+    job = job_of(spark, tmp_path, *catalogue(tmp_path, text, "price: price"))
+    read_catalogue(job)
+    assert job.notes[note] == 2
+    assert "catalogue: 2 rows are of items that have another row, and nothing" in caplog.text
+    job = job_of(
+        spark, tmp_path, *catalogue(tmp_path, text, "price: price"), "catalogue.where=price = 9"
+    )
+    read_catalogue(job)
+    assert note not in job.notes
+
+
 def test_prices_that_are_mostly_no_numbers_are_refused_with_the_sql_that_reads_them(
     spark: SparkSession, tmp_path: Path, caplog: WARNING
 ):
@@ -379,6 +432,6 @@ def test_odd_ids_of_the_catalogue_are_counted_and_said(
     given = catalogue(tmp_path, "sku;price\ni1 ;1\nnull;2\n;3\n", "price: price")
     job = job_of(spark, tmp_path, *given)
     assert rows(read_catalogue(job).select("item_id")) == [("i1",), ("null",)]
-    assert job.notes["odd ids in catalogue.columns.item (blank)"] == 1
+    assert job.notes[f"catalogue.columns.item: {BLANK}"] == 1
     assert job.notes["catalogue rows without an item id, left out"] == 1
     assert "catalogue: 1 ids (catalogue.columns.item) are words for a missing value" in caplog.text
