@@ -14,7 +14,7 @@ from ncf_spark.inputs.sources import describe
 from ncf_spark.interactions.popularity import build_item_popularity
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
-from ncf_spark.job.models import failed_models, may_fail, model_places
+from ncf_spark.job.models import may_fail
 
 
 def write_baselines(job: Job) -> dict[str, str]:
@@ -65,20 +65,3 @@ def _write_als(job: Job, train: DataFrame, name: str, settings: dict[str, Any]) 
     users, items = fit_als(train, *indexes, **settings, seed=job.config.run.seed)
     job.write(f"compared/{name}/user_vectors", users, schemas.USER_VECTORS)
     job.write(f"compared/{name}/item_vectors", items, schemas.ITEM_VECTORS)
-
-
-def baseline_places(job: Job) -> dict[str, tuple[str, str]]:
-    """Kind of scorer and place of each baseline's table, by name; without those that failed."""
-    tables = {"popularity": "item_popularity", "item_item": "item_neighbours"}
-    failed = failed_models(job)
-    return {
-        name: ("dot", f"compared/{name}") if baseline == "als" else (name, tables[baseline])
-        for name, baseline in job.config.evaluation.baseline_models.items()
-        if name not in failed
-    }
-
-
-def judged_places(job: Job) -> dict[str, tuple[str, str]]:
-    """Kind of scorer and place of every model and baseline of the run, by name."""
-    models = {name: ("model", place) for name, (place, _) in model_places(job).items()}
-    return models | baseline_places(job)

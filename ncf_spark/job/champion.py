@@ -8,9 +8,9 @@ from pyspark.sql import DataFrame
 
 from ncf_spark import schemas
 from ncf_spark.evaluation.champion import Candidate, Choice, choose
-from ncf_spark.job.baselines import judged_places
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
+from ncf_spark.job.models import judged_places
 from ncf_spark.storage import tables
 from ncf_spark.storage.runs import Run
 

@@ -9,9 +9,9 @@ from ncf_spark.config import LAST_NIGHT
 from ncf_spark.evaluation.champion import Choice
 from ncf_spark.evaluation.common import common_users_metric
 from ncf_spark.evaluation.judging import Judged
-from ncf_spark.job.baselines import judged_places
 from ncf_spark.job.champion import champion_of
 from ncf_spark.job.context import Job
+from ncf_spark.job.models import judged_places
 from ncf_spark.storage import tables
 from ncf_spark.storage.runs import Run
 

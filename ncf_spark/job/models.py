@@ -1,4 +1,7 @@
-"""The models of a run: the night's own below `model/`, the others below `compared/<name>/`."""
+"""The models of a run: the night's own below `model/`, the others below `compared/<name>/`.
+
+And where its baselines stand: without the libraries that make them, which every job would import.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,23 @@ def model_places(job: Job) -> dict[str, tuple[str, Config]]:
         for name, config in job.config.models.items()
         if name not in failed
     }
+
+
+def baseline_places(job: Job) -> dict[str, tuple[str, str]]:
+    """Kind of scorer and place of each baseline's table, by name; without those that failed."""
+    tables = {"popularity": "item_popularity", "item_item": "item_neighbours"}
+    failed = failed_models(job)
+    return {
+        name: ("dot", f"compared/{name}") if baseline == "als" else (name, tables[baseline])
+        for name, baseline in job.config.evaluation.baseline_models.items()
+        if name not in failed
+    }
+
+
+def judged_places(job: Job) -> dict[str, tuple[str, str]]:
+    """Kind of scorer and place of every model and baseline of the run, by name."""
+    models = {name: ("model", place) for name, (place, _) in model_places(job).items()}
+    return models | baseline_places(job)
 
 
 def record_model(job: Job, name: str, result: Mapping[str, Any]) -> None:

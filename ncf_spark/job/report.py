@@ -23,10 +23,9 @@ from ncf_spark.evaluation.segments import (
     build_category_counts,
     build_item_categories,
 )
-from ncf_spark.job.baselines import baseline_places
 from ncf_spark.job.context import Job, readable
 from ncf_spark.job.judged import compare_with_last_night
-from ncf_spark.job.models import failed_models, model_places, selection_sentence
+from ncf_spark.job.models import baseline_places, failed_models, model_places, selection_sentence
 from ncf_spark.storage import files
 
 _SPLITS = {
