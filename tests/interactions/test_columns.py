@@ -117,7 +117,8 @@ def test_spark_reads_what_each_pattern_is_named_for(spark, number):
         name: re.sub(r"(?<=[ /.-])0(?=\d([ /.:-]|$))|^0", "", texts[name])
         for name in columns._LOOSE_PATTERNS
     }
-    table = spark.createDataFrame([tuple(texts.values())], [f"c{n}" for n in range(len(texts))])
+    schema = ", ".join(f"c{n} string" for n in range(len(texts)))
+    table = spark.createDataFrame([tuple(texts.values())], schema)
     read = [columns.time_column(table, f"c{n}", name) for n, name in enumerate(texts)]
     found = table.select(*[F.date_format(one, "yyyy-MM-dd HH:mm:ss") for one in read]).first()
     for (name, text), at in zip(texts.items(), found, strict=True):
