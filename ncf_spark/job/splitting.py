@@ -52,7 +52,7 @@ def check_sizes(job: Job, num_items: int) -> None:
     short = [cutoff for cutoff in evaluation.ks if cutoff <= num_items / 2]
     ks = (short or [1]) if is_long else evaluation.ks
     most_negatives = num_items - max(ks)
-    needed = []
+    needed = list[tuple[str, object, str]]()
     if is_long:
         changes = f"set it to {ks}, and model.selection.k to one of them"
         needed.append(("evaluation.ks", evaluation.ks, changes))
