@@ -174,7 +174,7 @@ def test_recipients_of_whom_nobody_says_yes_are_refused(spark: SparkSession, tmp
     [
         (["u@x.example"], "'u…@x.example' (1) (is consent the column of consents?)"),
         (
-            ["Anna", "Ben", "Carla", "Anna", "Dora", "Emil", "Finn"],
+            ["Anna", "Ben", "Carla", "Anna", "Dora", "Emil", "Finn", "Gerd", "Hugo"],
             "'An…' (2), 'Be…' (1), 'Ca…' (1), 'Do…' (1), 'Em…' (1) … (is consent the column of c",
         ),
     ],
