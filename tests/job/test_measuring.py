@@ -262,7 +262,8 @@ def test_times_have_a_format_of_their_own_and_odd_ids_are_counted(shop, tmp_path
         ("ana", at("2026-11-02 08:00")),
         ("bob", at("2026-11-02 09:00")),
     ]
-    assert job.notes["odd ids in outcomes.columns.user (blank)"] == 1
+    note = "outcomes.columns.user: ids with blanks or control characters at their ends, taken off"
+    assert job.notes[note] == 1
     assert "outcomes: 1 ids (outcomes.columns.user) had blanks at their ends" in caplog.text
 
 
