@@ -102,7 +102,12 @@ def _flag_lines(
     rows = reader.text(paths).select(
         F.lit(name).alias("source"), F.col("_metadata.file_path").alias("file"), "value"
     )
-    return lines.build_flags(rows, source.format.lower(), options, num_cells)
+    is_list = _is_list(name)
+    return lines.build_flags(rows, source.format.lower(), options, num_cells, every_cell=is_list)
+
+
+def _is_list(source: str) -> bool:
+    return source.startswith("suppressions.")
 
 
 def _scan(
@@ -135,7 +140,8 @@ def _describe(flagged: DataFrame, source: str, problem: str, count: int, file: s
     first = ", ".join(f"{row[0]:,}" for row in numbered.select("line").head(3))
     name = unquote(file).rsplit("/", 1)[-1]
     what = "1 line" if count == 1 else f"{count:,} lines"
-    return f"{source}.path: {name}, line {first}: in {what} {lines.PROBLEMS[problem]}"
+    end = "" if problem != "ragged" else "." if _is_list(source) else f"{lines.PERMISSIVE}."
+    return f"{source}.path: {name}, line {first}: in {what} {lines.PROBLEMS[problem]}{end}"
 
 
 def _some(names: Iterable[str]) -> str:
