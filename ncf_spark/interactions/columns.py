@@ -124,7 +124,9 @@ def is_fraction(column: Column, data_type: DataType) -> Column:
 
 def id_finding(rows: DataFrame, name: str | None) -> Column:
     """Which of `ID_FINDINGS` holds for a raw id; null where it is a plain one."""
-    return odd_id(id_column(rows, name), id_source(rows, name))
+    if name is None or not isinstance(rows.schema[name].dataType, StringType):
+        return F.lit(None).cast("string")
+    return odd_id(id_column(rows, name), _quoted(name))
 
 
 def id_source(rows: DataFrame, name: str | None) -> Column:
@@ -146,7 +148,7 @@ def odd_id(clean: Column, text: Column) -> Column:
         text.isNotNull(),
         F.when(clean.isin(_WORDS), F.lit("word"))
         .when(may_be_number & clean.rlike(_NUMBER), F.lit("number"))
-        .when(clean != text, F.lit("blank")),
+        .when(F.coalesce(clean, F.lit("")) != text, F.lit("blank")),
     )
 
 
