@@ -185,7 +185,7 @@ def suggest(path: str, file: str, found: Sniffed, time_formats: TimeFormats) -> 
         export, section = None, "suppressions"
     if section is None:
         return (
-            f"is no table that is known by its columns: {_listed(list(found.columns))}. Events have "
+            f"is no table that is known by its columns {_listed(list(found.columns))}. Events have "
             "a user and an item, a catalogue an item and a title, recipients an address, or a user "
             "and a consent; a list of those who get no mail is known by its name: unsubscribed.csv."
         )

@@ -177,7 +177,8 @@ def suggest_config(spark: SparkSession, paths: Sequence[str]) -> str:
 
 
 def _find_files(spark: SparkSession, path: str) -> Listing:
-    source = Source.model_construct(path=path)
+    empty = dict.fromkeys(("table", "ddl", "where")) | {"options": {}, "derived": {}}
+    source = Source.model_validate({"path": path, "format": "text", **empty})
     try:
         return checks.find_files(spark, source, "suggest")
     except DataError as error:
