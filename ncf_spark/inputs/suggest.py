@@ -135,7 +135,7 @@ _NO_MAIL = re.compile(
     r"|abmeld|abgemeld|gesperrt|sperrliste|d[eé]sabo"
 )
 # What a column of those who get no mail holds for all others.
-_NOT_SET = ("", "[]", "{}", "false", "f", "no", "n", "0", "0.0", "null", "none", "nan")
+_NOT_SET = ("", "[]", "false", "f", "no", "n", "0", "0.0", "null", "none", "nan")
 # Consent to these is none to mail, and everybody has a link to unsubscribe.
 _NOT_OF_MAIL = re.compile("sms|push|whatsapp|phone|url$|link$|token$")
 
@@ -318,7 +318,9 @@ def _draft(section: str, found: Sniffed, roles: Mapping[str, str], export: Expor
     if draft.columns.get("user") == "?":
         draft.columns["user"] = roles.get("email", "?")
     if export:
-        draft = _Draft(found, {**export.roles}, {**export.derived}, [*export.more])
+        names = {name.strip().casefold(): name for name in found.columns}
+        columns = {ours: names.get(name.casefold(), name) for ours, name in export.roles.items()}
+        draft = _Draft(found, {**columns}, {**export.derived}, [*export.more])
         draft.used |= {*export.also}
     draft.used |= {name for name in draft.columns.values() if name}
     if section == "input":
@@ -328,8 +330,8 @@ def _draft(section: str, found: Sniffed, roles: Mapping[str, str], export: Expor
     for ours, name in draft.columns.items():
         if name and name in found.nested:
             draft.derived[ours], draft.columns[ours] = found.nested[name], ours
-    if "?" in draft.columns.values():
-        draft.comments.append('"?": no name tells this column; write it there')
+    if missing := [ours for ours, name in draft.columns.items() if name == "?"]:
+        draft.comments.append(f'"?": no column tells {" and ".join(missing)}; write its name there')
     return draft
 
 
@@ -370,8 +372,12 @@ def _add_to_recipients(draft: _Draft) -> None:
         draft.derived["consent"] = f"case when {conditions} then {said} else 'no' end"
         columns["consent"] = "consent"
         draft.comments.append(f"who has something in {_listed(opt_outs)} gets no mail")
-    if consent == "?":
-        draft.comments.append("consent: write the column that says who agreed to mail for the ?")
+        if consent == "?":
+            draft.comments.append(
+                "'?': no column tells the consent; write its name in place of '?'"
+            )
+    if others := [name for name in _find_by_names(found, "consent") if name != consent]:
+        draft.comments.append(f"{_listed(others)} may also say who agreed to mail")
     if columns["user"] == columns.get("email"):
         draft.comments.append(
             f"user: {columns['user']} is right only where the ids of the events are addresses"
@@ -405,7 +411,7 @@ def _write(path: str, draft: _Draft) -> list[str]:
         f"{ours}: {'null' if name is None else _quoted(name)}"
         for ours, name in draft.columns.items()
     ]
-    unused = [name for name in found.columns if name not in draft.used]
+    unused = [n for n in found.columns if not {n, n.split(".")[0]} & draft.used]
     return [
         f"path: {_quoted(path)}",
         f"format: {found.format}",

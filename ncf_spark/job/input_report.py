@@ -182,7 +182,8 @@ def _find_files(spark: SparkSession, path: str) -> Listing:
     try:
         return checks.find_files(spark, source, "suggest")
     except DataError as error:
-        raise DataError(f"{path}: {str(error).removeprefix('suggest.path: ')}") from None
+        said = str(error).removeprefix("suggest.path: ")
+        raise DataError(said if said.startswith(path) else f"{path}: {said}") from None
 
 
 def _suggest(spark: SparkSession, path: str, listing: Listing) -> suggest.Suggestion:
@@ -197,7 +198,8 @@ def _suggest(spark: SparkSession, path: str, listing: Listing) -> suggest.Sugges
         else found
     )
     if isinstance(suggested, str):
-        raise DataError(f"{path}: {file.name} {suggested}")
+        place = f"{path}: {file.name}" if listing.folder else path
+        raise DataError(f"{place} {suggested}")
     return suggested
 
 

@@ -224,7 +224,7 @@ def test_returns_are_no_purchases(quantities, where):
     _, settings = section("a.csv", content)
     assert settings["where"] == where
     assert settings["columns"]["type"] == "kind"
-    assert "# event_weights: {Purchase: 1.0} names the types that count\n" in text("a.csv", content)
+    assert "# event_weights: {Purchase: 1.0} names the types that count" in text("a.csv", content)
 
 
 def test_nested_values_are_derived():
@@ -270,7 +270,8 @@ def test_who_opted_out_has_no_consent(spark, table, answers):
     found, settings = section("people.csv", table)
     assert (found, settings["columns"]["consent"]) == ("recipients", "consent")
     header, *rows = [line.split(",") for line in table.splitlines()]
-    people = spark.createDataFrame([[cell or None for cell in row] for row in rows], header)
+    schema = ", ".join(f"`{name}` string" for name in header)
+    people = spark.createDataFrame([[cell or None for cell in row] for row in rows], schema)
     derived = people.select(consent(F.expr(settings["derived"]["consent"])))
     assert [row[0] for row in derived.collect()] == answers
 

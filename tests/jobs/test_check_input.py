@@ -127,9 +127,9 @@ def test_a_first_configuration_is_printed_without_one(tmp_path: Path):
     assert with_problems.returncode == 2
     assert yaml.safe_load(with_problems.stdout) == config
     for said in (
-        f"{paths[1]}: does not exist.",
+        f"{paths[1]} does not exist.",
         f"{paths[2]}: a:b.csv: Hadoop, by which Spark reads files, does not take a colon",
-        f"{paths[3]}: is empty: 0 bytes.",
+        f"{paths[3]} is empty: 0 bytes.",
     ):
         assert f"\n# {said}" in with_problems.stdout
         assert said in with_problems.stderr
