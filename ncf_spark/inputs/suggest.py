@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from ncf_spark.inputs.canonical import masked
-from ncf_spark.inputs.sniffing import Sniffed
-
-# By which values of time_format some texts are times.
-TimeFormats = Callable[[Sequence[str]], Sequence[str]]
+from ncf_spark.inputs.sniffing import (
+    ADDRESS,
+    Sniffed,
+    TimeFormats,
+    find_by_names,
+    guess_roles,
+)
 
 
 class Export(NamedTuple):
@@ -75,47 +77,6 @@ EXPORTS = (
     ),
 )
 
-# Usual names of columns in English, German, French and Spanish, without anything but letters and
-# digits, the likelier first; `*` stands for any letters.
-_WORDS = {
-    "user": "userid customerid customer user visitorid clientid memberid externalid buyerid uid"
-    " kundennummer kundennr kundenr kundenid kunde nutzerid nutzer client idclient utilisateur"
-    " cliente idcliente usuario",
-    "item": "itemid productid sku item product articleid stockcode productcode movieid article ean"
-    " artikelnummer artikelnr artikelid artikel produktnummer produktid produkt artikel*"
-    " produit idproduit producto idproducto articulo artículo",
-    "time": "eventat eventtime eventtimestamp timestamp orderedat createdat orderdate ordertime"
-    " purchasedat purchasedate invoicedate datetime date time ts dt at bestelltam bestelldatum"
-    " kaufdatum datum zeitpunkt zeit datecommande datedecommande fecha fechapedido fechacompra",
-    "sent_at": "sentat senttime sentdate senddate versendetam gesendetam",
-    "type": "eventtype event eventname action kind type ereignis aktion typ evento acción tipo",
-    "value": "rating amount value revenue bewertung betrag montant importe",
-    "quantity": "quantity qty menge anzahl quantité quantite cantidad",
-    "email": "email emailaddress mail customeremail useremail emailbilling emailadresse"
-    " mailadresse courriel adresseemail correo correoelectrónico correoelectronico",
-    "email_sha256": "*sha256* *hash*",
-    "consent": "consent *email*consent acceptsemailmarketing acceptsmarketing *optin emailsubscribe"
-    " *subscribed *consent newsletter newsletterstatus subscriptionstatus permission status"
-    " *einwilligung *zustimmung *consentement *consentimiento *consenso",
-    # Who has something there must not be written to.
-    "opt_out": "*unsubscribe* *optout* *optedout* donot* *suppress* *bounce* *complain* *blocklist*"
-    " *blacklist* *blocked* cleaned *abmeldung* *abgemeldet* *gesperrt* *désabonn* *desabonn* baja",
-    "locale": "locale language lang sprache langue idioma",
-    "country": "country countrycode land landcode pays país pais",
-    "segment": "segment customersegment kundengruppe kundensegment",
-    "title": "title productname itemname name description artikelname produktname bezeichnung"
-    " artikelbezeichnung titre nom titulo título nombre",
-    "category": "category categories productcategory producttype genres kategorie warengruppe"
-    " catégorie categorie categoría categoria",
-    "price": "price unitprice preis einzelpreis prix precio",
-    "url": "url link producturl productlink lien enlace",
-    "image_url": "imageurl imagelink image imagesrc bild bildurl imagen",
-    "brand": "brand vendor manufacturer marke hersteller marque marca",
-    "in_stock": "instock availability available stock stockquantity inventory quantity qty bestand"
-    " lagerbestand verfügbar verfügbarkeit disponibilité disponible disponibilidad existencias",
-    "updated_at": "updatedat updated modifiedat modified lastmodified changedat changed geändertam"
-    " geändert aktualisiertam modifiéle actualizado",
-}
 # What each section needs, then what else it takes.
 _SECTIONS = {
     "input": (("user", "item"), ("time", "type", "value")),
@@ -136,11 +97,6 @@ _NO_MAIL = re.compile(
 )
 # What a column of those who get no mail holds for all others.
 _NOT_SET = ("", "[]", "false", "f", "no", "n", "0", "0.0", "null", "none", "nan")
-# Consent to these is none to mail, and everybody has a link to unsubscribe.
-_NOT_OF_MAIL = re.compile("sms|push|whatsapp|phone|url$|link$|token$")
-
-_ADDRESS = re.compile(r"[^@\s]@[^@\s]+\.[^@\s]")
-_SHA_256 = re.compile(r"^\s*[0-9a-fA-F]{64}\s*$")
 _NUMBER = re.compile(r"\s*-?\d+(\.\d+)?\s*")
 # What YAML reads as a text without quotes, but for some words.
 _PLAIN = re.compile(r"""(\.{0,2}/)?[^\W\d][^:#,?{}\[\]"'\\\s]*( [^:#,?{}\[\]"'\\\s]+)*""")
@@ -176,8 +132,7 @@ def suggest(path: str, file: str, found: Sniffed, time_formats: TimeFormats) -> 
         path: of the table, for the configuration.
         file: its name, by which a list of those who get no mail is known.
     """
-    roles = {ours: names[0] for ours in _WORDS if (names := _find_by_names(found, ours))}
-    _add_by_values(roles, found, time_formats)
+    roles = guess_roles(found, time_formats)
     export = _find_export(found)
     section = export.section if export else _choose_section(roles)
     is_list = roles.keys() & {"user", "email", "email_sha256"} and _NO_MAIL.search(file.casefold())
@@ -189,8 +144,7 @@ def suggest(path: str, file: str, found: Sniffed, time_formats: TimeFormats) -> 
             "a user and an item, a catalogue an item and a title, recipients an address, or a user "
             "and a consent; a list of those who get no mail is known by its name: unsubscribed.csv."
         )
-    draft = _draft(section, found, roles, export)
-    _add_time_format(draft, section, time_formats)
+    draft = _draft(section, found, roles, export, time_formats)
     kind = export.name if export else "A guess by the names and values of its columns"
     return Suggestion(section, file, kind, _write(path, draft))
 
@@ -249,52 +203,6 @@ def _find_export(found: Sniffed) -> Export | None:
     return None
 
 
-def _find_by_names(found: Sniffed, ours: str) -> list[str]:
-    """The columns whose names are usual for one of ours, the likeliest first."""
-    words, is_of_mail = dict[str, str](), ours in ("consent", "opt_out")
-    refused = _find_by_names(found, "opt_out") if ours == "consent" else []
-    for name in found.columns:
-        for part in (name, name.rsplit(".", 1)[-1] if name in found.nested else name):
-            word = "".join(filter(str.isalnum, part.casefold()))
-            if name not in refused and not (is_of_mail and _NOT_OF_MAIL.search(word)):
-                words.setdefault(word, name)
-    patterns = _WORDS[ours].split()
-    return list(
-        dict.fromkeys(words[w] for pattern in patterns for w in words if fnmatchcase(w, pattern))
-    )
-
-
-def _add_by_values(roles: dict[str, str], found: Sniffed, time_formats: TimeFormats) -> None:
-    """Addresses and times where no name tells; of a file without names also users and items."""
-    times = dict[str, bool]()
-    rest = list[str]()
-    for name, values in found.columns.items():
-        formats = time_formats(values)
-        is_date = any("epoch" not in one for one in formats)
-        if values and all(map(_ADDRESS.search, values)):
-            roles.setdefault("email", name)
-        elif values and all(map(_SHA_256.search, values)):
-            roles.setdefault("email_sha256", name)
-        else:
-            rest.append(name)
-            # A number may be an id as well.
-            if is_date or (formats and not found.has_names):
-                times[name] = is_date
-    if times:
-        last = max(times, key=lambda name: (times[name], rest.index(name)))
-        if roles.setdefault("time", last) == last:
-            rest.remove(last)
-    if found.has_names:
-        return
-    if found.options.get("sep") == "::" and len(found.columns) == 3:  # MovieLens' movies.dat
-        roles |= zip(("item", "title", "category"), found.columns, strict=True)
-        return
-    ours = ["user"] if "email" in roles else ["user", "item", "value"]
-    if roles.get("email") == "_c0" and "time" in roles:
-        ours = ["item"]
-    roles |= zip(ours, rest, strict=False)
-
-
 def _choose_section(roles: Collection[str]) -> str | None:
     has = {*roles}
     is_of_people = bool(has & {"user", "email"})
@@ -311,7 +219,13 @@ def _choose_section(roles: Collection[str]) -> str | None:
     return next((section.strip() for section, holds in tests.items() if holds), None)
 
 
-def _draft(section: str, found: Sniffed, roles: Mapping[str, str], export: Export | None) -> _Draft:
+def _draft(
+    section: str,
+    found: Sniffed,
+    roles: Mapping[str, str],
+    export: Export | None,
+    time_formats: TimeFormats,
+) -> _Draft:
     needs, others = _SECTIONS[section]
     draft = _Draft(found, {ours: roles.get(ours, "?") for ours in needs})
     draft.columns |= {ours: roles[ours] for ours in others if ours in roles}
@@ -327,6 +241,7 @@ def _draft(section: str, found: Sniffed, roles: Mapping[str, str], export: Expor
         _add_to_input(draft, roles)
     if section == "recipients":
         _add_to_recipients(draft)
+    _add_time_format(draft, section, time_formats)
     for ours, name in draft.columns.items():
         if name and name in found.nested:
             draft.derived[ours], draft.columns[ours] = found.nested[name], ours
@@ -338,7 +253,7 @@ def _draft(section: str, found: Sniffed, roles: Mapping[str, str], export: Expor
 def _add_to_input(draft: _Draft, roles: Mapping[str, str]) -> None:
     columns, found, settings = draft.columns, draft.found, " ".join(draft.more)
     user, quantity, kind = columns["user"], roles.get("quantity"), columns.get("type")
-    if any(map(_ADDRESS.search, found.columns.get(str(user), ()))) or user == roles.get("email"):
+    if any(map(ADDRESS.search, found.columns.get(str(user), ()))) or user == roles.get("email"):
         ours = "customer" if "customer" not in found.columns else "address"
         draft.derived[ours], columns["user"] = f"lower(trim({_sql(found, str(user))}))", ours
     if "time" not in columns:
@@ -360,7 +275,7 @@ def _add_to_input(draft: _Draft, roles: Mapping[str, str]) -> None:
 def _add_to_recipients(draft: _Draft) -> None:
     """A consent that is none for those who unsubscribed, bounced, or must not be contacted."""
     columns, found, consent = draft.columns, draft.found, str(draft.columns["consent"])
-    opt_outs = _find_by_names(found, "opt_out")
+    opt_outs = find_by_names(found, "opt_out")
     if opt_outs:
         draft.used |= {*opt_outs}
         said = draft.derived.get("consent", f"cast({_sql(found, consent)} as string)")
@@ -373,10 +288,8 @@ def _add_to_recipients(draft: _Draft) -> None:
         columns["consent"] = "consent"
         draft.comments.append(f"who has something in {_listed(opt_outs)} gets no mail")
         if consent == "?":
-            draft.comments.append(
-                "'?': no column tells the consent; write its name in place of '?'"
-            )
-    if others := [name for name in _find_by_names(found, "consent") if name != consent]:
+            draft.comments.append("'?': no column tells the consent; write its name instead")
+    if others := [name for name in find_by_names(found, "consent") if name != consent]:
         draft.comments.append(f"{_listed(others)} may also say who agreed to mail")
     if columns["user"] == columns.get("email"):
         draft.comments.append(
@@ -393,7 +306,8 @@ def _add_time_format(draft: _Draft, section: str, time_formats: TimeFormats) -> 
     formats = time_formats(values) or time_formats(values[:_FEW])
     if not formats:
         draft.more.append('time_format: "?"')
-        draft.comments.append(f"time_format: write the pattern of {_shown(values[0])}")
+        some = " and ".join(map(_shown, dict.fromkeys(values[:2])))
+        draft.comments.append(f"time_format: none that is known fits, write the pattern of {some}")
     elif "timestamp" not in formats:
         others = f"  # or {' or '.join(formats[1:])}" if formats[1:] else ""
         draft.more.append(f"time_format: {_quoted(formats[0])}{others}")

@@ -232,6 +232,9 @@ def test_nested_values_are_derived():
     _, settings = section("a.jsonl", line % "[]" + line % '[{"item_id": "A-1", "price": 2}]')
     assert settings["derived"] == {"user": "user.id", "item": "explode(items.item_id)"}
     assert settings["columns"] == {"user": "user", "item": "item", "time": "ts"}
+    _, settings = section("a.jsonl", '{"user": "a", "meta": {"sku": 1, "ts": 20261001}}\n')
+    assert settings["columns"] == {"user": "user", "item": "item", "time": "time"}
+    assert settings["time_format"] == "yyyyMMdd"
     rows = [{"user_id": 1, "sku": {"id": None}, "x": None}, {"user_id": 1, "sku": None, "x": 2}]
     assert sniff_records("parquet", {}, rows) == Sniffed(
         "parquet", {}, {"user_id": ["1", "1"], "sku.id": [], "x": ["2"]}, {"sku.id": "sku.id"}
