@@ -65,7 +65,7 @@ def test_what_is_in_the_tables_is_shown_and_nothing_stays(config: str, tmp_path:
     ]
     output = expect(run_job("check_input", *arguments), 0)
     assert "  columns: user (string), item (string), at (string)" in output
-    assert "  1 file, 0.6 KiB, the newest of " in output
+    assert "  1 file, 6.4 KiB, the newest of " in output
     assert "  row: user=u0, email=a…@shop.example, consent=yes" in output
     assert "  row: user=u\\n30, email=a…@shop.example, consent=yes\n" in output
     assert "ana0@shop.example" not in output
