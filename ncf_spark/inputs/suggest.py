@@ -258,7 +258,9 @@ def _add_to_input(draft: _Draft, roles: Mapping[str, str]) -> None:
         draft.derived[ours], columns["user"] = f"lower(trim({_sql(found, str(user))}))", ours
     if "time" not in columns:
         columns["time"] = None
-        draft.comments.append("time: null, since no column holds times; name one if there is")
+        draft.comments.append(
+            "time: no column holds times; name one, or bring a test set (split.method: provided)"
+        )
     if quantity and "where:" not in settings:
         draft.used.add(quantity)
         sql = _sql(found, quantity)
