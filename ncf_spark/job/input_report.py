@@ -43,7 +43,7 @@ def describe_tables(job: Job) -> tuple[str, list[str]]:
         try:
             lines = list(_describe(job.spark, source, name))
         except (DataError, SchemaError) as error:
-            lines = ["cannot be shown, for what is said at the end"]
+            lines = ["cannot be shown: see the error at the end"]
             problems += str(error).splitlines()
         where = source.table if source.table is not None else source.path
         blocks.append("\n  ".join([f"{name}: {where} ({source.format})", *lines]))

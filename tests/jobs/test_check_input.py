@@ -91,7 +91,7 @@ def test_what_is_wrong_ends_it_after_what_was_found(config: str, tmp_path: Path)
     ]
     output = expect(run_job("check_input", *arguments), 2)
     assert "  row: user=u0, item=i0, time=2026-10-01 10:00:00" in output
-    assert "people.csv (csv)\n  cannot be shown, for what is said at the end" in output
+    assert "people.csv (csv)\n  cannot be shown: see the error at the end" in output
     missing = f"recipients.path: {tmp_path / 'people.csv'} does not exist."
     assert f"error: {missing}" in output
     assert output.count(missing) == 1
