@@ -21,6 +21,8 @@ from ncf_spark.inputs.sniffing import Sniffed, sniff, sniff_records
 from ncf_spark.inputs.text import HEAD_BYTES
 from ncf_spark.interactions.columns import fitting_time_formats
 from ncf_spark.job.context import Job, readable
+from ncf_spark.job.outcomes import read_outcomes
+from ncf_spark.job.stepping import check_input_files
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
@@ -32,7 +34,33 @@ _NUM_SNIFFED = 100
 _OLD_DAYS = 60
 
 
-def describe_tables(job: Job) -> tuple[str, list[str]]:
+def check_input(job: Job, first_step: Callable[[Job], None]) -> None:
+    """Prints what is in the customer's tables, and what a night would begin with.
+
+    Args:
+        first_step: of a night, which is tried; its tables are thrown away.
+
+    Raises:
+        DataError: with all that is wrong, each thing once.
+    """
+    tables, problems = _describe_tables(job)
+    print(tables, flush=True)
+    trial = _trial_of(job)
+    try:
+        wrong = _find_problems(lambda: check_input_files(trial))
+        wrong = wrong or _find_problems(lambda: first_step(trial))
+        if not wrong:
+            print(f"\n{_describe_findings(trial)}", flush=True)
+        if job.config.outcomes.configured:
+            wrong += _find_problems(lambda: read_outcomes(trial))
+    finally:
+        files.delete(trial.warehouse.uri)
+    if wrong or problems:
+        raise DataError("\n".join(dict.fromkeys([*wrong, *problems])))
+    print("\nNothing is wrong: a night can begin.", flush=True)
+
+
+def _describe_tables(job: Job) -> tuple[str, list[str]]:
     """Where each configured table is, its columns, and its first rows with masked addresses.
 
     Returns:
@@ -83,7 +111,7 @@ def _shown(cell: str | None) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def find_problems(check: Callable[[], object]) -> list[str]:
+def _find_problems(check: Callable[[], object]) -> list[str]:
     """What a check of the customer's tables refuses, a line each."""
     try:
         check()
@@ -92,8 +120,8 @@ def find_problems(check: Callable[[], object]) -> list[str]:
     return []
 
 
-def trial_of(job: Job) -> Job:
-    """A job whose tables are thrown away, below the warehouse: see `end_trial`."""
+def _trial_of(job: Job) -> Job:
+    """A job whose tables are thrown away, below the warehouse."""
     warehouse = Warehouse(f"{job.warehouse.uri}/check_input")
     files.delete(warehouse.uri)
     run = warehouse.open_run(job.run_date)
@@ -104,12 +132,7 @@ def trial_of(job: Job) -> Job:
     )
 
 
-def end_trial(trial: Job) -> None:
-    """Deletes the tables of a trial."""
-    files.delete(trial.warehouse.uri)
-
-
-def describe_findings(trial: Job) -> str:
+def _describe_findings(trial: Job) -> str:
     """What a night would begin with: the figures of its first step, and the events' time span."""
     counts = {name: _nonzero(value) for name, value in trial.notes.items() if _is_count(value)}
     if lists := trial.notes.get(_LISTS):
