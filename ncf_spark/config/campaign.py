@@ -31,7 +31,7 @@ class SuppressionColumns(Section):
 # Lists have names of the shop's own, so base.yaml cannot hold these.
 _UNLESS_SAID = {
     **dict.fromkeys(("path", "table", "ddl", "where")),
-    **{"format": "csv", "options": {"header": "true"}, "derived": {}},
+    **{"format": "csv", "options": {}, "derived": {}},
 }
 
 
@@ -43,7 +43,13 @@ class SuppressionList(Source):
     @model_validator(mode="before")
     @classmethod
     def _with_defaults(cls, given: Any) -> Any:
-        return {**_UNLESS_SAID, **given} if isinstance(given, Mapping) else given
+        if not isinstance(given, Mapping):
+            return given
+        found = {**_UNLESS_SAID, **given}
+        options = found["options"]
+        if found["format"] == "csv" and isinstance(options, Mapping):
+            found["options"] = {"header": "true", **options}
+        return found
 
     @model_validator(mode="after")
     def _somewhere(self) -> SuppressionList:

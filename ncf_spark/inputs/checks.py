@@ -105,7 +105,12 @@ def _flag_lines(
     rows = reader.text(paths).select(
         F.lit(name).alias("source"), F.col("_metadata.file_path").alias("file"), "value"
     )
-    return lines.build_flags(rows, source.format.lower(), options, num_cells)
+    is_list = _is_list(name)
+    return lines.build_flags(rows, source.format.lower(), options, num_cells, every_cell=is_list)
+
+
+def _is_list(source: str) -> bool:
+    return source.startswith("suppressions.")
 
 
 def _scan(
@@ -123,7 +128,7 @@ def _scan(
         name, num_records, num_files, *found = row
         counts, files = (dict(zip(flags, part, strict=True)) for part in (found[::2], found[1::2]))
         options = Options(sources[name].options)
-        for problem, told in _find_problems(counts, options).items():
+        for problem, told in _find_problems(counts, options, _is_list(name)).items():
             where = _describe(together, name, problem, counts[problem], files[problem])
             problems.append(f"{where} {told}")
         has_header = options.flag("header")
@@ -132,16 +137,19 @@ def _scan(
     return problems
 
 
-def _find_problems(counts: Mapping[str, int], options: Options) -> dict[str, str]:
+def _find_problems(counts: Mapping[str, int], options: Options, is_list: bool) -> dict[str, str]:
     """What is wrong with a table's lines, by the flag of `lines` that they have.
 
     Args:
         counts: of lines by flag.
+        is_list: whether the table is a suppression list, of which every cell counts.
     """
     found = {name: told for name, told in lines.PROBLEMS.items() if counts[name]}
     if "open_quote" in found:
         # The lines after an open quote are short for no other reason.
         found.pop("ragged", None)
+    if "ragged" in found and is_list:
+        found["ragged"] = f"{lines.RAGGED}."
     if "bad_encoding" in found and counts["is_utf_8"] > _BY_CHANCE * counts["bad_encoding"]:
         found["bad_encoding"] = (
             "not UTF-8, as other lines are. Correct them, or write the files again in one "

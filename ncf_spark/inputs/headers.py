@@ -10,7 +10,7 @@ from pyspark.sql.types import StructType
 
 from ncf_spark.config import Source
 from ncf_spark.inputs import hadoop, text
-from ncf_spark.inputs.canonical import masked
+from ncf_spark.inputs.canonical import masked, read_address
 from ncf_spark.inputs.hadoop import File, Listing
 from ncf_spark.inputs.text import Options
 from ncf_spark.schemas import DataError
@@ -37,7 +37,8 @@ def group_files(
     Without a header the columns are `0`, `1`, … .
 
     Raises:
-        DataError: when the files do not have the same columns.
+        DataError: when the files do not have the same columns, or one has a row where its header
+            should be.
     """
     if source.format.lower() != "csv":
         return {}
@@ -49,6 +50,13 @@ def group_files(
             columns = tuple(cells if options.flag("header") else map(str, range(len(cells))))
             groups.setdefault(columns, []).append(file)
     first = next(iter(groups), ())
+    for columns in groups if options.flag("header") else ():
+        if is_data := [cell for cell in columns if _is_address(cell)]:
+            raise DataError(
+                f"{name}.path: the first line of {groups[columns][0].name} holds an address "
+                f"({masked(is_data[0])}), so it is no header, and nobody would read it. Set "
+                "options: {header: false}, under which columns are called _c0, _c1 and so on."
+            )
     for columns in groups:
         if len(columns) != len(first) or set(map(_key, columns)) != set(map(_key, first)):
             raise DataError(
@@ -65,6 +73,11 @@ def order_fields(schema: StructType, columns: Sequence[str]) -> StructType | Non
     if fields.keys() != {_key(column) for column in columns}:
         return None
     return StructType([fields[_key(column)] for column in columns])
+
+
+def _is_address(cell: str) -> bool:
+    found = read_address(cell)
+    return found is not None and found.address is not None
 
 
 def _key(name: str) -> str:

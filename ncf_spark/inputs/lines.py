@@ -9,18 +9,24 @@ from pyspark.sql import functions as F
 
 from ncf_spark.inputs.text import REMEDY, Options
 
+RAGGED = "another number of cells than in the first line. Mend them"
 # What a file is read wrongly for, and what to do about it.
 PROBLEMS = {
     "bad_encoding": f"not UTF-8. {REMEDY}",
     "open_quote": "a quoted cell does not end on its line. Set options: {multiLine: true}.",
     "bad_json": "no JSON record. Mend or remove them.",
-    "ragged": "another number of cells than in the first line. Mend them, or, to have missing "
-    "cells read as empty and further ones left out, set options: {mode: PERMISSIVE}.",
+    "ragged": f"{RAGGED}, or, to have missing cells read as empty and further ones left out, add "
+    "mode: PERMISSIVE to options.",
 }
 
 
 def build_flags(
-    lines: DataFrame, source_format: str, options: Options, num_cells: int
+    lines: DataFrame,
+    source_format: str,
+    options: Options,
+    num_cells: int,
+    *,
+    every_cell: bool = False,
 ) -> DataFrame:
     """`lines` with a flag for each of PROBLEMS, of which at most one is true, and three further.
 
@@ -35,6 +41,7 @@ def build_flags(
     Args:
         lines: (value, …), of a text read as UTF-8 or of an encoding that has ASCII in it.
         num_cells: of each record; 0: not known. For CSV alone.
+        every_cell: whether lines of another number of cells are wrong also in mode PERMISSIVE.
     """
     value = F.col("value")
     is_record = F.trim(value) != ""
@@ -53,7 +60,7 @@ def build_flags(
         if source_format == "csv":
             is_open, cells = _read_cells(value, options)
             flags["open_quote"] = is_open
-            if num_cells and not options.has("mode"):
+            if num_cells and (every_cell or not options.has("mode")):
                 flags["ragged"] = cells != num_cells
     earlier = ~is_record
     for name, flag in flags.items():

@@ -72,15 +72,17 @@ def differences(one: str, other: str) -> list[str]:
     return [name for name in _CHANGES if changed(one, name) != changed(other, name)]
 
 
+# Zeros at the beginning, and those that fill a number up: C-016 is C-16, A-0 stays.
+_ZEROS = "^0+(?=.)|(?<![0-9.,])0+(?=[0-9])"
 _CHANGES: dict[str, Callable[[str], str]] = {
     "white space or characters that cannot be seen": trimmed,
     "upper and lower case": fold,
     "a leading apostrophe": lambda text: text.lstrip("'\u2019`"),
     "a trailing .0": lambda text: re.sub(r"\.0*$", "", text),
-    "leading zeros": lambda text: re.sub(r"^0+(?=.)", "", text),
+    "leading zeros": lambda text: re.sub(_ZEROS, "", text),
 }
 
 
 def _loose(name: str) -> Column:
     start = F.regexp_replace(id_key(F.col(name)), "^['\u2019`]+", "")
-    return F.regexp_replace(F.regexp_replace(start, r"\.0*$", ""), "^0+(?=.)", "")
+    return F.regexp_replace(F.regexp_replace(start, r"\.0*$", ""), _ZEROS, "")

@@ -8,14 +8,14 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 HEAD_BYTES = 2**16
 
 _TEXTS = ("csv", "json", "text")
-_BINARY = {b"PAR1": "parquet", b"ORC": "orc", b"Obj\x01": "avro"}
+BINARY = {b"PAR1": "parquet", b"ORC": "orc", b"Obj\x01": "avro"}
 # Others, such as Delta's, have files of these kinds inside.
-_KNOWN = (*_TEXTS, *_BINARY.values())
+_KNOWN = (*_TEXTS, *BINARY.values())
 _UTF_16 = ("utf-16", "utf-16le", "utf-16be")
 
 
@@ -87,7 +87,7 @@ def find_problem(
     problem = _find_archive(name, head)
     if problem is not None:
         return problem
-    for magic, actual in _BINARY.items():
+    for magic, actual in BINARY.items():
         if head.startswith(magic) and source_format != actual and source_format in _KNOWN:
             return f"is {actual}, not {source_format}. Set format: {actual}."
     if source_format == "parquet" and not head.startswith((b"PAR1", b"PARE")):
@@ -141,11 +141,11 @@ _UTF_8_LETTER = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][
 
 
 def _find_encoding_problem(content: bytes, options: Options, beside_utf_8: bool) -> str | None:
-    is_wide = is_utf_16(content)
-    if is_wide and not (options.encoding in _UTF_16 and options.flag("multiLine")):
-        return "is UTF-16. Set options: {encoding: UTF-16, multiLine: true}."
+    wide = find_utf_16(content)
+    if wide and not (options.encoding in _UTF_16 and options.flag("multiLine")):
+        return f"is UTF-16. Set options: {{encoding: {wide}, multiLine: true}}."
     if options.encoding in _UTF_16:
-        return None if is_wide or not content else "is not UTF-16. Remove options.encoding."
+        return None if wide or not content else "is not UTF-16. Remove options.encoding."
     if not options.is_utf_8:
         return None
     try:
@@ -165,13 +165,18 @@ REMEDY = (
 )
 
 
-def is_utf_16(content: bytes) -> bool:
-    """Whether a text is UTF-16, with a mark at its beginning or without."""
+def find_utf_16(content: bytes) -> str | None:
+    """The name of the UTF-16 that a text is written in; None: it is not UTF-16.
+
+    Without a mark at the beginning, Java reads UTF-16 as UTF-16BE, and Python as UTF-16LE.
+    """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
+        return "UTF-16"
     sample = content[:1024]
     # Letters of the Latin script have a zero as one of their two bytes.
-    return any(sample[start::2].count(0) > len(sample) // 5 for start in (0, 1))
+    zeros = {name: sample[at::2].count(0) for name, at in (("UTF-16BE", 0), ("UTF-16LE", 1))}
+    name = max(zeros, key=lambda name: zeros[name])
+    return name if zeros[name] > len(sample) // 5 else None
 
 
 def _find_json_problem(content: bytes) -> str | None:
@@ -198,24 +203,31 @@ def read_header(head: bytes, options: Options) -> list[str] | None:
     Args:
         head: the first bytes, unpacked.
     """
-    text = decode(head, options)
+    return next(read_rows(head, options), None)
+
+
+def read_rows(head: bytes, options: Options) -> Iterator[list[str]]:
+    """The cells of each line of a CSV's text, the header among them; of blank lines nothing.
+
+    Args:
+        head: the first bytes, unpacked.
+    """
     lines = [
         f"{line}\n"
-        for line in re.split(r"\r\n|\n|\r", text)
+        for line in re.split(r"\r\n|\n|\r", decode(head, options))
         if line.strip() and not (options.comment and line.startswith(options.comment))
     ]
-    if not lines:
-        return None
     if len(options.sep) != 1 or len(options.quote) != 1:
-        return lines[0].rstrip("\n").split(options.sep)
-    record = csv.reader(
-        lines if options.flag("multiLine") else lines[:1],
-        delimiter=options.sep,
-        quotechar=options.quote,
-        doublequote=options.escape == options.quote,
-        escapechar=None if options.escape == options.quote else options.escape or None,
-    )
-    return next(record)
+        yield from (line.rstrip("\n").split(options.sep) for line in lines)
+        return
+    for together in [lines] if options.flag("multiLine") else ([line] for line in lines):
+        yield from csv.reader(
+            together,
+            delimiter=options.sep,
+            quotechar=options.quote,
+            doublequote=options.escape == options.quote,
+            escapechar=None if options.escape == options.quote else options.escape or None,
+        )
 
 
 def decode(content: bytes, options: Options) -> str:

@@ -10,9 +10,10 @@ from pyspark.sql import functions as F
 
 from ncf_spark.interactions.columns import (
     id_column,
-    id_finding,
+    id_source,
     is_implausible,
     number_column,
+    odd_id,
     text_column,
     time_column,
     time_text,
@@ -54,7 +55,7 @@ def build_events(
     """Every raw event in our terms, with `drop_reason` (null: it is kept).
 
     Grain: one row a raw event. Columns: user_id, item_id, event_at, type, value, weight, raw_time,
-    raw_value, user_finding, item_finding (`columns.id_finding`), drop_reason. Nothing is filtered
+    raw_value, user_finding, item_finding (`columns.odd_id`), drop_reason. Nothing is filtered
     here, so that one pass also counts what is dropped.
 
     Args:
@@ -70,8 +71,8 @@ def build_events(
         number_column(columns["value"]).alias("value"),
         time_text(raw, columns["time"]).alias("raw_time"),
         text_column(columns["value"]).alias("raw_value"),
-        id_finding(raw, columns["user"]).alias("user_finding"),
-        id_finding(raw, columns["item"]).alias("item_finding"),
+        id_source(raw, columns["user"]).alias("user_source"),
+        id_source(raw, columns["item"]).alias("item_source"),
         (F.expr(where) if where else F.lit(True)).alias("passes_where"),
     ).select(
         "user_id",
@@ -82,8 +83,8 @@ def build_events(
         _weight(event_weights).alias("weight"),
         "raw_time",
         "raw_value",
-        "user_finding",
-        "item_finding",
+        odd_id(F.col("user_id"), F.col("user_source")).alias("user_finding"),
+        odd_id(F.col("item_id"), F.col("item_source")).alias("item_finding"),
         _drop_reason(columns, event_weights, min_value, starts_at, ends_at).alias("drop_reason"),
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import LongType, StructField, StructType
+from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from ncf_spark import schemas
 from ncf_spark.campaign import recipients
@@ -14,6 +17,7 @@ from ncf_spark.config import Source
 from ncf_spark.inputs import sources
 from ncf_spark.inputs.canonical import address, id_key
 from ncf_spark.inputs.consent import consent
+from ncf_spark.inputs.text import Options
 from ncf_spark.interactions.columns import id_column, id_finding, time_column, time_text
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_raw
@@ -30,7 +34,8 @@ class Audience:
             were written), is_no_address and user_finding (`columns.id_finding`); None: not
             configured.
         suppressions: `schemas.SUPPRESSIONS` by the list's name, with user_text, email_text,
-            email_sha256_text, is_no_address, is_garbled, user_id and user_finding.
+            email_sha256_text, is_no_address, is_garbled, has_rows_in_cell, user_id and
+            user_finding.
         send_log: `schemas.SEND_LOG` with sent_at_text, user_finding and item_finding; None: not
             configured.
     """
@@ -129,6 +134,7 @@ def read_suppression_list(job: Job, name: str, *, numbered: bool = False) -> Dat
         *[F.col(one).alias(f"{one}_text") for one in names],
         (found.isNotNull() & found["address"].isNull()).alias("is_no_address"),
         F.coalesce(is_garbled, F.lit(False)).alias("is_garbled"),
+        "has_rows_in_cell",
         F.col("user").alias("user_id"),
         "user_finding",
         *(["row_id"] if numbered else []),
@@ -176,5 +182,16 @@ def _texts(
             found[f"{one}_text"] = time_text(kept, column)
         else:
             found[one] = (sources.column(column) if column else F.lit(None)).cast("string")
+    if name.startswith("suppressions."):
+        found["has_rows_in_cell"] = _has_rows_in_cell(kept, Options(source.options).sep)
     more = ["row_id"] if numbered else []
     return kept.select(*[column.alias(one) for one, column in found.items()], *more)
+
+
+def _has_rows_in_cell(rows: DataFrame, sep: str) -> Column:
+    """Whether a text holds lines that look like rows with an address: of a quote left open."""
+    sep = re.escape(sep)
+    row = rf"[\r\n][^\r\n]*(?:@[^\r\n]*{sep}|{sep}[^\r\n]*@)"
+    texts = [f.name for f in rows.schema if isinstance(f.dataType, StringType)]
+    found = [F.coalesce(sources.column(name).rlike(row), F.lit(False)) for name in texts]
+    return reduce(or_, found, F.lit(False))

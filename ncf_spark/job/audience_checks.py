@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
 
@@ -23,6 +24,11 @@ from ncf_spark.job.unchanged import read_inputs
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
 
+# Names of columns in which a yes forbids mail.
+_OPPOSITE = re.compile(
+    r"(?i)unsub|opt[\W_]*out|do[\W_]*not|dont|suppress|block|bounce|complain|abmeld|abbestell"
+    r"|widerruf|widerspr|d[eé]sabonn|d[eé]sinscri|baja|disiscri"
+)
 _FILES = "files of the recipients and lists"
 _LISTS = "rows of suppressions"
 # How many texts that are no consent a message shows.
@@ -124,7 +130,7 @@ def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
             *(columns.email, f"{found['no_address']:,}", f"{found['rows']:,}"),
             masked(found["email"]),
         )
-    problems, unread = [], ""
+    problems, unread = [*_problem_of_consent(job)], ""
     if found["unread"]:
         unread = _unread_consents(rows, found["unread"], columns.consent)
     if not found["consenting"]:
@@ -144,6 +150,16 @@ def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
     if job.config.campaign.frequency is not None:
         problems += [text for one in times if (text := one.problem(found.asDict(), rows))]
     return problems
+
+
+def _problem_of_consent(job: Job) -> Iterator[str]:
+    name, words = job.config.recipients.columns.consent, job.config.recipients.consent_values
+    if _OPPOSITE.search(name) and not (words.yes or words.no):
+        yield (
+            f"recipients: column {name} (recipients.columns.consent) is called like the opposite "
+            "of consent, and who has a yes there would be written to. Say which of its words "
+            "allow mail by recipients.consent_values, for instance {yes: ['no'], no: ['yes']}."
+        )
 
 
 def _unread_consents(rows: DataFrame, num_unread: int, name: str) -> str:
@@ -181,6 +197,9 @@ def _problems_of_lists(job: Job, lists: Mapping[str, DataFrame]) -> list[str]:
         )
     )
     found = {row["list"]: row for row in counted.collect()}
+    for name in lists:
+        if name not in found:
+            log.warning("suppressions.%s: holds no row, and bars nobody", name)
     for name, row in found.items():
         values.note_ids(job, f"suppressions.{name}", "user", row.asDict(), lists[name])
     named = ("user ids", "addresses", "hashes")
@@ -192,6 +211,7 @@ def _wrong_in_lists() -> dict[str, Column]:
     """What makes a row bar nobody."""
     return {
         "garbled": F.col("is_garbled"),
+        "rows in a cell": F.col("has_rows_in_cell"),
         "email": F.col("is_no_address") & ~F.col("is_garbled"),
         "email_sha256": ~F.col("email_sha256").rlike(r"^[0-9a-f]{64}\z"),
     }
@@ -209,7 +229,13 @@ def _problems_of_list(job: Job, counts: Row) -> list[str]:
             problems.append(
                 f"{name}: {of_all} were read in another encoding than they are written in, and "
                 f"would bar nobody: {told}. Say how the file is written, for instance by "
-                f"{name}.options: {{header: true, encoding: {encoding}}}."
+                f"{name}.options: {{encoding: {encoding}}}."
+            )
+            continue
+        if what == "rows in a cell":
+            problems.append(
+                f"{name}: {of_all} hold a cell of several lines with further rows in it, which "
+                f"would bar nobody: {told}. A quote before it is not closed: correct it."
             )
             continue
         wanted, one = {
@@ -218,8 +244,8 @@ def _problems_of_list(job: Job, counts: Row) -> list[str]:
         }[what]
         problems.append(
             f"{name}.columns.{what}: {of_all} hold something else than {wanted} there, and would "
-            f"bar nobody: {told}. Correct them, with one {one} a row; name the right column "
-            f"(user, email or email_sha256); or leave these rows out by {name}.where."
+            f"bar nobody: {told}. Correct them, with one {one} a row, or name the right column "
+            "(user, email or email_sha256)."
         )
     return problems
 
@@ -228,7 +254,7 @@ def _rows_of_list(job: Job, name: str, what: str) -> tuple[list[str], str]:
     """The first rows of a list that are wrong, and how a message tells them."""
     rows = read_suppression_list(job, name, numbered=True)
     column = F.coalesce(*[f"{one}_text" for one in ("email", "email_sha256", "user")])
-    if what != "garbled":
+    if what in ("email", "email_sha256"):
         column = F.col(f"{what}_text")
     wrong = rows.where(_wrong_in_lists()[what]).select("row_id", column.alias("text"))
     found = wrong.orderBy("row_id").limit(_MOST_ROWS).collect()

@@ -130,13 +130,19 @@ def _matched(
 def _check_list(name: str, ids: DataFrame, recipients: DataFrame) -> None:
     matches = build_matches(ids, recipients)
     found = count_matches(matches)
-    # An id that nobody has is normal on a list of old customers.
     if found.num_near:
         raise DataError(
             f"suppressions.{name}: {found.num_near:,} of {found.num_rows:,} ids are those of "
             "recipients but for how they are written, and would bar nobody"
             f"{_examples(matches, 'Recipients are')} Write them alike "
-            f"(suppressions.{name}.derived), or leave such rows out by suppressions.{name}.where."
+            f"(suppressions.{name}.derived). Only where they are ids of other people, leave such "
+            f"rows out by suppressions.{name}.where."
+        )
+    # An id that nobody has is normal on a list of old customers, but not when all are such.
+    if found.num_rows and not found.num_known:
+        log.warning(
+            "suppressions.%s: none of its %s ids is that of a recipient, so they bar nobody%s",
+            *(name, f"{found.num_rows:,}", _examples(matches, "Recipients are")),
         )
 
 

@@ -2,42 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from pathlib import PurePath
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
-from ncf_spark.config import Source
-from ncf_spark.inputs import hadoop, nanoseconds, sources, suggest, text
+from ncf_spark.config import ConfigError, Source
+from ncf_spark.inputs import checks, hadoop, nanoseconds, sources, suggest
 from ncf_spark.inputs.canonical import masked
+from ncf_spark.inputs.hadoop import Listing
+from ncf_spark.inputs.sniffing import Sniffed, sniff, sniff_records
+from ncf_spark.inputs.text import HEAD_BYTES
+from ncf_spark.interactions.columns import fitting_time_formats
 from ncf_spark.job.context import Job, readable
+from ncf_spark.job.outcomes import read_outcomes
+from ncf_spark.job.stepping import check_input_files
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
 
 _NUM_ROWS = 3
+_LISTS = "rows of suppressions"
+_NUM_SNIFFED = 100
+# From so many days on, the events may be those of an old export.
+_OLD_DAYS = 60
 
 
-def describe_tables(job: Job) -> str:
-    """Where each configured table is, its columns, and its first rows with masked addresses."""
-    blocks = []
+def check_input(job: Job, first_step: Callable[[Job], None]) -> None:
+    """Prints what is in the customer's tables, and what a night would begin with.
+
+    Args:
+        first_step: of a night, which is tried; its tables are thrown away.
+
+    Raises:
+        DataError: with all that is wrong, each thing once.
+    """
+    tables, problems = _describe_tables(job)
+    print(tables, flush=True)
+    trial = _trial_of(job)
+    try:
+        wrong = _find_problems(lambda: check_input_files(trial))
+        wrong = wrong or _find_problems(lambda: first_step(trial))
+        if not wrong:
+            print(f"\n{_describe_findings(trial)}", flush=True)
+        if job.config.outcomes.configured:
+            wrong += _find_problems(lambda: read_outcomes(trial))
+    finally:
+        files.delete(trial.warehouse.uri)
+    if wrong or problems:
+        raise DataError("\n".join(dict.fromkeys([*wrong, *problems])))
+    print("\nNothing is wrong: a night can begin.", flush=True)
+
+
+def _describe_tables(job: Job) -> tuple[str, list[str]]:
+    """Where each configured table is, its columns, and its first rows with masked addresses.
+
+    Returns:
+        That, and what is wrong with tables that cannot be shown.
+    """
+    blocks, problems = [], list[str]()
     for name, source in job.config.sources.items():
         try:
             lines = list(_describe(job.spark, source, name))
         except (DataError, SchemaError) as error:
-            lines = [f"wrong: {line}" for line in str(error).splitlines()]
+            lines = ["cannot be shown: see the error at the end"]
+            problems += str(error).splitlines()
         where = source.table if source.table is not None else source.path
         blocks.append("\n  ".join([f"{name}: {where} ({source.format})", *lines]))
-    return "\n\n".join(blocks)
+    return "\n\n".join(blocks), problems
 
 
 def _describe(spark: SparkSession, source: Source, name: str) -> Iterator[str]:
     found = sources.fingerprint(spark, source, name)
     if "bytes" in found:
-        size = f"{found['bytes'] / 2**20:,.1f} MiB"
-        yield f"{found['files']:,} files, {size}, the newest of {found['newest']}"
+        files = "1 file" if found["files"] == 1 else f"{found['files']:,} files"
+        yield f"{files}, {_size(found['bytes'])}, the newest of {found['newest']}"
     rows = sources.read_source(spark, source, name)
     yield "columns: " + ", ".join(
         f"{field.name} ({field.dataType.simpleString()})" for field in rows.schema
@@ -48,12 +93,35 @@ def _describe(spark: SparkSession, source: Source, name: str) -> Iterator[str]:
     sources.check_columns(rows, columns, name)
     shown = [sources.column(theirs).cast("string").alias(theirs) for theirs in used.values()]
     for row in rows.select(*shown).limit(_NUM_ROWS).collect():
-        cells = (masked(cell) if cell and "@" in cell else cell for cell in row)
-        yield "row: " + ", ".join(f"{key}={cell}" for key, cell in zip(used, cells, strict=True))
+        yield "row: " + ", ".join(
+            f"{key}={_shown(cell)}" for key, cell in zip(used, row, strict=True)
+        )
 
 
-def trial_of(job: Job) -> Job:
-    """A job whose tables are thrown away, below the warehouse: see `end_trial`."""
+def _size(num_bytes: int) -> str:
+    unit, name = (2**20, "MiB") if num_bytes >= 2**20 else (2**10, "KiB")
+    return f"{num_bytes / unit:,.1f} {name}"
+
+
+def _shown(cell: str | None) -> str:
+    """A cell in one line, without addresses."""
+    if cell is None:
+        return "null"
+    text = masked(cell) if "@" in cell else cell
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _find_problems(check: Callable[[], object]) -> list[str]:
+    """What a check of the customer's tables refuses, a line each."""
+    try:
+        check()
+    except (ConfigError, DataError, SchemaError) as error:
+        return str(error).splitlines()
+    return []
+
+
+def _trial_of(job: Job) -> Job:
+    """A job whose tables are thrown away, below the warehouse."""
     warehouse = Warehouse(f"{job.warehouse.uri}/check_input")
     files.delete(warehouse.uri)
     run = warehouse.open_run(job.run_date)
@@ -64,16 +132,13 @@ def trial_of(job: Job) -> Job:
     )
 
 
-def end_trial(trial: Job) -> None:
-    """Deletes the tables of a trial."""
-    files.delete(trial.warehouse.uri)
-
-
-def describe_findings(trial: Job) -> str:
+def _describe_findings(trial: Job) -> str:
     """What a night would begin with: the figures of its first step, and the events' time span."""
     counts = {name: _nonzero(value) for name, value in trial.notes.items() if _is_count(value)}
+    if lists := trial.notes.get(_LISTS):
+        counts[_LISTS] = {name: counts[_LISTS].get(name, "0 rows") for name in lists}
     lines = [f"{name}: {readable(value)}" for name, value in counts.items() if value]
-    lines += _time_span(trial.read("interactions", schemas.INTERACTIONS))
+    lines += _time_span(trial.read("interactions", schemas.INTERACTIONS), trial.run_date)
     return "\n".join(["What a night would begin with", *(f"  {line}" for line in lines)])
 
 
@@ -90,31 +155,82 @@ def _nonzero(value: Any) -> Any:
     return {name: found for name, part in value.items() if (found := _nonzero(part))}
 
 
-def _time_span(interactions: DataFrame) -> list[str]:
-    [(first, last)] = interactions.agg(
-        F.min("first_event_at").cast("string"), F.max("last_event_at").cast("string")
+def _time_span(interactions: DataFrame, run_date: date) -> list[str]:
+    last = F.max("last_event_at")
+    [(first, last, days)] = interactions.agg(
+        F.min("first_event_at").cast("string"),
+        last.cast("string"),
+        F.date_diff(F.lit(run_date), last),
     ).collect()
-    return [f"events used are from {first} to {last}"] if first is not None else []
+    if first is None:
+        return []
+    lines = [
+        f"events used are from {first} to {last}, {days:,} days before the run date {run_date}"
+    ]
+    if days > _OLD_DAYS:
+        lines.append(
+            f"warning: the newest event is {days:,} days old. Export newer events, or give the "
+            "date of the export by --run-date."
+        )
+    return lines
 
 
 def suggest_config(spark: SparkSession, paths: Sequence[str]) -> str:
     """A first configuration for some files, as YAML.
 
     Raises:
-        DataError: when a path names nothing, or a file that is no table.
+        DataError: when there are files that cannot be read or are no known table, with what is
+            wrong; after it printed what is suggested for the others.
     """
-    parts = []
+    found, problems, shop = list[suggest.Suggestion](), list[str](), "my_shop"
     for path in paths:
-        listing = hadoop.list_files(spark, path)
-        if listing is None or not listing.files:
-            raise DataError(f"{path}: does not exist, or holds no file.")
-        head = hadoop.read_head(spark, listing.files[0], text.HEAD_BYTES)
-        found = suggest.sniff(listing.files[0].name, head)
-        if isinstance(found, str):
-            raise DataError(f"{path}: {listing.files[0].name} {found}")
-        if not found.columns:
-            reader = spark.read.format(found.format).options(**found.options)
-            rows = nanoseconds.load(spark, reader, listing.pattern)
-            found = suggest.Sniffed(found.format, found.options, rows.columns)
-        parts.append(suggest.suggest(path, found))
-    return "\n\n".join(parts)
+        try:
+            listing = _find_files(spark, path)
+            if not found and not problems:
+                folder = PurePath(path) if listing.folder else PurePath(path).parent
+                shop = suggest.to_name(folder.name, "shop") if folder.name else shop
+            found.append(_suggest(spark, path, listing))
+        except DataError as error:
+            problems += str(error).splitlines()
+    text = suggest.write_config(shop, found, problems)
+    if not problems:
+        return text
+    print(text, flush=True)
+    raise DataError("\n".join(problems))
+
+
+def _find_files(spark: SparkSession, path: str) -> Listing:
+    empty = dict.fromkeys(("table", "ddl", "where")) | {"options": {}, "derived": {}}
+    source = Source.model_validate({"path": path, "format": "text", **empty})
+    try:
+        return checks.find_files(spark, source, "suggest")
+    except DataError as error:
+        said = str(error).removeprefix("suggest.path: ")
+        raise DataError(said if said.startswith(path) else f"{path}: {said}") from None
+
+
+def _suggest(spark: SparkSession, path: str, listing: Listing) -> suggest.Suggestion:
+    file = next(file for file in listing.files if file.num_bytes)
+    found = sniff(file.name, hadoop.read_head(spark, file, HEAD_BYTES))
+    if isinstance(found, Sniffed) and not found.columns:
+        found = _read_first_rows(spark, found, listing, path)
+    name = f"{PurePath(path).name}/{file.name}" if listing.folder else file.name
+    suggested = (
+        suggest.suggest(path, name, found, fitting_time_formats)
+        if isinstance(found, Sniffed)
+        else found
+    )
+    if isinstance(suggested, str):
+        place = f"{path}: {file.name}" if listing.folder else path
+        raise DataError(f"{place} {suggested}")
+    return suggested
+
+
+def _read_first_rows(spark: SparkSession, found: Sniffed, listing: Listing, path: str) -> Sniffed:
+    reader = spark.read.format(found.format).options(**found.options)
+    try:
+        rows = nanoseconds.load(spark, reader, listing.pattern)
+        records = [row.asDict(recursive=True) for row in rows.limit(_NUM_SNIFFED).collect()]
+    except (PySparkException, Py4JJavaError) as error:
+        raise DataError(f"{path}: cannot be read. {sources.first_line(error)}") from None
+    return sniff_records(found.format, found.options, records or [dict.fromkeys(rows.columns)])

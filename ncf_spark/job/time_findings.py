@@ -71,8 +71,12 @@ class Times(NamedTuple):
             f"{'does not parse as a time' if bad else far_off} in {bad or far:,} of {filled:,} "
             f"rows that hold something, for instance {values.shown_list(texts)}. {setting} is "
             f"{self.time_format}. {advice or 'Set it to the pattern of these values.'} Or convert "
-            f"them by {self.section}.derived, or leave such rows out by {self.section}.where."
+            f"them by {self.section}.derived"
         )
+        # A mail that is left out would let another go to the same person.
+        if self.section != "send_log":
+            message += f", or leave such rows out by {self.section}.where"
+        message += "."
         if self.kind == "bound" and not bad:
             return message if advice and far > filled / 2 else None
         if bad > self.max_bad_share * filled:

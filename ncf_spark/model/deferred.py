@@ -41,7 +41,10 @@ def materialise(module: Module, device: torch.device) -> Module:
     if has_torchdistx():
         from torchdistx.deferred_init import materialize_module
 
-        materialize_module(module)
+        # The replay draws what nn.Linear drew when it was described: not from the numbers that
+        # dropout will be drawn from.
+        with torch.random.fork_rng(devices=[]):
+            materialize_module(module)
         return module.to(device)
     return module.to_empty(device=device)
 

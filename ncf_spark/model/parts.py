@@ -9,9 +9,6 @@ from torch import Tensor
 # What a head makes of vectors on one side: one tensor for each of its parts.
 Encoded = tuple[Tensor, ...]
 
-# Of the widest intermediate of a block, where nothing else is said: a core's second-level cache.
-TILE_BYTES = 2**20
-
 # Gradients of logits (N, P) → those of what was encoded of the users and of the items. It may be
 # called once, and adds the gradients of the head's weights to their `grad`.
 PullPairs = Callable[[Tensor], tuple[Encoded, Encoded]]

@@ -84,6 +84,7 @@ class Lock:
         self._seconds = seconds_between_signs
         now = _now().isoformat(timespec="seconds")
         self._claim = Claim(socket.gethostname(), os.getpid(), what, now, now)
+        self._lost: str | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show_life, daemon=True)
 
@@ -113,7 +114,9 @@ class Lock:
         files.delete(self._uri)
 
     def check(self) -> None:
-        """Raises LockedError when the claim was removed: another run may be at work."""
+        """Raises LockedError when the claim was removed or expired: another run may be at work."""
+        if self._lost is not None:
+            raise LockedError(f"{self._uri}: {self._lost} This run stops, and publishes nothing.")
         if not files.exists(self._uri):
             raise LockedError(
                 f"{self._uri}: this run's claim on the warehouse was removed while it ran, so "
@@ -134,11 +137,25 @@ class Lock:
         return found
 
     def _show_life(self) -> None:
+        last_sign = time.monotonic()
         while not self._stop.wait(self._seconds):
-            # What was removed stays removed.
-            if files.exists(self._uri):
-                claim = replace(self._claim, seen_at=_now().isoformat(timespec="seconds"))
-                files.write_json(self._uri, asdict(claim))
+            try:
+                # What was removed stays removed.
+                if files.exists(self._uri):
+                    claim = replace(self._claim, seen_at=_now().isoformat(timespec="seconds"))
+                    files.write_json(self._uri, asdict(claim))
+                last_sign = time.monotonic()
+            except Exception as error:  # of any store, which may be back for the next sign
+                silent = timedelta(seconds=time.monotonic() - last_sign)
+                log.warning("the lock %s could not be renewed: %s", self._uri, error)
+                if self._expires_after is not None and silent > self._expires_after:
+                    self._lost = (
+                        f"this run's claim on the warehouse could not be renewed for "
+                        f"{_words(silent)} (storage.lock_expires), so another run may have taken "
+                        f"it. The last error was: {error}."
+                    )
+                    log.warning("%s", self._lost)
+                    return
 
 
 def read_claims(folder: str) -> dict[str, Claim]:

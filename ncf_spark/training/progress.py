@@ -6,6 +6,7 @@ shows. A file in the model's folder works on every cluster and stays there for w
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +15,14 @@ from typing import Any
 from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.storage import files
 
+log = logging.getLogger("ncf_spark")
+
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def write_history(model_uri: str, history: list[dict[str, Any]]) -> None:
     """Makes the records of the epochs so far known to the driver."""
-    files.write_json(_place(model_uri), history)
+    files.write_json(_path(model_uri), history)
 
 
 @contextmanager
@@ -56,14 +59,18 @@ def _follow(
     shown, last_look = done, False
     while not last_look:
         last_look = stop.wait(_SECONDS_BETWEEN_LOOKS)
-        place = _place(model_uri)
-        if not files.exists(place):
-            continue
-        history = files.read_json(place)
-        for count in range(shown + 1, len(history) + 1):
-            line = progress_line(history[:count], phases)
-            emit(line, extra={"numbers": history[count - 1]})
-        shown = len(history)
+        path = _path(model_uri)
+        try:
+            if not files.exists(path):
+                continue
+            history = files.read_json(path)
+            for count in range(shown + 1, len(history) + 1):
+                line = progress_line(history[:count], phases)
+                emit(line, extra={"numbers": history[count - 1]})
+            shown = len(history)
+        except Exception as error:  # of any kind: training does not need its progress shown
+            log.warning("progress is no longer shown, while training goes on: %s: %s", path, error)
+            return
 
 
 def progress_line(history: list[dict[str, Any]], phases: Mapping[str, int]) -> str:
@@ -95,5 +102,5 @@ def progress_line(history: list[dict[str, Any]], phases: Mapping[str, int]) -> s
     )
 
 
-def _place(model_uri: str) -> str:
+def _path(model_uri: str) -> str:
     return f"{model_uri}/history.json"

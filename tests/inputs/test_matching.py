@@ -29,6 +29,11 @@ def test_an_id_that_is_known_is_no_near_match_of_another(spark):
     assert count_matches(matches(spark, ["07", "7"], ["7", "07"])) == (2, 2, 0)
 
 
+def test_zeros_that_fill_a_number_up_are_a_near_match(spark):
+    asked = ["C-016", "1.05", "A0", "C-100"]
+    assert count_matches(matches(spark, asked, ["C-16", "1.5", "A", "C-1"])) == (4, 0, 1)
+
+
 def test_nothing_matches_nothing(spark):
     assert count_matches(matches(spark, [], [])) == (0, 0, 0)
     assert count_matches(matches(spark, [], ["1"])) == (0, 0, 0)
@@ -42,6 +47,10 @@ def test_nothing_matches_nothing(spark):
         ("C-01\u00a0", "C-01", ["white space or characters that cannot be seen"]),
         ("c-01", "C-01", ["upper and lower case"]),
         ("0017", "17", ["leading zeros"]),
+        ("C-016", "C-16", ["leading zeros"]),
+        ("C-100", "C-1", []),
+        ("C-0", "C-", []),
+        ("1.05", "1.5", []),
         ("17", "17.0", ["a trailing .0"]),
         ("'0017", "17.0", ["a leading apostrophe", "a trailing .0", "leading zeros"]),
         ("17", "18", []),

@@ -271,7 +271,27 @@ def test_all_that_is_wrong_is_said_at_once(spark, tmp_path):
         f"recipients.path: {tmp_path}/recipients.csv holds a header and no rows.",
         "send_log.path: send_log.csv, line 3, 4: in 2 lines another number of cells than in the "
         "first line. Mend them, or, to have missing cells read as empty and further ones left "
-        "out, set options: {mode: PERMISSIVE}.",
+        "out, add mode: PERMISSIVE to options.",
+    ]
+
+
+def test_a_list_of_people_has_every_cell_and_a_header(spark, tmp_path):
+    (tmp_path / "two.csv").write_text("Email\na@x.example,b@x.example\n")
+    (tmp_path / "none.csv").write_text("a@x.example\nb@x.example\n")
+    ragged = csv(tmp_path / "two.csv", options={"header": "true", "mode": "PERMISSIVE"})
+    sources = {
+        "suppressions.two": ragged,
+        "suppressions.none": csv(tmp_path / "none.csv"),
+        "input": ragged,
+    }
+    with pytest.raises(DataError) as raised:
+        check_files(spark, sources)
+    assert str(raised.value).splitlines() == [
+        "suppressions.none.path: the first line of none.csv holds an address (a…@x.example), so it "
+        "is no header, and nobody would read it. Set options: {header: false}, under which columns "
+        "are called _c0, _c1 and so on.",
+        "suppressions.two.path: two.csv, line 2: in 1 line another number of cells than in the "
+        "first line. Mend them.",
     ]
 
 

@@ -218,12 +218,53 @@ def test_a_list_in_another_encoding_is_refused_with_the_remedy(spark: SparkSessi
     content = "änna@büro.example\n".encode("windows-1252")
     with pytest.raises(DataError, match=r"^suppressions\.gone: 1 of 1 rows were read in ano"):
         read_people(spark, tmp_path, lines, listed(tmp_path, content))
-    said = ", options: {header: true, encoding: windows-1252}"
+    said = ", options: {encoding: windows-1252}"
     found = became(spark, tmp_path, lines, listed(tmp_path, content, more=said))
     assert found["u1"] == ("suppressed", "änna@büro.example")
     wrong = listed(tmp_path, "änna@büro.example\n", more=said)
     with pytest.raises(DataError, match=r"would bar nobody: row 1 .*encoding: UTF-8\}"):
         read_people(spark, tmp_path, lines, wrong)
+
+
+def test_rows_that_an_open_quote_swallows_are_found(spark: SparkSession, tmp_path: Path):
+    text = 'why;who\n"no\nmore";a@x.example\n"no more\nn;b@x.example\nn";c@x.example\n'
+    path = tmp_path / "gone.csv"
+    path.write_text(text)
+    options = '{sep: ";", multiLine: true}'
+    gone = f"suppressions.gone={{path: {path}, options: {options}, columns: {{email: who}}}}"
+    with pytest.raises(DataError, match=r"gone: 1 of 2 rows hold a cell of several .*row 2 \(c…@"):
+        read_people(spark, tmp_path, "u1,yes,b@x.example\n", gone)
+    path.write_text(text.replace("n;b@x.example", "n b@x.example"))
+    read_people(spark, tmp_path, "u1,yes,b@x.example\n", gone)
+
+
+@pytest.mark.parametrize("name", ["unsubscribed", "Opt-Out", "do_not_contact", "Abmeldung"])
+def test_a_yes_to_the_opposite_of_consent_is_refused(
+    spark: SparkSession, tmp_path: Path, name: str
+):
+    setting = people(tmp_path, "u1,no,\nu2,yes,\n").replace("consent: consent", f"consent: {name}")
+    path = tmp_path / "people.csv"
+    path.write_text(path.read_text().replace("consent", name))
+    job = job_of(spark, tmp_path, setting)
+    with pytest.raises(DataError, match=rf"column {name} .* called like the opposite of consent"):
+        check_audience(job, read_audience(job))
+    said = "recipients.consent_values={yes: ['no'], no: ['yes']}"
+    job = job_of(spark, tmp_path, setting, said)
+    audience = read_audience(job)
+    check_audience(job, audience)
+    assert rows(users_of(audience, spark).where("consent").select("user_id")) == [("u1",)]
+
+
+def test_a_list_that_bars_nobody_is_said(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    read_people(spark, tmp_path, "u1,yes,\n", listed(tmp_path, ""))
+    check(spark, tmp_path, "u1,yes,\n", listed(tmp_path, "x1\nx2\n", "user"))
+    assert [message for message in caplog.messages if "suppressions" in message] == [
+        "suppressions.gone: holds no row, and bars nobody",
+        "suppressions.gone: none of its 2 ids is that of a recipient, so they bar nobody, e.g. "
+        "'x1', 'x2'. Recipients are e.g. 'u1'.",
+    ]
 
 
 def test_all_that_is_wrong_is_told_at_once(spark: SparkSession, tmp_path: Path):

@@ -53,14 +53,30 @@ def config(tmp_path: Path) -> str:
 
 
 def test_what_is_in_the_tables_is_shown_and_nothing_stays(config: str, tmp_path: Path):
-    output = expect(run_job("check_input", "--config", config), 0)
+    header, rest = PEOPLE.split("\n", 1)
+    (tmp_path / "people.csv").write_text(f'{header}\n"u\n30",ana30@shop.example,yes\n{rest}')
+    (tmp_path / "none.csv").write_text("email\n")
+    (tmp_path / "later.csv").write_text("user_id,event_type,event_at\nu1,sent,2026-10-31\n")
+    arguments = [
+        *("--config", config, "--set", "recipients.options={header: true, multiLine: true}"),
+        *("--set", f"suppressions.none={{path: {tmp_path}/none.csv, columns: {{email: email}}}}"),
+        *("--set", f"outcomes.path={tmp_path}/later.csv", "--set", "outcomes.format=csv"),
+        *("--set", "outcomes.options={header: true}"),
+    ]
+    output = expect(run_job("check_input", *arguments), 0)
     assert "  columns: user (string), item (string), at (string)" in output
+    assert "  1 file, 6.4 KiB, the newest of " in output
     assert "  row: user=u0, email=a…@shop.example, consent=yes" in output
+    assert "  row: user=u\\n30, email=a…@shop.example, consent=yes\n" in output
     assert "ana0@shop.example" not in output
     assert "  events: raw events 240; events used 240; interactions 240" in output
-    assert "  rows of recipients: consenting 25; of users without events 5" in output
-    assert "  rows of suppressions: gone addresses 2" in output
-    assert "  events used are from 2026-10-01 10:00:00 to 2026-10-12 10:00:00" in output
+    assert "  rows of recipients: consenting 26; of users without events 6" in output
+    assert "  rows of suppressions: gone addresses 2; none 0 rows" in output
+    assert (
+        "  events used are from 2026-10-01 10:00:00 to 2026-10-12 10:00:00, 19 days before the run "
+        "date 2026-10-31" in output
+    )
+    assert "warning: the newest event" not in output
     assert "\nNothing is wrong: a night can begin.\n" in output
     assert files.list_names(str(tmp_path / "w")) == []
 
@@ -68,21 +84,66 @@ def test_what_is_in_the_tables_is_shown_and_nothing_stays(config: str, tmp_path:
 def test_what_is_wrong_ends_it_after_what_was_found(config: str, tmp_path: Path):
     (tmp_path / "gone.csv").write_bytes("email\nmü@shop.example\n".encode("latin-1"))
     (tmp_path / "people.csv").unlink()
-    output = expect(run_job("check_input", "--config", config), 2)
+    (tmp_path / "later.csv").write_text("user_id,event_type,event_at\nu1,sent,yesterday\n")
+    arguments = [
+        *("--config", config, "--set", f"outcomes.path={tmp_path}/later.csv"),
+        *("--set", "outcomes.format=csv", "--set", "outcomes.options={header: true}"),
+    ]
+    output = expect(run_job("check_input", *arguments), 2)
     assert "  row: user=u0, item=i0, time=2026-10-01 10:00:00" in output
-    assert f"  wrong: recipients.path: {tmp_path / 'people.csv'} does not exist." in output
-    assert "error: recipients.path: " in output
+    assert "people.csv (csv)\n  cannot be shown: see the error at the end" in output
+    missing = f"recipients.path: {tmp_path / 'people.csv'} does not exist."
+    assert f"error: {missing}" in output
+    assert output.count(missing) == 1
     assert "suppressions.gone.path: gone.csv is not UTF-8: line 2 has the byte 0xFC." in output
+    assert (
+        "outcomes: column event_at (outcomes.columns.time) does not parse as a time in 1 of 1 rows"
+        in output
+    )
     assert files.list_names(str(tmp_path / "w")) == []
 
 
+def test_old_events_are_warned_of(config: str):
+    output = expect(run_job("check_input", "--config", config, "--run-date", "2027-01-31"), 0)
+    assert "2026-10-12 10:00:00, 111 days before the run date 2027-01-31" in output
+    assert "  warning: the newest event is 111 days old. Export newer events, or give" in output
+
+
 def test_a_first_configuration_is_printed_without_one(tmp_path: Path):
-    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,2,3.5,978300760\n")
-    printed = run_job("check_input", "--suggest", str(tmp_path / "ratings.csv"))
+    shop = tmp_path / "Tea Shop"
+    shop.mkdir()
+    (shop / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,2,3.5,978300760\n")
+    paths = [str(shop / name) for name in ("ratings.csv", "none.csv", "a:b.csv", "empty.csv")]
+    for path in paths[2:]:
+        Path(path).write_text("")
+    printed = run_job("check_input", "--suggest", paths[0])
     assert printed.returncode == 0
-    [(section, settings)] = yaml.safe_load(printed.stdout).items()
-    assert section == "input"
-    assert settings["columns"]["user"] == "userId"
-    missing = expect(run_job("check_input", "--suggest", str(tmp_path / "none.csv")), 2)
-    assert "none.csv: does not exist, or holds no file." in missing
+    config = yaml.safe_load(printed.stdout)
+    assert list(config) == ["storage", "input"]
+    assert config["storage"]["warehouse"] == "./warehouse/tea_shop"
+    assert config["input"]["columns"]["user"] == "userId"
+    assert config["input"]["time_format"] == "epoch_seconds"
+    with_problems = run_job("check_input", "--suggest", *paths)
+    assert with_problems.returncode == 2
+    assert yaml.safe_load(with_problems.stdout) == config
+    for said in (
+        f"{paths[1]} does not exist.",
+        f"{paths[2]}: a:b.csv: Hadoop, by which Spark reads files, does not take a colon",
+        f"{paths[3]} is empty: 0 bytes.",
+    ):
+        assert f"\n# {said}" in with_problems.stdout
+        assert said in with_problems.stderr
+    assert "Traceback" not in with_problems.stderr
     assert "required: --config" in expect(run_job("check_input"), 2)
+
+
+def test_nested_columns_of_parquet_are_derived(spark, tmp_path: Path):
+    rows = [((7,), [("A-1", 2.0)], 20261001)]
+    schema = "user struct<id: int>, items array<struct<item_id: string, price: double>>, dt int"
+    spark.createDataFrame(rows, schema).write.parquet(str(tmp_path / "events"))
+    printed = run_job("check_input", "--suggest", str(tmp_path / "events"))
+    assert printed.returncode == 0
+    settings = yaml.safe_load(printed.stdout)["input"]
+    assert settings["derived"] == {"user": "user.id", "item": "explode(items.item_id)"}
+    assert settings["columns"] == {"user": "user", "item": "item", "time": "dt"}
+    assert settings["time_format"] == "yyyyMMdd"

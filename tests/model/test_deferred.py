@@ -1,3 +1,6 @@
+import sys
+from types import ModuleType
+
 import pytest
 import torch
 
@@ -64,6 +67,26 @@ def test_a_deferred_model_is_initialised_to_the_same_values_as_an_allocated_one(
     assert all(
         torch.equal(a, b) for a, b in zip(module.parameters(), allocated.parameters(), strict=True)
     )
+
+
+@pytest.mark.usefixtures("backend")
+def test_torch_draws_the_same_numbers_afterwards_as_without_a_description():
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    deferred.materialise(deferred.describe(lambda: Recommender(NEUMF, 4)), torch.device("cpu"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_torchdistx_draws_in_its_replay_is_drawn_from_other_numbers(monkeypatch):
+    module = ModuleType("torchdistx.deferred_init")
+    module.materialize_module = torch.nn.Linear.reset_parameters
+    monkeypatch.setitem(sys.modules, "torchdistx.deferred_init", module)
+    monkeypatch.setattr(deferred, "has_torchdistx", lambda: True)
+    layer = torch.nn.Linear(3, 2)
+    first, before = layer.weight.clone(), torch.get_rng_state()
+    deferred.materialise(layer, torch.device("cpu"))
+    assert not torch.equal(layer.weight, first)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_parameter_bytes_counts_each_parameter_by_its_type():

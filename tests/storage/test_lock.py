@@ -32,6 +32,14 @@ def left_claim(uri: str, *, host: str, process: int, silent: timedelta) -> None:
     files.write_json(f"{uri}/locks/other.json", content | {"since": seen, "seen_at": seen})
 
 
+def wait_for(what) -> None:
+    """Until it is true, at most 10 s."""
+    deadline = time.monotonic() + 10
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert what()
+
+
 def ended_process() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
@@ -102,13 +110,52 @@ def test_who_lost_the_claim_notices_and_does_not_write_it_again(uri):
 def test_a_claim_shows_that_its_run_lives(uri):
     with Lock(uri, "train", HOUR, seconds_between_signs=0.05):
         [before] = read_claims(f"{uri}/locks").values()
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            [now] = read_claims(f"{uri}/locks").values()
-            if now.seen_at > before.seen_at:
-                break
-            time.sleep(0.1)
-        assert now.seen_at > before.seen_at == now.since
+        assert before.seen_at == before.since
+
+        def now():
+            [claim] = read_claims(f"{uri}/locks").values()
+            return claim
+
+        wait_for(lambda: now().seen_at > before.seen_at)
+
+
+@pytest.mark.parametrize("expires_after", [timedelta(seconds=0.2), None])
+def test_who_cannot_renew_the_claim_says_so_and_loses_it_when_it_expires(
+    uri, caplog, monkeypatch, expires_after
+):
+    with Lock(uri, "train of 2026-11-01", expires_after, seconds_between_signs=0.1) as lock:
+        lock.check()
+
+        def broken(*_):
+            raise OSError("the store does not answer")
+
+        monkeypatch.setattr(files, "write_json", broken)
+        wait_for(lambda: "for 0 s" in caplog.text if expires_after else len(caplog.messages) > 3)
+        assert "could not be renewed: the store does not answer" in caplog.messages[0]
+        if expires_after is None:
+            lock.check()
+        else:
+            with pytest.raises(LockedError, match=r"could not be renewed for .*lock_expires"):
+                lock.check()
+
+
+def test_a_store_that_is_back_in_time_loses_nothing(uri, caplog, monkeypatch):
+    write, failed = files.write_json, []
+
+    def broken_once(*given):
+        if not failed:
+            failed.append(given)
+            raise OSError("the store does not answer")
+        write(*given)
+
+    with Lock(uri, "train", timedelta(seconds=30), seconds_between_signs=0.05) as lock:
+        started_at = read_claims(f"{uri}/locks")
+        monkeypatch.setattr(files, "write_json", broken_once)
+        wait_for(lambda: failed)
+        time.sleep(0.3)
+        lock.check()
+        assert len(caplog.messages) == 1
+        assert read_claims(f"{uri}/locks").keys() == started_at.keys()
 
 
 def test_a_file_that_is_no_claim_is_named(uri):

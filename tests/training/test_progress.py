@@ -94,3 +94,12 @@ def test_no_history_means_no_line(tmp_path):
     with followed(f"file://{tmp_path}/nothing", {"neumf": 2}, lines.emit):
         pass
     assert lines == []
+
+
+def test_a_history_that_cannot_be_read_ends_the_lines_with_a_warning(tmp_path, caplog):
+    (tmp_path / "history.json").write_text('[{"phase": "neumf"')
+    with followed(f"file://{tmp_path}", TWENTY, Lines().emit):
+        pass
+    [message] = caplog.messages
+    assert message.startswith("progress is no longer shown, while training goes on: ")
+    assert "history.json" in message
