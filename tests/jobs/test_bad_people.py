@@ -201,9 +201,9 @@ def test_a_suppression_list_that_would_bar_nobody_is_refused(spark: SparkSession
         told.append(str(caught.value))
         assert not any(one.strip('"') in told[-1] for one in held)
     assert "4 of 4 rows hold something else than an address there" in told[0]
-    assert "Correct them, with one address a row;" in told[0]
+    assert "Correct them, with one address a row, or" in told[0]
     assert "1 of 1 rows hold something else than a SHA-256 of 64 hexadecimal digits" in told[1]
-    assert "Correct them, with one SHA-256 of an address a row;" in told[1]
+    assert "Correct them, with one SHA-256 of an address a row, or" in told[1]
 
 
 def test_the_rows_of_a_list_that_would_bar_nobody_are_named(spark: SparkSession, tmp_path: Path):
