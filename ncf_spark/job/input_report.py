@@ -164,8 +164,9 @@ def _time_span(interactions: DataFrame, run_date: date) -> list[str]:
     ).collect()
     if first is None:
         return []
+    unit = "day" if days == 1 else "days"
     lines = [
-        f"events used are from {first} to {last}, {days:,} days before the run date {run_date}"
+        f"events used are from {first} to {last}, {days:,} {unit} before the run date {run_date}"
     ]
     if days > _OLD_DAYS:
         lines.append(
