@@ -5,13 +5,13 @@ from importlib import import_module
 from ncf_spark.job import Job, main, run_step
 from ncf_spark.job.first_rows import print_first_rows
 from ncf_spark.job.slots import check_workers
-from ncf_spark.storage.runs import STEP_TABLES
+from ncf_spark.night import STEPS
 
 
 def run(job: Job) -> None:
     """Runs the steps one after the other; the first that fails ends the night."""
     check_workers(job)
-    for job.name in STEP_TABLES:
+    for job.name in STEPS:
         run_step(job, _run_job)
     print_first_rows(job)
 

@@ -12,6 +12,7 @@ from pyspark.sql.types import StructType
 
 from ncf_spark.config import Config
 from ncf_spark.job.logs import log, numbers, working_on
+from ncf_spark.night import STEPS, writer_of
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import files, tables
 from ncf_spark.storage.runs import Run
@@ -75,7 +76,11 @@ class Job:
         if self._begun:
             return
         self._begun = True
-        undone = self.run.start_step(self.name)
+        step = STEPS.get(self.name)
+        if step is None:
+            return
+        later = list(STEPS)[list(STEPS).index(step.name) :]
+        undone = self.run.start_step(later, step.writes)
         if undone:
             log.info("%s: starts afresh; no longer valid: %s", self.name, ", ".join(undone))
 
@@ -91,10 +96,7 @@ class Job:
         Raises:
             DataError: when the step that writes it has not finished.
         """
-        uri = self.run.table_uri(table)
-        if table not in self.tables:
-            uri = self.run.finished_table_uri(table)
-        return tables.read_table(self.spark, uri, schema, table)
+        return tables.read_table(self.spark, self._uri(table), schema, table)
 
     def read_rows(self, table: str, schema: StructType) -> list[dict[str, Any]]:
         """The rows of a small finished table of this run, without a Spark job.
@@ -102,9 +104,18 @@ class Job:
         Raises:
             DataError: when the step that writes it has not finished.
         """
-        if table not in self.tables:
-            self.run.finished_table_uri(table)
-        return tables.read_rows(self.run.table_uri(table), schema, table)
+        return tables.read_rows(self._uri(table), schema, table)
+
+    def _uri(self, table: str) -> str:
+        """Where a table is that this step has written or may read."""
+        if self.name in STEPS:
+            STEPS[self.name].check_reads(table)
+        if table not in self.tables and self.run.find_rows(table) is None:
+            raise DataError(
+                f"{self.run.uri}: table {table} is not finished. "
+                f"Run jobs/{writer_of(table)}.py for this date first."
+            )
+        return self.run.table_uri(table)
 
     def read_last(self, table: str, schema: StructType) -> DataFrame:
         """A table of the run that was completed last; empty before the first one."""
@@ -133,7 +144,10 @@ class Job:
 
         Raises:
             DataError: when the table is empty but must not be.
+            UndeclaredError: when the step does not declare the table.
         """
+        if self.name in STEPS:
+            STEPS[self.name].check_writes(table)
         self.begin()
         self.doing, started = table, time.monotonic()
         uri = self.run.table_uri(table)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from ncf_spark.night import STEPS
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import files, lock
-from ncf_spark.storage.runs import STEP_TABLES, Run
+from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 
 _HEAD = ("run", "state", "steps", "size", "metrics of what it publishes")
@@ -61,9 +62,9 @@ def _pointed(warehouse: Warehouse) -> str | None:
 
 def _row(run: Run, pointed: str | None) -> tuple[str, ...]:
     state = "published" if run.name == pointed and run.state == "complete" else run.state
-    done = sum(files.exists(f"{run.uri}/steps/{step}.json") for step in STEP_TABLES)
+    done = sum(files.exists(f"{run.uri}/steps/{step}.json") for step in STEPS)
     size = f"{files.total_bytes(run.uri) / 1e6:,.1f} MB"
-    return run.name, state, f"{done}/{len(STEP_TABLES)}", size, _metrics(run)
+    return run.name, state, f"{done}/{len(STEPS)}", size, _metrics(run)
 
 
 def _metrics(run: Run) -> str:

@@ -16,6 +16,7 @@ from ncf_spark.job.context import Job
 from ncf_spark.job.gates import Figures, RefusedError, Verdict, judge
 from ncf_spark.job.logs import log
 from ncf_spark.job.telling import facts_of, tell, write_page
+from ncf_spark.night import STEPS
 from ncf_spark.storage import tables
 
 # What makes an event unreadable; the other reasons are rules of the customer's.
@@ -34,7 +35,7 @@ def publish(job: Job) -> None:
     if run.is_complete:
         told = facts_of(job, run.manifest() or {}, [], hindrance)
     else:
-        records = run.check_whole()
+        records = run.check_whole(STEPS)
         figures = find_figures(job, records)
         verdicts = judge(job.config.gates, figures)
         _log(verdicts)
@@ -43,13 +44,13 @@ def publish(job: Job) -> None:
         told = facts_of(job, {**facts, "steps": records}, refusals, hindrance)
         write_page(job, told)
         if refusals:
-            run.refuse(facts)
+            run.refuse(facts, STEPS)
             tell(job, told)
             raise RefusedError(
                 f"{run.uri}: is not published: {'; '.join(refusals)}. Mend the cause, or change "
                 "the gate if the night is right, and run it again: what is done is not done again."
             )
-        run.complete(facts)
+        run.complete(facts, STEPS)
     _point(job, hindrance)
     if is_news:
         tell(job, told)

@@ -18,9 +18,9 @@ from ncf_spark.job.logs import log, say_at_the_end, set_up_logging
 from ncf_spark.job.session import fit_to_input, session
 from ncf_spark.job.stepping import run_step, same_steps_before, why_to_run
 from ncf_spark.job.telling import check_monitoring
+from ncf_spark.night import STEPS
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage.lock import LockedError
-from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
 
 FAILED, BAD_INPUT, REFUSED = 1, 2, 3
@@ -77,7 +77,7 @@ def main(
             for night in nights:
                 job = _job(name, config, spark, night, warehouse, arguments.force)
                 _choose_run(job, run == "start")
-                if name in STEP_TABLES:
+                if name in STEPS:
                     run_step(job, step)
                 else:
                     step(job)
@@ -168,7 +168,7 @@ def _parser(
         metavar="YYYY-MM-DD",
         help="the night's date (default: run.date, else today in UTC)",
     )
-    if name in (*STEP_TABLES, "nightly"):
+    if name in (*STEPS, "nightly"):
         parser.add_argument(
             "--force", action="store_true", help="run finished steps again, rather than skip them"
         )
@@ -225,7 +225,7 @@ def _choose_run(job: Job, may_start: bool) -> None:
                 "Run jobs/build_interactions.py for this date first, or give another --run-date."
             )
         return
-    steps = [job.name] if job.name in STEP_TABLES else list(STEP_TABLES)
+    steps = [job.name] if job.name in STEPS else list(STEPS)
     if not job.run.is_complete:
         return
     whys = ((step, why) for step in steps if (why := why_to_run(job, step)))
@@ -236,6 +236,6 @@ def _choose_run(job: Job, may_start: bool) -> None:
     job.run = job.warehouse.open_run(job.run_date)
     log.info("%s is complete and stays; %s begins: %s: %s", before.name, job.run.name, first, why)
     for step in same:
-        job.run.copy_step(before, step)
+        job.run.copy_step(before, step, STEPS[step].writes)
     if same:
         log.info("%s has from %s what is the same: %s", job.run.name, before.name, ", ".join(same))

@@ -6,9 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from functools import reduce
 from importlib import metadata
-from operator import getitem
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -21,42 +19,21 @@ from ncf_spark.job.heartbeat import heartbeat
 from ncf_spark.job.logs import log, numbers
 from ncf_spark.job.publishing import publish
 from ncf_spark.job.unchanged import changes, read_inputs, runs_beside
+from ncf_spark.night import FIRST_STEP, LAST_STEP, STEPS
+from ncf_spark.pipeline.step import setting
 from ncf_spark.schemas import DataError
-from ncf_spark.storage.runs import LAST_STEP, STEP_TABLES
-
-FIRST_STEP = "build_interactions"
-
-# Settings that a step shares with an earlier one, whose tables it would misread under others.
-_OF_THE_SPLIT = ["split.method", "split.holdout_days", "split.validation"]
-_OF_HISTORY = ["campaign.pairs.bought_types", "campaign.pairs.wanted_types"]
-_OF_THE_CAMPAIGN = [
-    *("campaign.items", "campaign.pairs.consumable", "campaign.lists.pin", "campaign.lists.boost"),
-    "campaign.files.profiles",  # of which some take no long URLs
-]
-_SETTLED = {
-    "train": {"build_interactions": [*_OF_THE_SPLIT, "training.num_shards"]},
-    "evaluate": {
-        "build_interactions": [*_OF_THE_SPLIT, "input.columns.time", "evaluation.num_negatives"],
-        "train": ["model.kind", "evaluation.baselines", "evaluation.compared"],
-    },
-    "score_users": {"build_interactions": _OF_HISTORY},
-    "export_campaign": {
-        "build_interactions": _OF_HISTORY,
-        "score_users": ["scoring.k", *_OF_THE_CAMPAIGN],
-    },
-}
 
 
 def _check_settings(job: Job) -> None:
-    """Raises ConfigError when a step is told otherwise than the step whose tables it reads."""
+    """Raises ConfigError when a setting differs from the one that an earlier step used."""
     problems = []
     config = job.config.model_dump(mode="json")
-    for earlier, names in _SETTLED.get(job.name, {}).items():
+    for earlier, names in STEPS[job.name].must_match.items():
         record = job.run.step_record(earlier)
         if record is None:
             continue
         for name in names:
-            now, then = (reduce(getitem, name.split("."), c) for c in (config, record["config"]))
+            now, then = setting(config, name), setting(record["config"], name)
             if now != then:
                 problems.append(
                     f"{name} is {now}, but {earlier} of this run had {then}; keep it, or run "
@@ -118,7 +95,7 @@ def same_steps_before(job: Job, step: str) -> list[str]:
     last, same = job.warehouse.last_complete_run(), list[str]()
     if last is None or last.name != job.run.name:
         return same
-    for earlier in STEP_TABLES:
+    for earlier in STEPS:
         record = job.run.step_record(earlier)
         if earlier == step or record is None:
             break

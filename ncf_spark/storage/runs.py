@@ -12,38 +12,12 @@ warehouse/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import arrays, files
-
-# The steps of a night in their order, with the tables that each writes.
-STEP_TABLES = {
-    "build_interactions": (
-        "history",
-        "interactions",
-        "user_index",
-        "item_index",
-        "catalogue",
-        "split",
-        "train",
-        "validation",
-        "holdout",
-    ),
-    "score_item_activity": ("item_activity",),
-    # Below model/ and compared/<name>/ stand user_vectors, item_vectors and what belongs to them.
-    "train": ("model", "compared", "item_popularity", "item_neighbours"),
-    "evaluate": ("ranks", "metrics", "champion", "report"),
-    "score_users": ("campaign_items", "eligible_items", "user_topk"),
-    "similar_items": ("item_topk",),
-    "export_campaign": (
-        *("campaign", "campaign_long", "campaign_recipients", "campaign_report"),
-        *("campaign_state", "campaign_files"),
-    ),
-}
-LAST_STEP = "export_campaign"
 
 
 class Run:
@@ -97,16 +71,26 @@ class Run:
         Raises:
             DataError: when the step that writes it has not finished in this run.
         """
-        top = table.split("/")[0]
-        step = next(step for step, tables in STEP_TABLES.items() if top in tables)
-        record = self.step_record(step)
-        # A run that an older version began may lack a table.
-        if record is None or table not in record["tables"]:
+        found = self.find_rows(table)
+        if found is None:
             raise DataError(
-                f"{self.uri}: table {table} is not finished. "
-                f"Run jobs/{step}.py for this date first."
+                f"{self.uri}: table {table} is not finished. Run jobs/nightly.py for this date: "
+                "it goes on with the first step that is not done."
             )
-        return int(record["tables"][table]["num_rows"])
+        return found
+
+    def find_rows(self, table: str) -> int | None:
+        """Rows that a finished table was written with; None where it is not finished."""
+        for record in self.step_records().values():
+            if table in record.get("tables", {}):
+                return int(record["tables"][table]["num_rows"])
+        return None
+
+    def step_records(self) -> dict[str, dict[str, Any]]:
+        """What each finished step wrote about itself, by its name."""
+        names = [name for name in files.list_names(f"{self.uri}/steps") if name.endswith(".json")]
+        steps = [name.removesuffix(".json") for name in names]
+        return {step: record for step in steps if (record := self.step_record(step)) is not None}
 
     def step_record(self, step: str) -> dict[str, Any] | None:
         """What a finished step wrote about itself; None if it has not finished."""
@@ -122,8 +106,12 @@ class Run:
                 "Start another one with jobs/build_interactions.py or jobs/nightly.py."
             )
 
-    def start_step(self, step: str) -> list[str]:
+    def start_step(self, steps: Sequence[str], tables: Sequence[str]) -> list[str]:
         """Makes room for a step: what it and the later steps left no longer counts.
+
+        Args:
+            steps: it and the later ones.
+            tables: that it writes.
 
         Returns:
             The names of the finished steps that were undone.
@@ -132,18 +120,17 @@ class Run:
             DataError: when the run is complete, and so may be published.
         """
         self.check_open()
-        steps = list(STEP_TABLES)
-        undone = [s for s in steps[steps.index(step) :] if self.step_record(s) is not None]
+        undone = [step for step in steps if self.step_record(step) is not None]
         files.delete(f"{self.uri}/refused.json")
         for later in undone:
             files.delete(f"{self.uri}/steps/{later}.json")
-        for table in STEP_TABLES[step]:
+        for table in tables:
             files.delete(self.table_uri(table))
         return undone
 
-    def copy_step(self, other: Run, step: str) -> None:
-        """Takes over a finished step of another run, its tables first."""
-        for table in STEP_TABLES[step]:
+    def copy_step(self, other: Run, step: str, tables: Sequence[str]) -> None:
+        """Copies a finished step of another run: the tables that it writes, then its record."""
+        for table in tables:
             files.copy(other.table_uri(table), self.table_uri(table))
         record = other.step_record(step)
         assert record is not None
@@ -151,9 +138,8 @@ class Run:
 
     def based_on(self) -> str | None:
         """The name of the run whose indexes this one went on from."""
-        record = self.step_record("build_interactions") or {}
-        name: str | None = record.get("based_on")
-        return name
+        records = self.step_records().values()
+        return next((record["based_on"] for record in records if "based_on" in record), None)
 
     def finish_step(self, step: str, record: dict[str, Any]) -> None:
         """Declares a step's tables finished."""
@@ -164,24 +150,27 @@ class Run:
         """Whether every step finished and the manifest stands."""
         return files.exists(f"{self.uri}/manifest.json")
 
-    def complete(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def complete(self, facts: Mapping[str, Any], steps: Iterable[str]) -> dict[str, Any]:
         """Writes the manifest, from which on the run never changes.
 
         Args:
             facts: what else is to stand in it.
+            steps: of the night, in their order.
 
         Raises:
             DataError: naming each step that is missing and each table that differs.
         """
         files.delete(f"{self.uri}/refused.json")
-        return self._write_manifest("manifest.json", facts)
+        return self._write_manifest("manifest.json", facts, steps)
 
-    def refuse(self, facts: Mapping[str, Any]) -> None:
+    def refuse(self, facts: Mapping[str, Any], steps: Iterable[str]) -> None:
         """Writes what would be the manifest, for a run that must not be published."""
-        self._write_manifest("refused.json", facts)
+        self._write_manifest("refused.json", facts, steps)
 
-    def _write_manifest(self, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        records = self.check_whole()
+    def _write_manifest(
+        self, name: str, facts: Mapping[str, Any], steps: Iterable[str]
+    ) -> dict[str, Any]:
+        records = self.check_whole(steps)
         tables = {table: rows for r in records.values() for table, rows in r["tables"].items()}
         manifest = {
             "run": self.name,
@@ -193,8 +182,11 @@ class Run:
         files.write_json(f"{self.uri}/{name}", manifest)
         return manifest
 
-    def check_whole(self) -> dict[str, dict[str, Any]]:
+    def check_whole(self, steps: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Checks every table against what its step recorded.
+
+        Args:
+            steps: of the night, in their order.
 
         Returns:
             What each step recorded.
@@ -202,7 +194,7 @@ class Run:
         Raises:
             DataError: naming each step that is missing and each table that differs.
         """
-        records = {step: self.step_record(step) for step in STEP_TABLES}
+        records = {step: self.step_record(step) for step in steps}
         problems = [
             f"{self.uri}: step {step} has not finished; run jobs/{step}.py for this date."
             for step, record in records.items()

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from pyspark.sql import SparkSession
 
+from ncf_spark.night import STEPS
 from ncf_spark.storage import files
-from ncf_spark.storage.runs import STEP_TABLES
 from tests.cluster.standalone import Cluster, Machine, standalone
 from tests.conftest import JVM_OPTIONS
 from tests.jobs.conftest import ROOT, RUN_DATE, Night, expect, small_config, write_config
@@ -128,7 +128,7 @@ def finished(
 def test_the_night_is_published_whole(finished: ClusterNight):
     run = finished.night.run
     assert run.name == f"{RUN_DATE}.1"
-    assert list(files.read_json(f"{run.uri}/manifest.json")["steps"]) == list(STEP_TABLES)
+    assert list(files.read_json(f"{run.uri}/manifest.json")["steps"]) == list(STEPS)
     assert run.recorded_rows("campaign") > 200
     assert f"Published: {run.uri}" in finished.night.output
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ncf_spark.storage.runs import STEP_TABLES
+from ncf_spark.night import STEPS
 from tests.jobs.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -103,7 +103,7 @@ def test_the_file_is_imported_without_errors(found: dict[str, Any]):
 
 
 def test_each_step_is_a_task_and_follows_the_one_before_it(found: dict[str, Any]):
-    steps = list(STEP_TABLES)
+    steps = list(STEPS)
     before = dict(zip(steps, [[], *([step] for step in steps)], strict=False))
     assert found["dag"]["order"] == before
 
@@ -123,7 +123,7 @@ def test_a_night_that_is_done_runs_every_job_once(nights: dict[str, dict[str, An
     night = nights["done"]
     assert night["state"] == "success"
     assert set(night["tasks"].values()) == {"success"}
-    assert [call[0] for call in night["calls"]] == list(STEP_TABLES)
+    assert [call[0] for call in night["calls"]] == list(STEPS)
 
 
 def test_spark_submit_is_called_as_the_readme_says(nights: dict[str, dict[str, Any]]):

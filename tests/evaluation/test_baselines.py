@@ -171,7 +171,7 @@ def job(spark, folder: Path, chosen: str) -> Job:
     config = load_config("conf/base.yaml", overrides)
     warehouse = Warehouse(config.storage.warehouse)
     day = date(2026, 11, 23)
-    made = Job("train", config, spark, day, warehouse, warehouse.open_run(day))
+    made = Job("", config, spark, day, warehouse, warehouse.open_run(day))
     users = spark.range(10).selectExpr(
         "cast(id as string) user_id", "cast(id as int) user_index", "true is_present"
     )

@@ -11,8 +11,8 @@ import pytest
 from ncf_spark.config import load_config
 from ncf_spark.job.context import Job
 from ncf_spark.job.unchanged import changes
+from ncf_spark.night import STEPS
 from ncf_spark.storage import files
-from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
 
 NIGHT = date(2026, 11, 2)
@@ -67,7 +67,7 @@ def test_a_step_runs_again_when_a_setting_that_it_is_made_from_changed(
 
 
 def test_every_step_has_settings_of_its_own():
-    assert {step for step, _, words in CASES if words} == set(STEP_TABLES)
+    assert {step for step, _, words in CASES if words} == set(STEPS)
 
 
 def test_a_step_runs_again_when_its_files_changed(tmp_path):

@@ -16,8 +16,9 @@ import yaml
 from filelock import FileLock
 from pyspark.sql import SparkSession
 
+from ncf_spark.night import STEPS
 from ncf_spark.storage import files
-from ncf_spark.storage.runs import STEP_TABLES, Run
+from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.in_process import run_job
 
@@ -206,5 +207,5 @@ def _make_night(folder: Path) -> None:
     config = write_config(folder / "conf", small_config(folder, **changes))
     expect(run_job("generate_events", "--config", config), 0)
     arguments = ("--config", config, "--run-date", RUN_DATE, "--set", "logging.format=json")
-    output = "".join(expect(run_job(step, *arguments), 0) for step in STEP_TABLES)
+    output = "".join(expect(run_job(step, *arguments), 0) for step in STEPS)
     (folder / "output").write_text(output)

@@ -15,6 +15,7 @@ import train
 from pyspark.sql import SparkSession
 
 from ncf_spark.job import Job
+from ncf_spark.night import STEPS
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import expect, write_config
@@ -51,7 +52,7 @@ def _prepared_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(step, "run", lambda job: None)
 
     def publish(job: Job) -> None:
-        job.run.complete({})
+        job.run.complete({}, STEPS)
         job.warehouse.publish(job.run)
 
     monkeypatch.setattr("ncf_spark.job.stepping.publish", publish)

@@ -13,9 +13,9 @@ from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.job import Job, champion, judged, unchanged
 from ncf_spark.job.champion import Champion
+from ncf_spark.night import STEPS
 from ncf_spark.storage import files
 from ncf_spark.storage.arrays import write_vectors
-from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 
@@ -61,7 +61,7 @@ def choose(made: Job, figures: dict[str, tuple[float, float, float]] = FIGURES):
 
 def publish(made: Job, **record: object) -> None:
     """Finishes the night with what it wrote and points readers at it."""
-    for step in STEP_TABLES:
+    for step in STEPS:
         made.run.finish_step(step, {"tables": made.tables, "notes": made.notes, **record})
     files.write_json(f"{made.run.uri}/manifest.json", {"completed_at": "now"})
     made.warehouse.publish(made.run)

@@ -20,9 +20,10 @@ from pyspark.sql.types import StructType
 from ncf_spark.config import load_config
 from ncf_spark.job import Job, publishing, run_step
 from ncf_spark.job.campaign import Campaign
+from ncf_spark.night import STEPS
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import files, tables
-from ncf_spark.storage.runs import STEP_TABLES, Run
+from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import (
     RUN_DATE,
@@ -59,7 +60,7 @@ def assert_published(warehouse: Warehouse, name: str = f"{RUN_DATE}.1") -> None:
     published = warehouse.published_run()
     assert published is not None
     assert published.name == name
-    assert set(published.check_whole()) == set(STEP_TABLES)
+    assert set(published.check_whole(STEPS)) == set(STEPS)
 
 
 def newest(warehouse: Warehouse) -> Run:
@@ -157,7 +158,9 @@ def test_publishing_that_ends_at_any_write_shows_readers_a_whole_night(
         return Job("export_campaign", config, spark, day, warehouse, run)
 
     # Spark answers the same every time.
-    known = publishing.find_figures(job(base), Run(f"{base.uri}/runs/{RUN_DATE}.1").check_whole())
+    known = publishing.find_figures(
+        job(base), Run(f"{base.uri}/runs/{RUN_DATE}.1").check_whole(STEPS)
+    )
     monkeypatch.setattr(publishing, "find_figures", lambda job, records: known)
     for number in range(1, 100):
         warehouse = copy_warehouse(base, tmp_path / str(number))
@@ -212,7 +215,7 @@ def test_a_finished_night_that_is_asked_for_again_does_nothing(night: Night, war
     before = files_of(warehouse.uri)
     arguments = options(night, warehouse, RUN_DATE)
     output = expect(run_job("nightly", *arguments), 0)
-    for step in STEP_TABLES:
+    for step in STEPS:
         assert f"{step}: done in {RUN_DATE}.1, nothing has changed: skipped" in output
     assert "is published already" in output
     assert files_of(warehouse.uri) == before

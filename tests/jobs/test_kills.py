@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ncf_spark.night import STEPS
 from ncf_spark.storage import files
-from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import RUN_DATE, Night, contents, copy_warehouse, expect, sets_of
 from tests.jobs.in_process import run_job
@@ -96,7 +96,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(night: Night, tmp_path: Pa
         assert warehouse.published_run() is None
     output = expect(submit("jobs/nightly.py", *arguments, options=NO_REPLANNING), 0)
     assert "a lock was left behind and is removed: nightly of" in output
-    done = [f"{step}: done in {RUN_DATE}.1, nothing has changed: skipped" for step in STEP_TABLES]
+    done = [f"{step}: done in {RUN_DATE}.1, nothing has changed: skipped" for step in STEPS]
     assert [line in output for line in done] == [True] * 3 + [False] * 4
     run = warehouse.published_run()
     assert run is not None

@@ -20,10 +20,11 @@ from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.job import Job
 from ncf_spark.job.explaining import explain_item, explain_user
+from ncf_spark.night import STEPS
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.ranks import build_held_out, build_ranks
 from ncf_spark.storage import files
-from ncf_spark.storage.runs import STEP_TABLES, Run
+from ncf_spark.storage.runs import Run
 from tests.jobs.conftest import RUN_DATE, Night, copy_night, expect, figures, reopen, table
 from tests.jobs.in_process import run_job
 
@@ -40,7 +41,7 @@ def test_the_pointer_names_a_whole_run(night: Night):
     pointer = json.loads((night.folder / "ware house" / "LATEST.json").read_text())
     assert pointer["path"] == f"runs/{RUN_DATE}.1"
     manifest = files.read_json(f"{night.run.uri}/manifest.json")
-    assert list(manifest["steps"]) == list(STEP_TABLES)
+    assert list(manifest["steps"]) == list(STEPS)
     for record in manifest["steps"].values():
         assert record["config"]["run"]["seed"] == 20
         assert record["versions"]["torch"].startswith("2.")
@@ -60,7 +61,7 @@ MOST_SPARK_JOBS = {
 
 
 def test_no_step_runs_more_spark_jobs_than_it_is_held_to(night: Night):
-    records = {step: night.run.step_record(step) for step in STEP_TABLES}
+    records = {step: night.run.step_record(step) for step in STEPS}
     found = {step: record["spark_jobs"] for step, record in records.items() if record}
     assert list(found) == list(MOST_SPARK_JOBS)
     assert all(found.values())  # counted at all
@@ -75,7 +76,7 @@ def test_the_figures_are_there_for_prometheus(night: Night):
         found = {f.name: f.samples for f in text_string_to_metric_families(text)}
         assert found["ncf_run_published"][0].value == 1
         assert found["ncf_last_success_timestamp_seconds"][0].value > 1.7e9
-        assert {s.labels["step"] for s in found["ncf_step_duration_seconds"]} == set(STEP_TABLES)
+        assert {s.labels["step"] for s in found["ncf_step_duration_seconds"]} == set(STEPS)
         values = {tuple(s.labels.values()): s.value for s in found["ncf_model_metric"]}
         assert figures(night.run)["neumf", "full", "ndcg", 10] in values.values()
     assert [path.name for path in (night.folder / "collector").iterdir()] == ["ncf.prom"]
@@ -304,7 +305,7 @@ def test_the_report_shows_every_model(night: Night):
 
 def test_each_step_logs_its_end_as_json_with_counts_and_seconds(night: Night):
     lines = [json.loads(line) for line in night.output.splitlines() if line.startswith("{")]
-    for step in STEP_TABLES:
+    for step in STEPS:
         [done] = [line for line in lines if f"{step}: done in " in line["message"]]
         assert (done["step"], done["run"], done["level"]) == (step, night.run.name, "INFO")
         assert done["seconds"] > 0
@@ -362,7 +363,7 @@ def test_a_device_that_the_workers_lack_is_named_and_not_tried_again(own_night: 
 def test_a_step_of_a_complete_run_is_refused(own_night: Night):
     assert own_night.run.is_complete
     with pytest.raises(schemas.DataError, match="a complete run never changes"):
-        own_night.run.start_step("train")
+        own_night.run.start_step(["train"], [])
 
 
 def test_more_workers_than_slots_are_named_at_once(own_night: Night):

@@ -17,10 +17,11 @@ from ncf_spark.job.gates import RefusedError
 from ncf_spark.job.history import clear_locks, describe_runs, publish_again
 from ncf_spark.job.publishing import publish
 from ncf_spark.job.stepping import why_to_run
+from ncf_spark.night import STEPS
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import files
 from ncf_spark.storage.lock import LockedError
-from ncf_spark.storage.runs import STEP_TABLES, Run
+from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import (
     RUN_DATE,
@@ -74,7 +75,7 @@ def test_the_manifest_says_what_the_run_was_made_of(warehouse: Warehouse):
     assert manifest["config"]["model"]["kind"] == "neumf"
     assert manifest["seed"] == manifest["config"]["run"]["seed"]
     assert manifest["versions"]["spark"]
-    assert set(manifest["seconds"]) == set(STEP_TABLES)
+    assert set(manifest["seconds"]) == set(STEPS)
     assert manifest["tables"]["user_topk"]["num_rows"] > 0
     assert manifest["tables"]["user_topk"]["schema"]["fields"]
     figures = {(m["model"], m["protocol"], m["metric"]) for m in manifest["metrics"]}
@@ -165,7 +166,7 @@ def test_another_campaign_of_a_published_night_trains_nothing_again(
     manifest = second.manifest()
     assert manifest is not None
     assert {step: record.get("copied_from") for step, record in manifest["steps"].items()} == {
-        step: None if step == "export_campaign" else first.name for step in STEP_TABLES
+        step: None if step == "export_campaign" else first.name for step in STEPS
     }
     assert f"{second.name} has from {first.name} what is the same: build_interactions, " in output
     assert "export_campaign: done in" in output
@@ -199,7 +200,7 @@ def test_ids_that_would_go_on_from_another_run_are_numbered_anew(
     reopen(made.run)
     reopen(other)
     assert why_to_run(made, "build_interactions") is None
-    other.complete({})  # now its indexes are the last ones
+    other.complete({}, STEPS)  # now its indexes are the last ones
     assert why_to_run(made, "build_interactions") == (
         "it was done before, but the run that ids go on from was None, is 2026-10-31.1; "
         "the night before was None, is 2026-10-31.1"

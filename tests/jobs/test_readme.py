@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ncf_spark.storage.runs import STEP_TABLES
+from ncf_spark.night import STEPS
 from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import ROOT, expect
 from tests.jobs.processes import NO_REPLANNING, submit
@@ -68,8 +68,8 @@ def test_your_own_data_in_five_minutes(tmp_path: Path):
 
 
 def test_every_table_and_every_section_is_described():
-    for tables in STEP_TABLES.values():
-        for table in tables:
+    for step in STEPS.values():
+        for table in step.writes:
             assert f"`{table.split('/')[0]}" in README, table
     for section in yaml.safe_load((ROOT / "conf" / "base.yaml").read_text()):
         assert f"`{section}`" in README, section

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ncf_spark.night import STEPS
 from ncf_spark.storage import files
-from ncf_spark.storage.runs import STEP_TABLES
 from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import RUN_DATE, Night, contents, expect, figures, reopen, sets_of
 from tests.jobs.in_process import run_job
@@ -72,7 +72,7 @@ def test_the_night_on_one_page_ends_the_log_and_stands_in_the_run(smoke: Night):
 
 def test_the_log_has_a_line_for_each_step_with_counts_and_seconds(smoke: Night):
     lines = [line for line in smoke.output.splitlines() if re.search(r" INFO \w+: done in ", line)]
-    assert [line.split()[2] for line in lines] == [f"{step}:" for step in STEP_TABLES]
+    assert [line.split()[2] for line in lines] == [f"{step}:" for step in STEPS]
     counts = smoke.run.step_record("score_users")["tables"]["user_topk"]["num_rows"]
     assert f"user_topk {counts:,} rows" in lines[4]
     assert "; duplicates" in lines[0] or "dropped, duplicates" in lines[0]

@@ -5,9 +5,10 @@ from datetime import date
 import numpy as np
 import pytest
 
+from ncf_spark.night import STEPS
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import arrays, files
-from ncf_spark.storage.runs import STEP_TABLES, Run
+from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 
 NIGHT = date(2026, 11, 23)
@@ -18,10 +19,15 @@ def warehouse(request, tmp_path) -> Warehouse:
     return Warehouse(str(tmp_path / request.param))
 
 
+def start(run: Run, step: str) -> list[str]:
+    """Makes room for a step."""
+    return run.start_step(list(STEPS)[list(STEPS).index(step) :], STEPS[step].writes)
+
+
 def write_step(run: Run, step: str, num_rows: int = 2) -> None:
     """Does a step's work: each of its tables with `num_rows` rows, then its record."""
-    run.start_step(step)
-    tables = [table for table in STEP_TABLES[step] if not table.endswith(".json")]
+    start(run, step)
+    tables = [table for table in STEPS[step].writes if not table.endswith(".json")]
     for table in tables:
         rows, vectors = np.arange(num_rows), np.zeros((num_rows, 1), np.float32)
         arrays.write_vectors(f"{run.table_uri(table)}/0.parquet", "row", rows, vectors)
@@ -31,7 +37,7 @@ def write_step(run: Run, step: str, num_rows: int = 2) -> None:
 @pytest.fixture
 def whole_run(warehouse) -> Run:
     run = warehouse.open_run(NIGHT)
-    for step in STEP_TABLES:
+    for step in STEPS:
         write_step(run, step)
     return run
 
@@ -52,7 +58,7 @@ def test_a_table_that_an_older_version_did_not_write_is_not_finished(warehouse):
     run = warehouse.open_run(NIGHT)
     run.finish_step("build_interactions", {"tables": {"interactions": {"num_rows": 2}}})
     assert run.recorded_rows("interactions") == 2
-    with pytest.raises(DataError, match=r"history is not finished\. Run jobs/build_interac"):
+    with pytest.raises(DataError, match=r"history is not finished"):
         run.recorded_rows("history")
 
 
@@ -69,7 +75,7 @@ def test_other_names_and_dates_do_not_count(warehouse):
 def test_a_table_counts_only_when_its_step_has_recorded_it(warehouse):
     run = warehouse.open_run(NIGHT)
     files.write_bytes(f"{run.table_uri('item_activity')}/0.parquet", b"half a table")
-    with pytest.raises(DataError, match=r"item_activity is not finished. Run jobs/score_item_act"):
+    with pytest.raises(DataError, match=r"item_activity is not finished"):
         run.finished_table_uri("item_activity")
     write_step(run, "score_item_activity", num_rows=3)
     assert run.finished_table_uri("item_activity") == f"{run.uri}/item_activity"
@@ -80,7 +86,7 @@ def test_starting_a_step_again_undoes_it_and_the_later_ones(warehouse):
     run = warehouse.open_run(NIGHT)
     for step in ("build_interactions", "score_item_activity", "train", "score_users"):
         write_step(run, step)
-    assert run.start_step("score_item_activity") == ["score_item_activity", "train", "score_users"]
+    assert start(run, "score_item_activity") == ["score_item_activity", "train", "score_users"]
     assert not files.exists(run.table_uri("item_activity"))
     assert run.recorded_rows("interactions") == 2
     for table in ("item_activity", "model/user_vectors", "user_topk"):
@@ -91,8 +97,8 @@ def test_starting_a_step_again_undoes_it_and_the_later_ones(warehouse):
 def test_a_step_that_fails_leaves_nothing_that_counts(warehouse):
     run = warehouse.open_run(NIGHT)
     write_step(run, "evaluate")
-    run.start_step("evaluate")  # … and here the machine goes down
-    with pytest.raises(DataError, match=r"metrics is not finished. Run jobs/evaluate\.py"):
+    start(run, "evaluate")  # … and here the machine goes down
+    with pytest.raises(DataError, match=r"metrics is not finished"):
         run.finished_table_uri("metrics")
 
 
@@ -110,17 +116,17 @@ def test_a_record_cut_in_half_is_a_clear_error(warehouse):
 
 
 def test_a_complete_run_has_a_manifest_of_all_steps(whole_run):
-    manifest = whole_run.complete({})
+    manifest = whole_run.complete({}, STEPS)
     assert manifest["run"] == "2026-11-23.1"
-    assert list(manifest["steps"]) == list(STEP_TABLES)
+    assert list(manifest["steps"]) == list(STEPS)
     assert files.read_json(f"{whole_run.uri}/manifest.json") == manifest
 
 
 def test_a_complete_run_refuses_changes(whole_run):
-    whole_run.complete({})
-    for step in STEP_TABLES:
+    whole_run.complete({}, STEPS)
+    for step in STEPS:
         with pytest.raises(DataError, match="is complete, and a complete run never changes"):
-            whole_run.start_step(step)
+            start(whole_run, step)
     assert whole_run.recorded_rows("metrics") == 2
 
 
@@ -131,7 +137,7 @@ def test_changed_missing_and_damaged_tables_and_missing_steps_are_named_together
     files.write_bytes(f"{whole_run.table_uri('item_topk')}/0.parquet", b"PAR1 and no more")
     files.delete(f"{whole_run.uri}/steps/score_users.json")
     with pytest.raises(DataError, match="step score_users has not finished") as raised:
-        whole_run.complete({})
+        whole_run.complete({}, STEPS)
     lines = str(raised.value).splitlines()
     assert len(lines) == 4
     assert "table ranks cannot be read" in lines[1]
@@ -148,13 +154,13 @@ def test_nothing_is_published_before_the_first_night(warehouse):
 
 
 def test_the_pointer_names_the_run_that_was_published_last(warehouse, whole_run):
-    whole_run.complete({})
+    whole_run.complete({}, STEPS)
     warehouse.publish(whole_run)
     second = warehouse.open_run(NIGHT)
-    for step in STEP_TABLES:
+    for step in STEPS:
         write_step(second, step)
     assert warehouse.published_run().uri == whole_run.uri
-    second.complete({})
+    second.complete({}, STEPS)
     warehouse.publish(second)
     assert warehouse.published_run().uri == second.uri
     assert files.read_json(f"{warehouse.uri}/LATEST.json")["path"] == "runs/2026-11-23.2"

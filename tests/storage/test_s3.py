@@ -11,9 +11,10 @@ from datetime import date
 import numpy as np
 import pytest
 
+from ncf_spark.night import STEPS
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import arrays, files
-from ncf_spark.storage.runs import STEP_TABLES, Run
+from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 from tests.s3 import Relay
 from tests.storage.test_runs import write_step
@@ -130,7 +131,7 @@ def test_a_bucket_that_is_not_there_is_named_before_anything_else(s3):
 
 def whole_run(warehouse: Warehouse) -> Run:
     run = warehouse.open_run(NIGHT)
-    for step in STEP_TABLES:
+    for step in STEPS:
         write_step(run, step)
     return run
 
@@ -141,17 +142,17 @@ def test_a_run_lives_from_its_first_step_to_the_pointer_without_a_rename(s3):
     assert files.list_files(warehouse.uri, "") == []
     first = whole_run(warehouse)
     assert warehouse.published_run() is None
-    first.complete({})
+    first.complete({}, STEPS)
     warehouse.publish(first)
     second = whole_run(warehouse)
     assert second.name == "2026-11-23.2"
     assert warehouse.published_run().uri == first.uri == "s3a://shop/ware house/runs/2026-11-23.1"
-    second.complete({})
+    second.complete({}, STEPS)
     warehouse.publish(second)
     assert warehouse.published_run().name == second.name
     assert second.recorded_rows("model") == 2
     with pytest.raises(DataError, match="a complete run never changes"):
-        first.start_step("train")
+        first.start_step(["train"], [])
     copied = [path for _, path, headers in s3.requests if "x-amz-copy-source" in headers]
     assert copied == []
     # Started and completed, twice; never deleted.
@@ -162,7 +163,7 @@ def test_the_pointer_stays_when_its_upload_fails(s3):
     warehouse = Warehouse("s3://shop/w")
     first, second = whole_run(warehouse), whole_run(warehouse)
     for run in (first, second):
-        run.complete({})
+        run.complete({}, STEPS)
     warehouse.publish(first)
     s3.refuse = lambda method, path: "LATEST.json?partNumber=1" in path
     with pytest.raises(OSError, match=r"LATEST\.json"):
@@ -176,8 +177,8 @@ def test_a_manifest_cut_in_half_and_a_table_that_changed_are_found(s3):
     extra = f"{run.table_uri('metrics')}/1.parquet"
     arrays.write_vectors(extra, "row", np.arange(3), np.zeros((3, 1), np.float32))
     with pytest.raises(DataError, match="table metrics holds 5 rows, but 2 were written"):
-        run.complete({})
+        run.complete({}, STEPS)
     files.write_bytes(f"{run.uri}/steps/train.json", b'{"step": "tr')
     with pytest.raises(DataError, match=r"train\.json: is not valid JSON .*cut short"):
-        run.complete({})
+        run.complete({}, STEPS)
     assert not run.is_complete

@@ -16,7 +16,7 @@ from ncf_spark.job import Job
 from ncf_spark.job.campaign import write_campaign
 from ncf_spark.job.eligibility import write_campaign_items
 from ncf_spark.job.intake import read_catalogue, write_interactions
-from ncf_spark.storage.runs import STEP_TABLES
+from ncf_spark.night import STEPS
 from ncf_spark.storage.warehouse import Warehouse
 from tests.campaign.rules.shop import K_SCORED, RUN_DATE
 from tests.campaign.rules.validator import RULES
@@ -94,7 +94,7 @@ def export(
     config = load_config(str(config_path))
     place = Warehouse(str(warehouse))
     run = place.open_run(run_date)
-    job = Job("export_campaign", config, spark, run_date, place, run)
+    job = Job("", config, spark, run_date, place, run)
     for name, schema in MADE.items():
         job.write(name, spark.read.parquet(f"{shop}/made/{name}.parquet"), schema)
     catalogue = schemas.with_features(schemas.CATALOGUE, [])
@@ -104,9 +104,9 @@ def export(
     write_campaign_items(job)
     write_campaign(job)
     record = {"tables": job.tables, "config": config.model_dump(mode="json")}
-    for step in STEP_TABLES:
+    for step in STEPS:
         run.finish_step(step, record)
-    run.complete({})
+    run.complete({}, STEPS)
     place.publish(run)
     return Path(run.table_uri(f"campaign_files/{profile}").removeprefix("file://"))
 
