@@ -123,7 +123,9 @@ _STEPS = (
         "export_campaign",
         reads=(
             *("history", "user_index", "item_index", "item_activity", "campaign_items"),
-            *("user_topk", "item_topk", "champion"),
+            *("user_topk", "item_topk", "champion", "catalogue"),
+            # By the gates, which follow it.
+            *("train", "ranks", "metrics"),
         ),
         writes=(
             *("campaign", "campaign_long", "campaign_recipients", "campaign_report"),

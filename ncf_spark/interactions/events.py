@@ -41,6 +41,12 @@ DROP_REASONS = {
     "before_window": "the event is older than input.window_days",
 }
 
+# What becomes of events that no reason above drops.
+LATER_DROP_REASONS = {
+    "duplicates": "another event is equal to it",
+    "minimum_counts": "its user or item is below the minimum counts",
+}
+
 
 def build_events(
     raw: DataFrame,

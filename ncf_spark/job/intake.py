@@ -199,18 +199,25 @@ def _report_counts(job: Job, raw: Mapping[str, int]) -> None:
         raw: raw events by drop reason, and those that are kept.
     """
     distinct, used = job.counts["history"]["kept"], job.counts["interactions"]["num_events"]
-    figures = {"raw events": sum(raw.values())}
-    for reason, meaning in events.DROP_REASONS.items():
-        if raw[reason]:
-            figures[f"dropped, {reason} ({meaning})"] = raw[reason]
-    figures["dropped, duplicates"] = raw["kept"] - distinct
-    figures["dropped, of users or items below the minimum counts"] = distinct - used
-    figures["events used"] = used
-    figures["interactions"] = job.num_rows("interactions")
-    job.note("events", figures)
-    if not figures["interactions"]:
-        lines = "\n".join(f"  {name}: {count:,}" for name, count in figures.items())
+    dropped = {reason: raw[reason] for reason in events.DROP_REASONS if raw[reason]}
+    dropped |= {"duplicates": raw["kept"] - distinct, "minimum_counts": distinct - used}
+    num_raw, num_pairs = sum(raw.values()), job.num_rows("interactions")
+    job.note(
+        "events",
+        {
+            "raw events": num_raw,
+            "dropped": dropped,
+            "events used": used,
+            "interactions": num_pairs,
+        },
+    )
+    if not num_pairs:
+        meanings = events.DROP_REASONS | events.LATER_DROP_REASONS
+        lines = [
+            f"  {count:,} since {meanings[reason]}" for reason, count in dropped.items() if count
+        ]
         raise DataError(
-            f"interactions: no row is left. Rows after each filter:\n{lines}\n"
-            "Loosen the filter that took them (section input of the configuration)."
+            f"interactions: no row is left of {num_raw:,} raw events. Dropped:\n"
+            + "\n".join(lines)
+            + "\nLoosen the filter that took them (section input of the configuration)."
         )

@@ -41,8 +41,7 @@ def exposition(facts: NightFacts, last_success_at: datetime | None) -> bytes:
     build = facts.records.get("build_interactions", {})
     raw = build.get("notes", {}).get("events", {}).get("raw events", 0)
     for reason, count in dropped_events(facts.records).items():
-        # The words in brackets after it explain a reason, and may change.
-        dropped.labels(reason.split(" (")[0]).set(count / max(1, raw))
+        dropped.labels(reason).set(count / max(1, raw))
     labels = ("model", "protocol", "metric", "k")
     metrics = gauge("model_metric", "A figure of a model on the night's holdout.", *labels)
     for row in facts.metrics:

@@ -170,13 +170,9 @@ def _common(job: Job, name: str, protocol: str) -> tuple[float, float] | None:
     return None if tonight is None or last_night is None else (tonight, last_night)
 
 
-def _rejected(events: dict[str, int]) -> float:
+def _rejected(events: dict[str, Any]) -> float:
     """The share of raw events that nothing can be made of."""
-    unreadable = sum(
-        count
-        for name, count in events.items()
-        if name.removeprefix("dropped, ").split(" (")[0] in _UNREADABLE
-    )
+    unreadable = sum(events["dropped"].get(reason, 0) for reason in _UNREADABLE)
     return unreadable / max(1, events["raw events"])
 
 

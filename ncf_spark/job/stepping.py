@@ -174,11 +174,20 @@ def _counts(rows: dict[str, int], notes: dict[str, Any]) -> str:
     """
     parts = [f"{table} {num_rows:,} rows" for table, num_rows in rows.items()]
     for name, value in notes.items():
-        counted = value if isinstance(value, dict) else {name: value}
+        counted = _flat(value) if isinstance(value, dict) else {name: value}
         shown = [f"{n} {readable(v)}" for n, v in counted.items() if isinstance(v, int) and v]
         if shown and "bytes" not in name:
             parts.append(f"{name}: {', '.join(shown)}" if isinstance(value, dict) else shown[0])
     return "".join(f"; {part}" for part in parts)
+
+
+def _flat(counts: dict[str, Any]) -> dict[str, Any]:
+    """{"dropped": {"no_user": 2}} → {"dropped no_user": 2}."""
+    found: dict[str, Any] = {}
+    for name, value in counts.items():
+        parts = _flat(value) if isinstance(value, dict) else {"": value}
+        found |= {f"{name} {part}".rstrip(): count for part, count in parts.items()}
+    return found
 
 
 def _versions(spark: SparkSession) -> dict[str, str]:

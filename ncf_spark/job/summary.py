@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf_spark.config import LAST_NIGHT
+from ncf_spark.interactions.events import DROP_REASONS, LATER_DROP_REASONS
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -105,16 +106,17 @@ def _came_in(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def dropped_events(records: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Raw events that were not used, by the reason."""
+    """Raw events that were not used, by the reason (`events.DROP_REASONS`)."""
     events = _notes(records, "build_interactions").get("events", {})
-    start = "dropped, "
-    return {n.removeprefix(start): count for n, count in events.items() if n.startswith(start)}
+    found: dict[str, int] = events.get("dropped", {})
+    return found
 
 
 def _dropped(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
     raw = _notes(records, "build_interactions").get("events", {}).get("raw events", 0)
     dropped = {reason: count for reason, count in dropped_events(records).items() if count}
-    shares = {f"{reason} ({count / max(1, raw):.1%})": count for reason, count in dropped.items()}
+    meanings = DROP_REASONS | LATER_DROP_REASONS
+    shares = {f"{meanings[r]} ({n / max(1, raw):.1%})": n for r, n in dropped.items()}
     lines = _aligned(shares.items()) or ["no event"]
     # Whatever else a step left out or found odd, it counted.
     for step in ("build_interactions", "export_campaign"):

@@ -18,9 +18,7 @@ RECORDS: dict[str, dict[str, Any]] = {
             "input": {"from": "s3a://shop/orders", "format": "parquet"},
             "events": {
                 "raw events": 1200,
-                "dropped, no_user (without a user)": 30,
-                "dropped, bad_time (the time does not parse)": 0,
-                "dropped, duplicates": 150,
+                "dropped": {"no_user": 30, "bad_time": 0, "duplicates": 150},
                 "events used": 1020,
                 "interactions": 900,
             },

@@ -13,8 +13,8 @@ What came in
   from s3a://shop/orders
 
 What was dropped, and why
-   30  no_user (without a user) (2.5%)
-  150  duplicates (12.5%)
+   30  the user id is null or empty (2.5%)
+  150  another event is equal to it (12.5%)
   4  items with events that are not in the catalogue
   50  recipients: no_consent
    7  recipients: suppressed
@@ -65,7 +65,7 @@ def test_a_night_that_is_not_published_says_why():
 
 
 def test_a_night_that_dropped_nothing_says_so():
-    events = {"raw events": 5, "dropped, duplicates": 0, "events used": 5}
+    events = {"raw events": 5, "dropped": {"duplicates": 0}, "events used": 5}
     records = {"build_interactions": {"seconds": 1.0, "tables": {}, "notes": {"events": events}}}
     page = night_summary(facts(records=records))
     assert "What was dropped, and why\n  no event\n" in page

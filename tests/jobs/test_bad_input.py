@@ -179,11 +179,9 @@ def test_times_that_do_not_parse_are_shown_with_their_share(spark: SparkSession,
 def test_an_empty_table_comes_with_the_count_of_each_filter(spark: SparkSession, tmp_path: Path):
     with pytest.raises(DataError, match="interactions: no row is left") as caught:
         take_in(spark, tmp_path, "input.window_days=3", "input.where=user <> 'u3'")
-    assert "raw events: 240" in str(caught.value)
-    assert "dropped, where (input.where does not hold): 12" in str(caught.value)
-    assert "dropped, before_window (the event is older than input.window_days): 228" in str(
-        caught.value
-    )
+    assert "of 240 raw events" in str(caught.value)
+    assert "  12 since input.where does not hold\n" in str(caught.value)
+    assert "  228 since the event is older than input.window_days\n" in str(caught.value)
 
 
 def test_a_path_that_does_not_exist_is_named(spark: SparkSession, tmp_path: Path):
@@ -287,7 +285,7 @@ def test_a_low_rating_is_not_an_interaction(spark: SparkSession, tmp_path: Path)
     )
     assert job.notes["events"]["raw events"] == 405
     assert job.num_rows("interactions") == 162
-    assert job.notes["events"]["dropped, low_value (the value is below input.min_value)"] == 243
+    assert job.notes["events"]["dropped"]["low_value"] == 243
 
 
 def test_a_temporal_split_holds_out_what_was_first_seen_late(
@@ -316,7 +314,7 @@ def test_what_is_left_out_on_request_is_counted(spark: SparkSession, tmp_path: P
     text = EVENTS.replace("2026-10-03 10:00:00", "3 Oct 26")
     job = job_of(spark, tmp_path, "input.max_bad_time_share=0.1", *products, text=text)
     note_catalogue(job, write_interactions(job), read_catalogue(job))
-    assert job.notes["events"]["dropped, bad_time (the time does not parse)"] == 20
+    assert job.notes["events"]["dropped"]["bad_time"] == 20
     assert job.notes["events"]["events used"] == 220
     assert job.notes["catalogue rows whose price is no number, taken as missing"] == 1
     assert job.notes["items with events that are not in the catalogue"] == 38

@@ -63,7 +63,7 @@ def test_your_own_data_in_five_minutes(tmp_path: Path):
     assert run.name == "2026-11-01.1"
     assert run.recorded_rows("campaign") == 40
     events = run.step_record("build_interactions")["notes"]["events"]
-    assert events["dropped, where (input.where does not hold)"] == 2
+    assert events["dropped"]["where"] == 2
     assert "Tea tin; no. " in output
 
 

@@ -96,8 +96,8 @@ def test_a_header_among_the_rows_is_refused_with_the_condition_that_leaves_it_ou
     where = "at is distinct from 'at'"
     assert f'Leave it out by input.where: "{where}".' in str(caught.value)
     job = take_in(spark, tmp_path, f"input.where={where}", text=text)
-    assert job.notes["events"]["dropped, no_time (the time is null)"] == 2
-    assert "dropped, bad_time (the time does not parse)" not in job.notes["events"]
+    assert job.notes["events"]["dropped"]["no_time"] == 2
+    assert "bad_time" not in job.notes["events"]["dropped"]
 
 
 def test_some_times_of_another_age_are_said_unless_they_are_left_out(
@@ -138,7 +138,7 @@ def test_whole_numbers_stored_as_doubles_are_ids_and_fractions_are_refused(
     job = take_in(spark, tmp_path, *parquet(spark, tmp_path, _IDS.format(id=ids)))
     found = spark.read.parquet(job.run.table_uri("interactions"))
     assert rows(found.select("user_id")) == [("1001",), ("12345678902",)]
-    assert job.notes["events"]["dropped, no_user (the user id is null or empty)"] == 2
+    assert job.notes["events"]["dropped"]["no_user"] == 2
     (tmp_path / "fractions").mkdir()
     fractions = _IDS.format(id="explode(array(1001D, 17.5D, 9007199254740992D))")
     given = parquet(spark, tmp_path / "fractions", fractions)
