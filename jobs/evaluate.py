@@ -3,7 +3,7 @@
 from ncf_spark import schemas
 from ncf_spark.job import Job, main
 from ncf_spark.job.champion import write_champion
-from ncf_spark.job.judged import judged_models
+from ncf_spark.job.last_night import judged_models
 from ncf_spark.job.report import item_categories, known_pairs, write_metrics, write_report
 from ncf_spark.scoring.ranks import build_all_ranks, build_held_out
 

@@ -19,8 +19,8 @@ from ncf_spark.job import values
 from ncf_spark.job.audience import Audience, read_suppression_list
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
+from ncf_spark.job.staleness import read_inputs
 from ncf_spark.job.time_findings import Times
-from ncf_spark.job.unchanged import read_inputs
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
 

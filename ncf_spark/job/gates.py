@@ -32,9 +32,9 @@ class Verdict:
 
     @property
     def line(self) -> str:
-        """For a person: the setting, how it went, and the sentence."""
-        words = {True: "passed", False: "REFUSED", None: "not judged"}[self.passed]
-        return f"gates.{self.gate}: {words}: {self.sentence}"
+        """For a person: the setting, whether it passed, and the sentence."""
+        word = "passed" if self.passed else "REFUSED"
+        return f"gates.{self.gate}: {word}: {self.sentence}"
 
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
@@ -66,6 +66,15 @@ class Figures:
     coverage: float | None
     full_lists: float | None
     churn: float | None
+
+
+def lines_of(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line for each gate that judged, and one for all that had nothing to compare with."""
+    lines = [verdict.line for verdict in verdicts if verdict.passed is not None]
+    not_judged = dict.fromkeys(f"gates.{v.gate}" for v in verdicts if v.passed is None)
+    if not_judged:
+        lines.append(f"nothing to compare with yet: {', '.join(not_judged)}")
+    return lines
 
 
 def judge(gates: Gates, found: Figures) -> list[Verdict]:

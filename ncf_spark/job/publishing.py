@@ -13,9 +13,9 @@ from ncf_spark.evaluation.common import common_users_metric
 from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.job.champion import read_champion
 from ncf_spark.job.context import Job
-from ncf_spark.job.gates import Figures, RefusedError, Verdict, judge
+from ncf_spark.job.gates import Figures, RefusedError, Verdict, judge, lines_of
 from ncf_spark.job.logs import log
-from ncf_spark.job.telling import facts_of, tell, write_page
+from ncf_spark.job.notify import facts_of, notify, write_page
 from ncf_spark.night import STEPS
 from ncf_spark.storage import tables
 
@@ -30,10 +30,10 @@ def publish(job: Job) -> None:
         DataError: when a table is not as its step wrote it.
         RefusedError: naming each gate that refused; the run is kept, and what was published stays.
     """
-    run, warehouse, hindrance = job.run, job.warehouse, _hindrance(job)
+    run, warehouse, block_reason = job.run, job.warehouse, _block_reason(job)
     is_news = not _is_published(job)
     if run.is_complete:
-        told = facts_of(job, run.manifest() or {}, [], hindrance)
+        facts_of_night = facts_of(job, run.manifest() or {}, [], block_reason)
     else:
         records = run.check_whole(STEPS)
         figures = find_figures(job, records)
@@ -41,19 +41,19 @@ def publish(job: Job) -> None:
         _log(verdicts)
         facts = _facts(job, records, figures, verdicts)
         refusals = [f"gates.{v.gate}: {v.sentence}" for v in verdicts if v.passed is False]
-        told = facts_of(job, {**facts, "steps": records}, refusals, hindrance)
-        write_page(job, told)
+        facts_of_night = facts_of(job, {**facts, "steps": records}, refusals, block_reason)
+        write_page(job, facts_of_night)
         if refusals:
             run.refuse(facts, STEPS)
-            tell(job, told)
+            notify(job, facts_of_night)
             raise RefusedError(
                 f"{run.uri}: is not published: {'; '.join(refusals)}. Mend the cause, or change "
                 "the gate if the night is right, and run it again: what is done is not done again."
             )
         run.complete(facts, STEPS)
-    _point(job, hindrance)
+    _point(job, block_reason)
     if is_news:
-        tell(job, told)
+        notify(job, facts_of_night)
     if job.config.storage.keep_runs is not None:
         deleted = warehouse.delete_old_runs(job.config.storage.keep_runs, run)
         if deleted:
@@ -65,7 +65,7 @@ def _is_published(job: Job) -> bool:
     return published is not None and published.name == job.run.name
 
 
-def _hindrance(job: Job) -> str | None:
+def _block_reason(job: Job) -> str | None:
     """Why readers would be set back by the run; None: they would not."""
     published = job.warehouse.published_run()
     if job.warehouse.withdrawn_run() == job.run.name:
@@ -75,21 +75,22 @@ def _hindrance(job: Job) -> str | None:
     return None
 
 
-def _point(job: Job, hindrance: str | None) -> None:
+def _point(job: Job, block_reason: str | None) -> None:
     """Moves the pointer, unless readers would be set back by it."""
     if _is_published(job):
         log.info("%s is published already", job.run.uri)
-    elif hindrance is not None:
-        log.warning("%s %s", job.run.uri, hindrance)
+    elif block_reason is not None:
+        log.warning("%s %s", job.run.uri, block_reason)
     else:
         job.warehouse.publish(job.run)
         log.info("published %s", job.run.uri)
 
 
 def _log(verdicts: list[Verdict]) -> None:
-    for verdict in verdicts:
-        level = log.warning if verdict.passed is False else log.info
-        level("%s", verdict.line)
+    refused = [verdict.line for verdict in verdicts if verdict.passed is False]
+    for line in lines_of(verdicts):
+        level = log.warning if line in refused else log.info
+        level("%s", line)
 
 
 def _facts(

@@ -24,7 +24,7 @@ from ncf_spark.evaluation.segments import (
     build_item_categories,
 )
 from ncf_spark.job.context import Job, readable
-from ncf_spark.job.judged import compare_with_last_night
+from ncf_spark.job.last_night import compare_with_last_night
 from ncf_spark.job.models import baseline_places, failed_models, model_places, selection_sentence
 from ncf_spark.storage import files
 

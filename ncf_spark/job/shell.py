@@ -15,9 +15,9 @@ from ncf_spark.inputs.sources import describe_read_failure
 from ncf_spark.job.context import Job
 from ncf_spark.job.gates import RefusedError
 from ncf_spark.job.logs import log, say_at_the_end, set_up_logging
+from ncf_spark.job.notify import check_monitoring
 from ncf_spark.job.session import fit_to_input, session
 from ncf_spark.job.stepping import run_step, same_steps_before, why_to_run
-from ncf_spark.job.telling import check_monitoring
 from ncf_spark.night import STEPS
 from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage.lock import LockedError

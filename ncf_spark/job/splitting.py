@@ -14,7 +14,7 @@ from ncf_spark.interactions.indexing import with_indexes
 from ncf_spark.job import values
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_provided_holdout
-from ncf_spark.job.starting import choose_start, trained_pairs
+from ncf_spark.job.warm_start import choose_start, trained_pairs
 from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
 

@@ -18,7 +18,7 @@ from ncf_spark.job.context import Job, readable
 from ncf_spark.job.heartbeat import heartbeat
 from ncf_spark.job.logs import log, numbers
 from ncf_spark.job.publishing import publish
-from ncf_spark.job.unchanged import changes, read_inputs, runs_beside
+from ncf_spark.job.staleness import changes, read_inputs, runs_beside
 from ncf_spark.night import FIRST_STEP, LAST_STEP, STEPS
 from ncf_spark.pipeline.step import setting
 from ncf_spark.schemas import DataError

@@ -20,7 +20,7 @@ _NOT_OF_THE_OUTCOME = (
 
 @dataclass(frozen=True)
 class Start:
-    """The stored model that training begins with, of the same architecture.
+    """The stored model that training starts from, of the same architecture.
 
     Args:
         run: its run.
@@ -40,7 +40,7 @@ class TrainingTask:
     Args:
         checkpoints_uri: where training leaves its checkpoints, and goes on from.
         tables: when each step that wrote the tables was finished.
-        start: None: training begins with first values of its own.
+        start: None: training starts from random weights.
         validation_uri: None: no items were kept back, and the last epoch counts.
         mixture: weight of each distribution of negatives, by its column in `item_activity`.
         pretraining: how GMF and MLP are trained before they are joined; empty: they are not.

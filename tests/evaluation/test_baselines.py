@@ -10,7 +10,7 @@ from ncf_spark.evaluation import baselines
 from ncf_spark.evaluation.baselines import build_item_neighbours, fit_als
 from ncf_spark.job.baselines import write_baselines
 from ncf_spark.job.context import Job
-from ncf_spark.job.judged import judged_models
+from ncf_spark.job.last_night import judged_models
 from ncf_spark.job.models import note_failed
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.ranks import build_held_out, build_ranks

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ncf_spark.config import Gates, load_config
-from ncf_spark.job.gates import Figures, Verdict, judge
+from ncf_spark.job.gates import Figures, Verdict, judge, lines_of
 from tests.jobs.conftest import ROOT
 
 NIGHT = {"events": 1000, "users": 100, "items": 50}
@@ -118,3 +118,16 @@ def test_gates_that_are_off_ask_nothing(gates):
     off = dict.fromkeys(("volume", "max_rejected", "of_popularity", "of_last_night"))
     more = dict.fromkeys(("min_coverage", "min_full_lists", "max_churn"))
     assert judge(gates.model_copy(update=off | more), GOOD) == []
+
+
+def test_gates_that_had_nothing_to_compare_with_are_one_line():
+    gates = [
+        *[Verdict("volume", None, {}, "users: 3; too few nights") for _ in range(2)],
+        Verdict("max_churn", None, {}, "the share of lists that changed is not known"),
+        Verdict("min_coverage", False, {}, "the share of items is below 0.1"),
+    ]
+    assert lines_of(gates) == [
+        "gates.min_coverage: REFUSED: the share of items is below 0.1",
+        "nothing to compare with yet: gates.volume, gates.max_churn",
+    ]
+    assert lines_of([]) == []

@@ -227,5 +227,5 @@ def test_the_gates_hold_it_against_the_night_before(nights: Nights):
 
 
 def test_the_application_says_where_it_begins_and_ends(nights: Nights):
-    assert "training begins with the model of 2026-11-01.1" in nights.output
+    assert "training starts from the model of 2026-11-01.1" in nights.output
     assert f"Published: {nights.second.uri}" in nights.output

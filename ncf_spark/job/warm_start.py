@@ -66,14 +66,14 @@ def start_of_training(job: Job) -> dict[str, Any] | None:
 
 def _note(job: Job, run: Run | None, reason: str, **more: Any) -> None:
     name = None if run is None else run.name
-    begins = "with first values of its own" if name is None else f"with the model of {name}"
-    log.info("%s: training begins %s: %s", job.name, begins, reason)
+    values = "random weights" if name is None else f"the model of {name}"
+    log.info("%s: training starts from %s: %s", job.name, values, reason)
     job.note(_NOTE, {"started_from": name, "because": reason, **more})
 
 
 def _choose(job: Job) -> tuple[Run | None, str]:
     if job.config.training.warm_epochs is None:
-        return None, "training.warm_epochs is null"
+        return None, "training.warm_epochs is not set"
     run = job.warehouse.night_before(job.run)
     if run is None:
         return None, "there is no night before"
@@ -95,7 +95,7 @@ def _problem(job: Job, run: Run) -> str:
         return f"{run.name} does not say when its last full training was"
     training = job.config.training
     if training.warm_epochs is None:
-        return "training.warm_epochs is null"
+        return "training.warm_epochs is not set"
     then, now = record["config"]["model"], job.config.model_dump(mode="json")["model"]
     changes = [
         f"model.{name} was {then.get(name)}, is {now.get(name)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from ncf_spark.config import Config
 from ncf_spark.job.context import Job
-from ncf_spark.job.gates import Verdict
+from ncf_spark.job.gates import Verdict, lines_of
 from ncf_spark.job.logs import log
 from ncf_spark.job.openmetrics import exposition
 from ncf_spark.job.summary import NightFacts, night_summary
@@ -35,14 +35,14 @@ def check_monitoring(config: Config) -> None:
 
 
 def facts_of(
-    job: Job, manifest: Mapping[str, Any], refusals: list[str], hindrance: str | None
+    job: Job, manifest: Mapping[str, Any], refusals: list[str], block_reason: str | None
 ) -> NightFacts:
     """What is told of a night.
 
     Args:
         manifest: of the run, or what would be.
         refusals: sentences of the gates that refused.
-        hindrance: why the run is not published although no gate refused; None: it is.
+        block_reason: why the run is not published although no gate refused; None: it is.
     """
     before = job.warehouse.night_before(job.run)
     of_before = (before.manifest() if before is not None else None) or {}
@@ -51,8 +51,8 @@ def facts_of(
     stays = "nothing is published" if published is None else f"{published.name} stays published"
     if refusals:
         outcome = f"No: {'; '.join(refusals)}. Meanwhile {stays}."
-    elif hindrance is not None:
-        outcome = f"No: it {hindrance}."
+    elif block_reason is not None:
+        outcome = f"No: it {block_reason}."
     else:
         outcome = f"Yes: {job.run.uri}, which LATEST.json names."
     return NightFacts(
@@ -64,8 +64,8 @@ def facts_of(
         metrics=manifest.get("metrics", []),
         before=None if model_before is None or before is None else (before.name, model_before),
         metrics_before=of_before.get("metrics", []),
-        verdicts=[Verdict(**verdict).line for verdict in manifest.get("gates", [])],
-        published=not refusals and hindrance is None,
+        verdicts=lines_of([Verdict(**verdict) for verdict in manifest.get("gates", [])]),
+        published=not refusals and block_reason is None,
         outcome=outcome,
     )
 
@@ -76,7 +76,7 @@ def write_page(job: Job, facts: NightFacts) -> None:
     files.write_bytes(f"{job.run.uri}/metrics.prom", exposition(facts, _last_success(job, facts)))
 
 
-def tell(job: Job, facts: NightFacts) -> None:
+def notify(job: Job, facts: NightFacts) -> None:
     """Tells of a night whose pointer has moved, or will not.
 
     Whoever does not listen is warned of in the log, and the night is not lost for it.

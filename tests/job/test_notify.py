@@ -1,7 +1,7 @@
 import pytest
 
 from ncf_spark.config import ConfigError, load_config
-from ncf_spark.job.telling import check_monitoring
+from ncf_spark.job.notify import check_monitoring
 from ncf_spark.schemas import DataError
 
 

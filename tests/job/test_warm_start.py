@@ -6,7 +6,7 @@ import pytest
 
 from ncf_spark.config import load_config
 from ncf_spark.job import Job
-from ncf_spark.job.starting import choose_start, start_of_training
+from ncf_spark.job.warm_start import choose_start, start_of_training
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
 
@@ -86,7 +86,7 @@ def test_each_night_starts_from_the_one_before_until_a_full_retrain_is_due(night
 def test_without_warm_epochs_every_night_starts_cold(nights):
     assert nights.night(1, WARM)[0] is None
     chosen, note = nights.night(2)
-    assert (chosen, note["because"]) == (None, "training.warm_epochs is null")
+    assert (chosen, note["because"]) == (None, "training.warm_epochs is not set")
     assert note["last_full_training"] == "2026-11-02"
 
 
@@ -127,7 +127,7 @@ def test_settings_that_changed_after_the_split_was_written_start_cold(nights):
     for number, (changes, reason) in enumerate(
         {
             (WARM, "model.kind=mf"): "another model: model.kind was neumf, is mf",
-            (): "warm_epochs is null",
+            (): "warm_epochs is not set",
         }.items()
     ):
         job = nights.job(2 + number, WARM)

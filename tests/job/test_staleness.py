@@ -10,7 +10,7 @@ import pytest
 
 from ncf_spark.config import load_config
 from ncf_spark.job.context import Job
-from ncf_spark.job.unchanged import changes
+from ncf_spark.job.staleness import changes
 from ncf_spark.night import STEPS
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
