@@ -4,7 +4,8 @@ import pytest
 from pyspark.sql.types import DoubleType, StructType
 
 from ncf_spark import schemas
-from ncf_spark.schemas import SchemaError, conform
+from ncf_spark.errors import SchemaError
+from ncf_spark.schemas import conform
 from tests.conftest import rows
 
 TABLES = {name: value for name, value in vars(schemas).items() if isinstance(value, StructType)}

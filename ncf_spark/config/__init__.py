@@ -1,7 +1,7 @@
 """Every setting as a typed, validated model, read from YAML."""
 
 from ncf_spark.config.learning import LAST_NIGHT, Model, Sampling, Training
-from ncf_spark.config.loading import ConfigError, load_config
+from ncf_spark.config.loading import load_config
 from ncf_spark.config.publishing import Gates, Volume
 from ncf_spark.config.sections import Section
 from ncf_spark.config.settings import Config
@@ -10,7 +10,6 @@ from ncf_spark.config.tables import Source
 __all__ = [
     "LAST_NIGHT",
     "Config",
-    "ConfigError",
     "Gates",
     "Model",
     "Sampling",

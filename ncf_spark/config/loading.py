@@ -13,10 +13,7 @@ from pydantic import ValidationError
 
 from ncf_spark.config.problems import describe
 from ncf_spark.config.settings import Config
-
-
-class ConfigError(Exception):
-    """A setting is unknown, of the wrong type, out of range or at odds with another (exit 2)."""
+from ncf_spark.errors import ConfigError
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> Config:

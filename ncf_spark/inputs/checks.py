@@ -14,10 +14,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark.config import Source
+from ncf_spark.errors import DataError
 from ncf_spark.inputs import hadoop, headers, lines, text
 from ncf_spark.inputs.hadoop import File, Listing
 from ncf_spark.inputs.text import Options
-from ncf_spark.schemas import DataError
 
 # Formats whose readers take any text, and fill what they cannot read with nulls.
 _LINES = ("csv", "json", "text")

@@ -9,11 +9,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from ncf_spark.config import Source
+from ncf_spark.errors import DataError
 from ncf_spark.inputs import hadoop, text
 from ncf_spark.inputs.canonical import masked, read_address
 from ncf_spark.inputs.hadoop import File, Listing
 from ncf_spark.inputs.text import Options
-from ncf_spark.schemas import DataError
 
 # Of formats whose files name their columns themselves, the first show whether all is well.
 _FEW = 20

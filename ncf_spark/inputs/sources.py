@@ -19,10 +19,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType
 
 from ncf_spark.config import Source
+from ncf_spark.errors import DataError, SchemaError
 from ncf_spark.inputs import checks, headers, nanoseconds
 from ncf_spark.inputs.hadoop import File, Listing, escape, list_files
 from ncf_spark.inputs.text import Options
-from ncf_spark.schemas import DataError, SchemaError
 
 # RFC 4180: a quote within a quoted cell is doubled. Spark's own default is a backslash before it.
 _DEFAULT_OPTIONS = {"csv": {"escape": '"'}}

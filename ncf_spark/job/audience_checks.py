@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, NumericType
 
 from ncf_spark import schemas
+from ncf_spark.errors import DataError
 from ncf_spark.inputs import sources
 from ncf_spark.inputs.canonical import masked
 from ncf_spark.job import values
@@ -21,7 +22,6 @@ from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
 from ncf_spark.job.staleness import read_inputs
 from ncf_spark.job.time_findings import Times
-from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
 
 # Names of columns in which a yes forbids mail.

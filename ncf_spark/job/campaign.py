@@ -9,13 +9,13 @@ from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.campaign import arms, export, exposures, pairs, recipients, slots, tiers
+from ncf_spark.errors import DataError
 from ncf_spark.job.audience import build_users, read_audience
 from ncf_spark.job.audience_checks import check_audience, note_suppressions, was_checked
 from ncf_spark.job.campaign_files import needs_address, write_campaign_files
 from ncf_spark.job.context import Job
 from ncf_spark.job.eligibility import never_pairs
 from ncf_spark.job.id_checks import check_ids
-from ncf_spark.schemas import DataError
 
 # Best-sellers for each slot, and 20: the user's past and the rules of lists take some away.
 _SPARE = 3

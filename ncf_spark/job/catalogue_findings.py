@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from ncf_spark.errors import DataError
 from ncf_spark.inputs.sources import column
 from ncf_spark.interactions.catalogue import changed_column, stock_column
 from ncf_spark.interactions.columns import (
@@ -21,7 +22,6 @@ from ncf_spark.job import values
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
 from ncf_spark.job.time_findings import Kind, Times
-from ncf_spark.schemas import DataError
 
 _TIMES: dict[str, Kind] = {
     "active_from": "bound",

@@ -17,10 +17,10 @@ from pyspark.sql.types import (
     StructType,
 )
 
+from ncf_spark.errors import SchemaError
 from ncf_spark.inputs.sources import column
 from ncf_spark.interactions import columns as read
 from ncf_spark.job.values import first_texts, time_advice
-from ncf_spark.schemas import SchemaError
 
 _IDS = ("user", "item", "campaign", "negatives")
 _TIMES = ("time", "active_from", "active_until", "last_sent_at", "sent_at")

@@ -11,9 +11,9 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from ncf_spark.config import Config
+from ncf_spark.errors import DataError
 from ncf_spark.job.logs import log, numbers, working_on
 from ncf_spark.night import STEPS, writer_of
-from ncf_spark.schemas import DataError
 from ncf_spark.storage import files, tables
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from ncf_spark.errors import DataError
 from ncf_spark.interactions.columns import FIRST_YEAR, LAST_YEAR, is_implausible
 from ncf_spark.interactions.events import DROP_REASONS
 from ncf_spark.job import values
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
 from ncf_spark.job.values import NOTABLE_SHARE
-from ncf_spark.schemas import DataError
 
 
 def check_times(job: Job, raw: Mapping[str, int], events: Callable[[], DataFrame]) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from pyspark.sql.types import StructField
 
+from ncf_spark.errors import DataError
 from ncf_spark.job.context import Job
 from ncf_spark.job.logs import log
-from ncf_spark.schemas import DataError
 
 
 def check_types(job: Job, fields: Mapping[str, StructField]) -> None:

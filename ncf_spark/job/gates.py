@@ -10,10 +10,6 @@ from typing import Any
 from ncf_spark.config import Gates, Volume
 
 
-class RefusedError(Exception):
-    """A gate refused to publish (exit status 3)."""
-
-
 @dataclass(frozen=True)
 class Verdict:
     """What a gate says.

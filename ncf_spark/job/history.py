@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from ncf_spark.errors import DataError
 from ncf_spark.night import STEPS
-from ncf_spark.schemas import DataError
 from ncf_spark.storage import files, lock
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse

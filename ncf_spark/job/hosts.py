@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pyspark import SparkContext
 
-from ncf_spark.config import ConfigError
+from ncf_spark.errors import ConfigError
 from ncf_spark.job.logs import log
 
 _LOOPBACK = "lo"

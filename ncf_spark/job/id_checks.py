@@ -8,13 +8,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
+from ncf_spark.errors import DataError
 from ncf_spark.inputs.canonical import masked
 from ncf_spark.inputs.matching import Matches, build_matches, count_matches, differences
 from ncf_spark.job.audience import Audience
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_provided_holdout
 from ncf_spark.job.logs import log
-from ncf_spark.schemas import DataError
 
 _NUM_EXAMPLES = 3
 

@@ -13,7 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
-from ncf_spark.config import ConfigError, Source
+from ncf_spark.config import Source
+from ncf_spark.errors import ConfigError, DataError, SchemaError
 from ncf_spark.inputs import checks, hadoop, nanoseconds, sources, suggest
 from ncf_spark.inputs.canonical import masked
 from ncf_spark.inputs.hadoop import Listing
@@ -23,7 +24,6 @@ from ncf_spark.interactions.columns import fitting_time_formats
 from ncf_spark.job.context import Job, readable
 from ncf_spark.job.outcomes import read_outcomes
 from ncf_spark.job.stepping import check_input_files
-from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
 

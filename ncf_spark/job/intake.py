@@ -13,6 +13,7 @@ from pyspark.sql.types import ArrayType
 
 from ncf_spark import schemas
 from ncf_spark.config import Source
+from ncf_spark.errors import DataError, SchemaError
 from ncf_spark.inputs import sources
 from ncf_spark.interactions import catalogue, events
 from ncf_spark.interactions.columns import TIME_FORMATS, id_column, id_finding, id_text
@@ -20,7 +21,6 @@ from ncf_spark.job import event_findings, findings
 from ncf_spark.job.catalogue_findings import note_catalogue_values
 from ncf_spark.job.column_types import check_types
 from ncf_spark.job.context import Job
-from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import tables
 
 

@@ -10,9 +10,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
+from ncf_spark.errors import DataError
 from ncf_spark.job.context import Job
 from ncf_spark.measurement import outcomes, results, revenue
-from ncf_spark.schemas import DataError
 from ncf_spark.storage import files, tables
 from ncf_spark.storage.runs import Run
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from ncf_spark import schemas
 from ncf_spark.config import Config
+from ncf_spark.errors import DataError
 from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.job.context import Job
 from ncf_spark.job.warm_start import start_of_training
-from ncf_spark.schemas import DataError
 
 
 def model_places(job: Job) -> dict[str, tuple[str, Config]]:

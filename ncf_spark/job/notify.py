@@ -7,13 +7,13 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ncf_spark.config import Config
+from ncf_spark.errors import DataError
 from ncf_spark.job.context import Job
 from ncf_spark.job.gates import Verdict, lines_of
 from ncf_spark.job.logs import log
 from ncf_spark.job.openmetrics import exposition
 from ncf_spark.job.summary import NightFacts, night_summary
 from ncf_spark.job.tracking import check_installed, track
-from ncf_spark.schemas import DataError
 from ncf_spark.storage import files
 
 

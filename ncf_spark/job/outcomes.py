@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.config import ConfigError
+from ncf_spark.errors import ConfigError, DataError
 from ncf_spark.inputs import sources
 from ncf_spark.inputs.checks import check_files
 from ncf_spark.interactions import columns as read
@@ -13,7 +13,6 @@ from ncf_spark.job import values
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_raw
 from ncf_spark.job.time_findings import Times
-from ncf_spark.schemas import DataError
 
 # Above this share of times that are none, or are of another age, nothing is measured.
 _MAX_BAD_SHARE = 0.5

@@ -8,12 +8,13 @@ from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.config import LAST_NIGHT
+from ncf_spark.errors import RefusedError
 from ncf_spark.evaluation.churn import build_churn
 from ncf_spark.evaluation.common import common_users_metric
 from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.job.champion import read_champion
 from ncf_spark.job.context import Job
-from ncf_spark.job.gates import Figures, RefusedError, Verdict, judge, lines_of
+from ncf_spark.job.gates import Figures, Verdict, judge, lines_of
 from ncf_spark.job.logs import log
 from ncf_spark.job.notify import facts_of, notify, write_page
 from ncf_spark.night import STEPS

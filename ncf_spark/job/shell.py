@@ -10,17 +10,15 @@ from typing import Literal
 
 from pyspark.sql import SparkSession
 
-from ncf_spark.config import Config, ConfigError, load_config
+from ncf_spark.config import Config, load_config
+from ncf_spark.errors import ConfigError, DataError, LockedError, RefusedError, SchemaError
 from ncf_spark.inputs.sources import describe_read_failure
 from ncf_spark.job.context import Job
-from ncf_spark.job.gates import RefusedError
 from ncf_spark.job.logs import log, say_at_the_end, set_up_logging
 from ncf_spark.job.notify import check_monitoring
 from ncf_spark.job.session import fit_to_input, session
 from ncf_spark.job.stepping import run_step, same_steps_before, why_to_run
 from ncf_spark.night import STEPS
-from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.storage.lock import LockedError
 from ncf_spark.storage.warehouse import Warehouse
 
 FAILED, BAD_INPUT, REFUSED = 1, 2, 3

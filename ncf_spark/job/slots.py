@@ -8,7 +8,7 @@ from typing import Any
 
 from pyspark import SparkContext
 
-from ncf_spark.config import ConfigError
+from ncf_spark.errors import ConfigError
 from ncf_spark.job.context import Job
 from ncf_spark.job.hosts import check_hosts
 from ncf_spark.job.logs import log

@@ -9,13 +9,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
+from ncf_spark.errors import DataError
 from ncf_spark.interactions import split
 from ncf_spark.interactions.indexing import with_indexes
 from ncf_spark.job import values
 from ncf_spark.job.context import Job
 from ncf_spark.job.intake import read_provided_holdout
 from ncf_spark.job.warm_start import choose_start, trained_pairs
-from ncf_spark.schemas import DataError
 from ncf_spark.storage import tables
 
 # Of `train`: some 200,000 positives. Workers that stream them shuffle by row groups, so there must

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ncf_spark.errors import DataError
 from ncf_spark.inputs import sources
 from ncf_spark.job.context import Job
 from ncf_spark.night import STEPS
 from ncf_spark.pipeline.step import setting
-from ncf_spark.schemas import DataError
 
 
 def read_inputs(job: Job, step: str) -> dict[str, dict[str, Any]]:

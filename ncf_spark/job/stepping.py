@@ -12,7 +12,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from ncf_spark import __version__
-from ncf_spark.config import ConfigError
+from ncf_spark.errors import ConfigError, DataError
 from ncf_spark.inputs.checks import check_files
 from ncf_spark.job.context import Job, readable
 from ncf_spark.job.heartbeat import heartbeat
@@ -21,7 +21,6 @@ from ncf_spark.job.publishing import publish
 from ncf_spark.job.staleness import changes, read_inputs, runs_beside
 from ncf_spark.night import FIRST_STEP, LAST_STEP, STEPS
 from ncf_spark.pipeline.step import setting
-from ncf_spark.schemas import DataError
 
 
 def _check_settings(job: Job) -> None:

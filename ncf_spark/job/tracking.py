@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from ncf_spark.config import Config, ConfigError
+from ncf_spark.config import Config
+from ncf_spark.errors import ConfigError
 from ncf_spark.job.summary import NightFacts
 
 # A server that is down is asked for half a minute or so, not for as long as MLflow would by itself:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from ncf_spark.config import ConfigError
+from ncf_spark.errors import ConfigError
 from ncf_spark.measurement.lift import Lift
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pyarrow import fs
 
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError
 
 
 def to_uri(path: str) -> str:

@@ -17,7 +17,7 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError, LockedError
 from ncf_spark.storage import files
 
 log = logging.getLogger("ncf_spark")
@@ -25,10 +25,6 @@ log = logging.getLogger("ncf_spark")
 _SECONDS_BETWEEN_SIGNS = 30.0
 # Of two that start in the same moment both may step back; then each tries again.
 _TRIES, _LONGEST_PAUSE_S = 4, 1.0
-
-
-class LockedError(Exception):
-    """Another run writes to the warehouse."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError
 from ncf_spark.storage import files, private
 from ncf_spark.storage.fragments import FRAGMENTS, Cut, write_lines, write_parquet
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError
 from ncf_spark.storage import arrays, files
 
 

@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from ncf_spark.schemas import DataError, check_columns, conform
+from ncf_spark.errors import DataError
+from ncf_spark.schemas import check_columns, conform
 from ncf_spark.storage import arrays, files
 
 # Where Spark keeps the types of a Parquet file that it wrote.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError
 from ncf_spark.storage import files
 from ncf_spark.storage.lock import Lock
 from ncf_spark.storage.runs import Run, now

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ncf_spark.errors import DataError
 from ncf_spark.model import store
-from ncf_spark.schemas import DataError
 from ncf_spark.storage import files
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.shards import UserShards

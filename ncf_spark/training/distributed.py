@@ -16,11 +16,10 @@ from horovod.common.exceptions import HorovodInternalError
 from horovod.spark.task import get_available_devices
 from torch import Tensor
 
-from ncf_spark.config import ConfigError
-from ncf_spark.schemas import DataError, SchemaError
+from ncf_spark.errors import ConfigError, DataError, SchemaError, WorkerError
 from ncf_spark.storage import files
 from ncf_spark.training.checkpoint import last_checkpoint, num_workers_of
-from ncf_spark.training.failures import Failures, WorkerError, first_line, summary
+from ncf_spark.training.failures import Failures, first_line, summary
 from ncf_spark.training.preflight import check_gpu
 from ncf_spark.training.process import keep_freed_memory, take_share
 from ncf_spark.training.progress import followed

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from ncf_spark.config import ConfigError
-from ncf_spark.schemas import DataError, SchemaError
+from ncf_spark.errors import ConfigError, DataError, SchemaError, WorkerError
 from ncf_spark.storage import files
 
 _LONGEST_MESSAGE = 500
@@ -27,10 +26,6 @@ _RAISED_AS = {
 
 # Of the storage: the others may be a moment's trouble.
 _LASTING = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
-
-
-class WorkerError(Exception):
-    """The workers failed, and would again, or did too often."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ncf_spark.config import ConfigError
+from ncf_spark.errors import ConfigError
 from ncf_spark.model.deferred import describe, parameter_bytes
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.storage import arrays

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ncf_spark.config import Config, ConfigError, load_config
+from ncf_spark.config import Config, load_config
+from ncf_spark.errors import ConfigError
 
 BASE = Path(__file__).parents[2] / "conf" / "base.yaml"
 

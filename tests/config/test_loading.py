@@ -5,7 +5,8 @@ from datetime import date
 
 import pytest
 
-from ncf_spark.config import ConfigError, load_config
+from ncf_spark.config import load_config
+from ncf_spark.errors import ConfigError
 from tests.config.conftest import BASE, problems
 
 # --- layers -------------------------------------------------------------------------------------

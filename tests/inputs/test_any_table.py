@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from ncf_spark.errors import DataError
 from ncf_spark.inputs.checks import check_files
 from ncf_spark.inputs.sources import read_source
-from ncf_spark.schemas import DataError
 from tests.inputs.test_sources import source
 
 COLUMNS = ("user", "item", "title")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ncf_spark.config import Source
+from ncf_spark.errors import DataError, SchemaError
 from ncf_spark.inputs.checks import check_files
 from ncf_spark.inputs.sources import (
     check_columns,
@@ -19,7 +20,6 @@ from ncf_spark.inputs.sources import (
     read_source,
 )
 from ncf_spark.inputs.text import REMEDY
-from ncf_spark.schemas import DataError, SchemaError
 from tests.conftest import rows
 
 

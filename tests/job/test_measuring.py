@@ -9,12 +9,12 @@ import pytest
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
-from ncf_spark.config import ConfigError, load_config
+from ncf_spark.config import load_config
+from ncf_spark.errors import ConfigError, DataError, SchemaError
 from ncf_spark.job import Job
 from ncf_spark.job.measured import exported_shares, tell_results
 from ncf_spark.job.measuring import measure, read_arms, sent_run
 from ncf_spark.job.outcomes import read_outcomes
-from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files, tables
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import at

@@ -1,8 +1,8 @@
 import pytest
 
-from ncf_spark.config import ConfigError, load_config
+from ncf_spark.config import load_config
+from ncf_spark.errors import ConfigError, DataError
 from ncf_spark.job.notify import check_monitoring
-from ncf_spark.schemas import DataError
 
 
 def config(path: object):

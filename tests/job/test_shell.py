@@ -2,11 +2,8 @@
 
 import pytest
 
-from ncf_spark.config import ConfigError
-from ncf_spark.job.gates import RefusedError
+from ncf_spark.errors import ConfigError, DataError, LockedError, RefusedError, SchemaError
 from ncf_spark.job.shell import reporting
-from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.storage.lock import LockedError
 
 
 @pytest.mark.parametrize(

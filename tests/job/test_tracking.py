@@ -1,6 +1,7 @@
 import pytest
 
-from ncf_spark.config import ConfigError, load_config
+from ncf_spark.config import load_config
+from ncf_spark.errors import ConfigError
 from ncf_spark.job import tracking
 from ncf_spark.job.tracking import check_installed, metrics, parameters, track
 from tests.job.night_facts import facts

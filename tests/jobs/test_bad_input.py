@@ -14,12 +14,12 @@ import train
 from pyspark.sql import SparkSession
 
 from ncf_spark import schemas
-from ncf_spark.config import ConfigError, load_config
+from ncf_spark.config import load_config
+from ncf_spark.errors import ConfigError, DataError, SchemaError
 from ncf_spark.inputs.sources import describe_read_failure
 from ncf_spark.job import Job, run_step, splitting
 from ncf_spark.job.id_checks import check_provided, note_catalogue
 from ncf_spark.job.intake import read_catalogue, write_interactions
-from ncf_spark.schemas import DataError, SchemaError
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows

@@ -16,8 +16,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from ncf_spark import schemas
 from ncf_spark.config import load_config
+from ncf_spark.errors import DataError
 from ncf_spark.job import Job
 from ncf_spark.job.explaining import explain_item, explain_user
 from ncf_spark.night import STEPS
@@ -362,7 +362,7 @@ def test_a_device_that_the_workers_lack_is_named_and_not_tried_again(own_night: 
 
 def test_a_step_of_a_complete_run_is_refused(own_night: Night):
     assert own_night.run.is_complete
-    with pytest.raises(schemas.DataError, match="a complete run never changes"):
+    with pytest.raises(DataError, match="a complete run never changes"):
         own_night.run.start_step(["train"], [])
 
 

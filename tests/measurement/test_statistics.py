@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from ncf_spark.config import ConfigError
+from ncf_spark.errors import ConfigError
 from ncf_spark.measurement import statistics
 from ncf_spark.measurement.statistics import check_installed, rate_lift, sample_ratio_p
 

@@ -3,7 +3,7 @@ import threading
 import pytest
 from pyarrow import fs
 
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError
 from ncf_spark.storage import files
 
 

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError, LockedError
 from ncf_spark.storage import files, lock
-from ncf_spark.storage.lock import Lock, LockedError, clear, read_claims
+from ncf_spark.storage.lock import Lock, clear, read_claims
 
 HOUR = timedelta(hours=1)
 

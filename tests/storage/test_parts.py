@@ -14,7 +14,7 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError
 from ncf_spark.storage import files, fragments
 from ncf_spark.storage.parts import PartsFolder
 

@@ -5,8 +5,8 @@ from datetime import date
 import numpy as np
 import pytest
 
+from ncf_spark.errors import DataError
 from ncf_spark.night import STEPS
-from ncf_spark.schemas import DataError
 from ncf_spark.storage import arrays, files
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse

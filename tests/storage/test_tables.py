@@ -4,14 +4,8 @@ import pytest
 from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 
-from ncf_spark.schemas import (
-    ITEM_POPULARITY,
-    TRAIN,
-    USER_NUMBERS,
-    USER_VECTORS,
-    DataError,
-    SchemaError,
-)
+from ncf_spark.errors import DataError, SchemaError
+from ncf_spark.schemas import ITEM_POPULARITY, TRAIN, USER_NUMBERS, USER_VECTORS
 from ncf_spark.storage import arrays, files, tables
 from tests.conftest import rows
 

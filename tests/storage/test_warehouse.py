@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError, LockedError
 from ncf_spark.storage import files
-from ncf_spark.storage.lock import LockedError
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 

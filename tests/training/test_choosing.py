@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from ncf_spark.config import ConfigError, load_config
+from ncf_spark.config import load_config
+from ncf_spark.errors import ConfigError
 from ncf_spark.model.store import load_model
 from ncf_spark.training.communicator import Alone
 from ncf_spark.training.loop import Trainer

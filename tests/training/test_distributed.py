@@ -7,8 +7,7 @@ import pytest
 import torch
 from horovod.common.exceptions import HorovodInternalError
 
-from ncf_spark.config import ConfigError
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import ConfigError, DataError, WorkerError
 from ncf_spark.storage import files
 from ncf_spark.training.distributed import (
     Horovod,
@@ -19,7 +18,6 @@ from ncf_spark.training.distributed import (
     _run_worker,
     run_workers,
 )
-from ncf_spark.training.failures import WorkerError
 from tests.training.tasks import alone
 
 

@@ -1,8 +1,7 @@
 import pytest
 
-from ncf_spark.config import ConfigError
-from ncf_spark.schemas import DataError, SchemaError
-from ncf_spark.training.failures import Failures, WorkerError, reading, summary
+from ncf_spark.errors import ConfigError, DataError, SchemaError, WorkerError
+from ncf_spark.training.failures import Failures, reading, summary
 
 
 class LostError(RuntimeError):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from ncf_spark.config import ConfigError
+from ncf_spark.errors import ConfigError
 from ncf_spark.training.preflight import (
     check_gpu,
     modes_of_workers,

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from ncf_spark.errors import DataError
 from ncf_spark.model.recommender import Recommender, initialise_users
 from ncf_spark.model.store import load_model
-from ncf_spark.schemas import DataError
 from ncf_spark.storage import arrays
 from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.shards import UserShards

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from ncf_spark.campaign import reasons
-from ncf_spark.schemas import DataError
+from ncf_spark.errors import DataError
 from tests.campaign.rules.export import export, settings, with_rule
 from tests.campaign.rules.shop import write_shop
 from tests.campaign.rules.validator import num_sent, violations
