@@ -79,9 +79,8 @@ _STEPS = (
     Step(
         "evaluate",
         reads=(
-            *("interactions", "user_index", "item_index", "catalogue", "split", "train"),
-            *("validation", "holdout", "item_activity", "model", "compared", "item_popularity"),
-            "item_neighbours",
+            *("item_index", "catalogue", "train", "validation", "holdout"),
+            *("model", "compared", "item_popularity", "item_neighbours"),
         ),
         writes=("ranks", "metrics", "champion", "report"),
         settings=("run.seed", "model", "evaluation"),
@@ -94,9 +93,8 @@ _STEPS = (
     Step(
         "score_users",
         reads=(
-            *("history", "user_index", "item_index", "catalogue", "split", "train"),
-            *("item_activity", "model", "compared", "item_popularity", "item_neighbours"),
-            *("champion", "ranks"),
+            *("history", "user_index", "item_index", "catalogue", "split", "item_activity"),
+            *("model", "compared", "item_popularity", "item_neighbours", "champion"),
         ),
         writes=("campaign_items", "eligible_items", "user_topk"),
         settings=(
@@ -113,7 +111,7 @@ _STEPS = (
         "similar_items",
         reads=(
             *("history", "user_index", "item_index", "item_activity", "model", "compared"),
-            *("item_popularity", "item_neighbours", "champion", "eligible_items"),
+            *("champion", "eligible_items"),
         ),
         writes=("item_topk",),
         settings=("model", "scoring"),
@@ -122,10 +120,9 @@ _STEPS = (
     Step(
         "export_campaign",
         reads=(
-            *("history", "user_index", "item_index", "item_activity", "campaign_items"),
-            *("user_topk", "item_topk", "champion", "catalogue"),
+            *("history", "user_index", "campaign_items", "user_topk", "item_topk"),
             # By the gates, which follow it.
-            *("train", "ranks", "metrics"),
+            *("train", "ranks", "metrics", "champion"),
         ),
         writes=(
             *("campaign", "campaign_long", "campaign_recipients", "campaign_report"),
