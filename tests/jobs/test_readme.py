@@ -16,6 +16,8 @@ from tests.jobs.conftest import ROOT, expect
 from tests.jobs.processes import NO_REPLANNING, submit
 
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
 
 
 def block(language: str, containing: str) -> str:
@@ -70,15 +72,27 @@ def test_your_own_data_in_five_minutes(tmp_path: Path):
 def test_every_table_and_every_section_is_described():
     for step in STEPS.values():
         for table in step.writes:
-            assert f"`{table.split('/')[0]}" in README, table
+            assert f"`{table.split('/')[0]}" in TEXT, table
     for section in yaml.safe_load((ROOT / "conf" / "base.yaml").read_text()):
-        assert f"`{section}`" in README, section
+        assert f"`{section}`" in TEXT, section
 
 
 def test_files_that_are_named_exist():
     named = re.findall(
-        r"`((?:conf|jobs|notebooks|ncf_spark)/[\w./-]+\.(?:yaml|conf|py|ipynb|txt))`", README
+        r"`((?:conf|jobs|notebooks|ncf_spark)/[\w./-]+\.(?:yaml|conf|py|ipynb|txt))`", TEXT
     )
     assert len(set(named)) >= 8
     for name in set(named) - {"conf/my_shop.yaml"}:
         assert (ROOT / name).is_file(), name
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).is_file(), (page, target)
+
+
+def test_every_page_is_named_by_the_readme():
+    for page in PAGES[1:]:
+        assert f"(docs/{page.name})" in README, page
+    assert len(README.splitlines()) <= 220
