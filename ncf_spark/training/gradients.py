@@ -21,7 +21,7 @@ _HALF_SCALE = 2.0**10
 def are_few(samples: int, num_items: int) -> bool:
     """Whether a step has so few samples that its items' rows cost less than the whole table.
 
-    Measured with two workers (CHANGELOG.md): at 0.04 to 0.13 samples an item rows took half the
+    Measured with two workers (docs/experiments): at 0.04 to 0.13 samples an item rows took half the
     time, at 0.4 twice the time.
 
     Args:
