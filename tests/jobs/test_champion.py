@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from ncf_spark import schemas
 from ncf_spark.config import load_config
-from ncf_spark.job import Job, champion, judged, unchanged
+from ncf_spark.job import Job, champion, last_night, staleness
 from ncf_spark.job.champion import Champion
 from ncf_spark.night import STEPS
 from ncf_spark.storage import files
@@ -119,7 +119,7 @@ def test_a_run_of_the_same_date_or_later_is_no_night_before(spark, tmp_path, lat
     publish(first)
     again = job(spark, tmp_path, NIGHTS[0], CANDIDATES)
     assert choose(again).incumbent is None
-    assert [row.name for row in judged.judged_models(again)][-1] != "last_night"
+    assert [row.name for row in last_night.judged_models(again)][-1] != "last_night"
 
 
 def test_a_run_without_a_choice_published_its_own_model(spark, tmp_path):
@@ -145,7 +145,7 @@ def test_what_was_published_is_judged_again(spark, tmp_path, best, kind, place, 
     choose(first, {**FIGURES, best: (0.9, 0.8, 1.0)})
     publish(first)
     second = job(spark, tmp_path, NIGHTS[1], CANDIDATES)
-    found = judged.judged_models(second)
+    found = last_night.judged_models(second)
     assert [row.name for row in found][:-1] == ["neumf", "item_item", "als_8", "als_16"]
     last = found[-1]
     assert last[:3] == ("last_night", kind, first.run.table_uri(place))
@@ -154,7 +154,7 @@ def test_what_was_published_is_judged_again(spark, tmp_path, best, kind, place, 
     assert (None if users is None else users.count()) == num_users
     assert second.notes["last night's model"] == {"run": first.run.name, "model": best}
     off = job(spark, tmp_path, NIGHTS[1], CANDIDATES, "evaluation.judge_last_night=false")
-    assert [row.name for row in judged.judged_models(off)] == [row.name for row in found][:-1]
+    assert [row.name for row in last_night.judged_models(off)] == [row.name for row in found][:-1]
 
 
 def test_the_champion_is_compared_with_last_night_over_the_users_of_both(spark, tmp_path):
@@ -172,7 +172,7 @@ def test_the_champion_is_compared_with_last_night_over_the_users_of_both(spark, 
         schemas.RANKS,
     )
     choice = choose(second)
-    sentence = judged.compare_with_last_night(second, ranks, choice)
+    sentence = last_night.compare_with_last_night(second, ranks, choice)
     assert sentence.startswith(
         "Over the 1 users that both judged, ndcg@10 under full is 1.0000 for"
     )
@@ -182,20 +182,20 @@ def test_the_champion_is_compared_with_last_night_over_the_users_of_both(spark, 
         "last_night": 0.5,
         "users that both judged": 1,
     }
-    assert judged.compare_with_last_night(first, ranks, choice) == ""
+    assert last_night.compare_with_last_night(first, ranks, choice) == ""
 
 
 def test_other_candidates_are_chosen_from_without_another_training(spark, tmp_path):
     before = job(spark, tmp_path, NIGHTS[0], []).config.model_dump(mode="json")
     made = job(spark, tmp_path, NIGHTS[0], CANDIDATES, "model.selection.metric=hr")
     record = {"config": before}
-    assert unchanged.changes(made, "train", record, {}) == []
-    assert unchanged.changes(made, "evaluate", record, {}) == [
+    assert staleness.changes(made, "train", record, {}) == []
+    assert staleness.changes(made, "evaluate", record, {}) == [
         f"model.candidates was [], is {CANDIDATES}",
         "model.selection.metric was ndcg, is hr",
     ]
     other = job(spark, tmp_path, NIGHTS[0], CANDIDATES, "model.factors=9")
-    assert unchanged.changes(other, "train", record, {}) == ["model.factors was 8, is 9"]
+    assert staleness.changes(other, "train", record, {}) == ["model.factors was 8, is 9"]
 
 
 def test_the_source_is_model_for_what_was_trained_and_else_the_baselines_name():

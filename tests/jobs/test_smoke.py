@@ -64,7 +64,7 @@ def test_the_night_on_one_page_ends_the_log_and_stands_in_the_run(smoke: Night):
     assert page in smoke.output
     raw = smoke.run.step_record("build_interactions")["notes"]["events"]["raw events"]
     assert f"{raw:,}  raw events" in page
-    assert "duplicates (" in page
+    assert "another event is equal to it (" in page
     assert f"{figures(smoke.run)['item_item', 'full', 'ndcg', 10]:.4f}" in page
     assert "popularity 0." in page
     assert f"Yes: {smoke.run.uri}, which LATEST.json names." in page
