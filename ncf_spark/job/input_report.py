@@ -30,7 +30,7 @@ from ncf_spark.storage.warehouse import Warehouse
 _NUM_ROWS = 3
 _LISTS = "rows of suppressions"
 _NUM_SNIFFED = 100
-# From so many days on, the events may be those of an old export.
+# Events that are older than this are probably those of an old export.
 _OLD_DAYS = 60
 
 

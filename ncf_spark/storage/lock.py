@@ -147,8 +147,8 @@ class Lock:
                 if self._expires_after is not None and silent > self._expires_after:
                     self._lost = (
                         f"this run's claim on the warehouse could not be renewed for "
-                        f"{_words(silent)} (storage.lock_expires), so another run may have taken "
-                        f"it. The last error was: {error}."
+                        f"{_words(silent)} (storage.lock_expires_minutes), so another run may have "
+                        f"taken it. The last error was: {error}."
                     )
                     log.warning("%s", self._lost)
                     return

@@ -135,7 +135,7 @@ def test_who_cannot_renew_the_claim_says_so_and_loses_it_when_it_expires(
         if expires_after is None:
             lock.check()
         else:
-            with pytest.raises(LockedError, match=r"could not be renewed for .*lock_expires"):
+            with pytest.raises(LockedError, match=r"not be renewed for .*lock_expires_minutes"):
                 lock.check()
 
 
