@@ -1,8 +1,9 @@
 """Lists the runs of a warehouse; publishes one of them again, or removes a lock left behind."""
 
 from ncf_spark.config import load_config
-from ncf_spark.job.history import clear_locks, describe_runs, publish_again
-from ncf_spark.job.shell import base_parser, reporting
+from ncf_spark.night import STEPS
+from ncf_spark.pipeline.command_line import base_parser, reporting
+from ncf_spark.pipeline.history import clear_locks, describe_runs, publish_again
 from ncf_spark.storage.warehouse import Warehouse
 
 
@@ -23,7 +24,7 @@ def main() -> None:
         elif arguments.publish:
             print(publish_again(warehouse, arguments.publish, config.storage.lock_expires))
         else:
-            print(describe_runs(warehouse))
+            print(describe_runs(warehouse, list(STEPS)))
 
 
 if __name__ == "__main__":

@@ -1,37 +1,7 @@
 """Champion, split and eligibility -> user_topk: each user's best items that they don't know."""
 
-from pyspark.sql import functions as F
-
-from ncf_spark import schemas
-from ncf_spark.campaign.items import build_eligible_items
-from ncf_spark.job import Job, main
-from ncf_spark.job.champion import champion_users, read_champion
-from ncf_spark.job.eligibility import mask_known, write_campaign_items
-from ncf_spark.scoring.places import ScorerPlace
-from ncf_spark.scoring.spark import build_trained_users, build_user_topk
-
-
-def run(job: Job) -> None:
-    """Scores the users of train with the night's champion, of whichever kind."""
-    settings, champion, uri = job.config.scoring, read_champion(job), job.run.table_uri
-    items = write_campaign_items(job)
-    remedy = "No item with events may be shown; campaign_items gives each one's reason."
-    job.write(
-        "eligible_items", build_eligible_items(items), schemas.ELIGIBLE_ITEMS, if_empty=remedy
-    )
-    users = mask_known(job, build_trained_users(job.read("split", schemas.SPLIT)), items)
-    num_items, place = job.num_rows("item_index"), uri(champion.place)
-    topk = build_user_topk(
-        champion_users(job, champion, users),
-        scorer=ScorerPlace(champion.kind, place, settings.block_bytes, num_items),
-        eligible_uri=uri("eligible_items"),
-        k=settings.k,
-        source=champion.source,
-    )
-    users_with_some = {"users": F.count_if(F.col("rank") == 1)}
-    job.write("user_topk", topk, schemas.USER_TOPK, counts=users_with_some)
-    job.note("users with recommendations", job.counts["user_topk"]["users"])
-
+from ncf_spark.night import STEPS
+from ncf_spark.pipeline.command_line import main
 
 if __name__ == "__main__":
-    main(run, "score_users", __doc__)
+    main(STEPS, "score_users", __doc__)

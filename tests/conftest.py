@@ -50,7 +50,7 @@ SESSION = {
     "spark.sql.shuffle.partitions": "1",
     # As in the files of conf/spark/.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # As in ncf_spark.job.session.
+    # As in ncf_spark.pipeline.session.
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
     "spark.sql.legacy.javaCharsets": "true",

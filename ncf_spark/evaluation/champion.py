@@ -1,91 +1,123 @@
-"""Which of a night's models is published: the best, if it is beyond doubt ahead of the last one."""
+"""The champion of a night: what is published, of whichever kind, and how it was chosen."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pyspark.sql import DataFrame
+
+from ncf_spark import schemas
+from ncf_spark.evaluation.choice import Candidate, Choice, choose
+from ncf_spark.pipeline.context import Job
+from ncf_spark.pipeline.logs import log
+from ncf_spark.storage import tables
+from ncf_spark.storage.runs import Run
+from ncf_spark.training.models import judged_places
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A model by the metric that decides.
+class Champion(NamedTuple):
+    """What the night's tables are made from.
 
     Args:
-        low: of the 95 % interval, as `high`; None: not computed.
+        name: of the model, in metrics.
+        kind: of scorer: model, dot (vectors), popularity or item_item.
+        place: in the run, of the model's folder or the baseline's table.
     """
 
     name: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
+    kind: str
+    place: str
 
     @property
-    def figures(self) -> str:
-        """0.1234 (0.1200 to 0.1270)."""
-        if self.value is None:
-            return "no value"
-        if self.low is None or self.high is None:
-            return f"{self.value:.4f}"
-        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+    def source(self) -> str:
+        """What user_topk says of its rows: model, or the baseline's name."""
+        return "model" if self.kind == "model" else self.name
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether users and items have vectors."""
+        return self.kind in ("model", "dot")
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What is published and why.
+def read_champion(job: Job) -> Champion:
+    """What was chosen in the job's run.
+
+    Raises:
+        DataError: when evaluate has not finished.
+    """
+    return _champion(job.read_rows("champion", schemas.CHAMPION))
+
+
+def champion_of(job: Job, run: Run) -> Champion:
+    """What a finished run published; of a run without such a choice, its own model."""
+    if "champion" in (run.step_record("evaluate") or {}).get("tables", {}):
+        uri = run.finished_table_uri("champion")
+        return _champion(tables.read_rows(uri, schemas.CHAMPION, "champion"))
+    record = run.step_record("train") or {}
+    return Champion(record["config"]["model"]["kind"], "model", "model")
+
+
+def item_vectors(champion: Champion) -> tuple[str, str]:
+    """Kind and place of what tells items apart: the champion's vectors, else the own model's."""
+    return (champion.kind, champion.place) if champion.has_vectors else ("model", "model")
+
+
+def champion_users(job: Job, champion: Champion, users: DataFrame) -> DataFrame:
+    """`users` with their vectors, where the champion needs some.
 
     Args:
-        measure: by which was chosen, such as ndcg@10 under full.
-        candidates: in the order of the configuration.
-        champion: name of the candidate that is published.
-        incumbent: name of what was published the night before; None: nothing was.
-        reason: a sentence without its full stop.
+        users: (user_index, …); those without a vector are left out.
     """
-
-    measure: str
-    candidates: Sequence[Candidate]
-    champion: str
-    incumbent: str | None
-    reason: str
+    if not champion.has_vectors:
+        return users
+    vectors = job.read(f"{champion.place}/user_vectors", schemas.USER_VECTORS)
+    return vectors.join(users, on="user_index", how="inner")
 
 
-def choose(measure: str, candidates: Sequence[Candidate], incumbent: str | None) -> Choice:
-    """The champion among candidates that were judged on the same holdout.
-
-    An incumbent stays unless the whole 95 % interval of another candidate lies above its own: what
-    is published must not change from night to night by chance. Without an incumbent among them the
-    best by value is chosen. Of several that could be, the one with the highest value is; of equal
-    ones, the first.
+def write_champion(job: Job, metrics: list[dict[str, Any]]) -> Choice:
+    """Chooses by tonight's figures what is published, and writes and notes it.
 
     Args:
-        candidates: at least one.
-        incumbent: the champion of the night before; None on the first night.
+        metrics: rows of schemas.METRICS.
     """
-
-    def chosen(name: str, reason: str) -> Choice:
-        return Choice(measure, candidates, name, incumbent, reason)
-
-    best = max(candidates, key=_value)
-    first = f"{best.name} has the highest {measure}, {best.figures}"
-    if incumbent is None:
-        return chosen(best.name, f"{first}; nothing was published before")
-    held = next((c for c in candidates if c.name == incumbent), None)
-    if held is None:
-        return chosen(best.name, f"{first}; {incumbent}, published before, is no candidate")
-    above = [c for c in candidates if _is_above(c, held)]
-    if above:
-        best = max(above, key=_value)
-        reason = f"the interval of {best.name}, {best.figures}, lies above that of {incumbent}, "
-        return chosen(best.name, f"{reason}published before, {held.figures}, by {measure}")
-    if best is held:
-        return chosen(incumbent, f"{first}, and was published before")
-    reason = f"{incumbent} stays, {held.figures}: the interval of {best.name}, {best.figures}, "
-    return chosen(incumbent, f"{reason}does not lie above its own by {measure}")
+    choice = _choose(job, metrics)
+    log.info("%s: champion %s: %s", job.name, choice.champion, choice.reason)
+    places, selection = judged_places(job), job.config.model.selection
+    rows = [
+        (
+            *(c.name, *places[c.name], selection.protocol, selection.metric, selection.k),
+            *(c.value, c.low, c.high, c.name == choice.incumbent, c.name == choice.champion),
+            choice.reason,
+        )
+        for c in choice.candidates
+    ]
+    table = job.spark.createDataFrame(rows, schemas.CHAMPION).coalesce(1)
+    job.write("champion", table, schemas.CHAMPION)
+    return choice
 
 
-def _value(candidate: Candidate) -> float:
-    return -math.inf if candidate.value is None else candidate.value
+def _choose(job: Job, metrics: list[dict[str, Any]]) -> Choice:
+    settings, own = job.config.model, job.config.model.kind
+    selection = settings.selection
+    by = {"segment": "all", **selection.model_dump()}
+    figures = {
+        row["model"]: (row["value"], row["low"], row["high"])
+        for row in metrics
+        if all(row[name] == value for name, value in by.items())
+    }
+    candidates = [
+        Candidate(name, *figures.get(name, (None, None, None)))
+        for name in settings.candidates or [own]
+    ]
+    before = job.warehouse.night_before(job.run)
+    incumbent = champion_of(job, before).name if before else None
+    measure = f"{selection.metric}@{selection.k} under {selection.protocol}"
+    if not settings.candidates:
+        reason = "model.candidates is empty, so the night's own model is published"
+        return Choice(measure, candidates, own, incumbent, reason)
+    return choose(measure, candidates, incumbent)
 
 
-def _is_above(candidate: Candidate, other: Candidate) -> bool:
-    return candidate.low is not None and other.high is not None and candidate.low > other.high
+def _champion(candidates: list[dict[str, Any]]) -> Champion:
+    [row] = [row for row in candidates if row["is_champion"]]
+    return Champion(row["model"], row["kind"], row["place"])

@@ -6,7 +6,7 @@ all tables, since a reader of CSV or JSON says nothing of what it cannot read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from urllib.parse import unquote
 
@@ -15,9 +15,12 @@ from pyspark.sql import functions as F
 
 from ncf_spark.config import Source
 from ncf_spark.errors import DataError
-from ncf_spark.inputs import hadoop, headers, lines, text
-from ncf_spark.inputs.hadoop import File, Listing
+from ncf_spark.inputs import headers, lines, text
 from ncf_spark.inputs.text import Options
+from ncf_spark.pipeline.context import Job
+from ncf_spark.storage import hadoop
+from ncf_spark.storage.hadoop import File, Listing
+from ncf_spark.storage.sources import find_files
 
 # Formats whose readers take any text, and fill what they cannot read with nulls.
 _LINES = ("csv", "json", "text")
@@ -25,6 +28,22 @@ _LINES = ("csv", "json", "text")
 _BY_CHANCE = 0.01
 # Every other table without a row is a mistake.
 _MAY_BE_EMPTY = ("send_log", "suppressions", "outcomes")
+
+
+def check_input_files(job: Job) -> None:
+    """Looks at the customer's files before they are read, in the first step at those of all steps.
+
+    Raises:
+        DataError: with all that is wrong with them.
+    """
+    step = job.steps[job.name]
+    wanted = {name for name, source in step.inputs(job.config).items() if source.configured}
+    if job.name == next(iter(job.steps)):
+        wanted |= job.config.sources.keys() - {"outcomes", "split.holdout"}
+    sources = {n: s for n, s in job.config.sources.items() if n in wanted - job.checked}
+    job.doing = "a look at the input's files"
+    check_files(job.spark, sources)
+    job.checked |= sources.keys()
 
 
 def check_files(spark: SparkSession, sources: Mapping[str, Source]) -> None:
@@ -51,34 +70,6 @@ def check_files(spark: SparkSession, sources: Mapping[str, Source]) -> None:
     problems += _scan(spark, sources, flagged)
     if problems:
         raise DataError("\n".join(problems))
-
-
-def find_files(spark: SparkSession, source: Source, name: str) -> Listing:
-    """The files of a table.
-
-    Raises:
-        DataError: when there is none, or their names cannot be read.
-    """
-    assert source.path is not None
-    listing = hadoop.list_files(spark, source.path)
-    if listing is None:
-        raise DataError(f"{name}.path: {source.path} does not exist.")
-    odd = [file.name for file in listing.files if ":" in file.name]
-    if odd:
-        raise DataError(
-            f"{name}.path: {_some(odd)}: Hadoop, by which Spark reads files, does not take a colon "
-            "in a name. Rename them."
-        )
-    if not listing.files and listing.hidden:
-        raise DataError(
-            f"{name}.path: {source.path} holds no file that Spark reads: names that begin with _ "
-            f"or . are passed over ({_some(listing.hidden)}). Rename them."
-        )
-    if not listing.files:
-        raise DataError(f"{name}.path: {source.path} holds no file.")
-    if not sum(file.num_bytes for file in listing.files):
-        raise DataError(f"{name}.path: {source.path} is empty: 0 bytes.")
-    return listing
 
 
 def _check_heads(source: Source, name: str, heads: Mapping[File, bytes]) -> None:
@@ -168,10 +159,3 @@ def _describe(flagged: DataFrame, source: str, problem: str, count: int, file: s
     name = unquote(file).rsplit("/", 1)[-1]
     what = "1 line" if count == 1 else f"{count:,} lines"
     return f"{source}.path: {name}, line {first}: in {what}"
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first names of several."""
-    listed = list(names)
-    more = f" and {len(listed) - 3:,} more" if len(listed) > 3 else ""
-    return ", ".join(listed[:3]) + more

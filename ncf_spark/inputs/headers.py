@@ -10,10 +10,11 @@ from pyspark.sql.types import StructType
 
 from ncf_spark.config import Source
 from ncf_spark.errors import DataError
-from ncf_spark.inputs import hadoop, text
+from ncf_spark.inputs import text
 from ncf_spark.inputs.canonical import masked, read_address
-from ncf_spark.inputs.hadoop import File, Listing
 from ncf_spark.inputs.text import Options
+from ncf_spark.storage import hadoop
+from ncf_spark.storage.hadoop import File, Listing
 
 # Of formats whose files name their columns themselves, the first show whether all is well.
 _FEW = 20

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
-from datetime import datetime, timezone
 from difflib import get_close_matches
 from functools import reduce
-from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
@@ -20,9 +15,11 @@ from pyspark.sql.types import ArrayType
 
 from ncf_spark.config import Source
 from ncf_spark.errors import DataError, SchemaError
-from ncf_spark.inputs import checks, headers, nanoseconds
-from ncf_spark.inputs.hadoop import File, Listing, escape, list_files
+from ncf_spark.inputs import headers, nanoseconds
 from ncf_spark.inputs.text import Options
+from ncf_spark.storage.hadoop import File, Listing, escape
+from ncf_spark.storage.read_failures import cannot_read, first_line
+from ncf_spark.storage.sources import find_files
 
 # RFC 4180: a quote within a quoted cell is doubled. Spark's own default is a backslash before it.
 _DEFAULT_OPTIONS = {"csv": {"escape": '"'}}
@@ -58,12 +55,12 @@ def _load(spark: SparkSession, source: Source, name: str) -> DataFrame:
     try:
         if source.table is not None:
             return reader.table(source.table)
-        listing = checks.find_files(spark, source, name)
+        listing = find_files(spark, source, name)
         groups = headers.group_files(source, name, headers.read_heads(spark, source, listing))
         return _load_files(spark, reader, source, listing, groups)
     except (PySparkException, Py4JJavaError) as error:
         key = f"{name}.path" if source.table is None else f"{name}.table"
-        raise DataError(_cannot_read(key, place, error)) from error
+        raise DataError(cannot_read(key, place, error)) from error
 
 
 def _load_files(
@@ -91,42 +88,6 @@ def _load_files(
             reader = reader.schema(headers.order_fields(schema, columns) or schema)
         parts.append(reader.load([escape(file.path) for file in files]))
     return reduce(DataFrame.unionByName, parts)
-
-
-def fingerprint(spark: SparkSession, source: Source, name: str) -> dict[str, Any]:
-    """What tells whether the files of a source are others than before; nothing is read of them.
-
-    Args:
-        name: the section of the configuration, for messages.
-
-    Returns:
-        `files`, `bytes`, `newest` (ISO 8601, UTC) and a `hash` of all names, sizes and times; of a
-        catalog table its name alone.
-
-    Raises:
-        DataError: when there is no file.
-    """
-    if source.table is not None:
-        return {"table": source.table}
-    try:
-        files = checks.find_files(spark, source, name).files
-    except (PySparkException, Py4JJavaError) as error:
-        raise DataError(_cannot_read(f"{name}.path", str(source.path), error)) from None
-    newest = datetime.fromtimestamp(max(file.changed_at_ms for file in files) / 1000, timezone.utc)
-    return {
-        "files": len(files),
-        "bytes": sum(file.num_bytes for file in files),
-        "newest": newest.isoformat(timespec="seconds"),
-        "hash": hashlib.sha256(json.dumps([astuple(file) for file in files]).encode()).hexdigest()[
-            :16
-        ],
-    }
-
-
-def total_bytes(spark: SparkSession, source: Source) -> int:
-    """Bytes of the files of a source; 0 where there is none, which the step that reads it says."""
-    listing = list_files(spark, str(source.path))
-    return sum(file.num_bytes for file in listing.files) if listing else 0
 
 
 def filter_source(rows: DataFrame, source: Source, name: str) -> DataFrame:
@@ -212,61 +173,3 @@ def check_time_format(spark: SparkSession, pattern: str, setting: str) -> None:
             f"{setting}: {pattern} is none of timestamp, epoch_seconds, epoch_millis, epoch_micros "
             f"and epoch_nanos, and no pattern that Spark knows. {first_line(error)}"
         ) from None
-
-
-def describe_read_failure(error: BaseException) -> str | None:
-    """What to tell a person when a query failed over the input; None if that is not why."""
-    text = str(error)
-    if re.search(_UNREADABLE, text):
-        found = re.search(_FILE, text)
-        if mismatch := re.search(_MISMATCH, text):
-            return (
-                f"{found.group(0) if found else 'a file of the input'}: {mismatch.group(0)}: its "
-                "columns are of other types than in the other files. Write it again with their "
-                "types, or leave it out."
-            )
-        # Spark 3 does not name a compressed text file.
-        place = found.group(0).rstrip(".") if found else "a file of the input"
-        what = "damaged, cut short or of another format"
-        if "Unexpected end of" in text and (place.endswith(".gz") or not found):
-            what = "cut short (gzip)"
-        return f"{place}: cannot be read; it is {what}. Replace it."
-    if found := re.search(r"\[CAST_INVALID_INPUT\] (.*?cannot be cast.*?malformed)", text):
-        return (
-            f"{found.group(1)}. A condition of the configuration (input.where, catalogue.where …) "
-            "asks for this; write try_cast(… AS …) there, which gives null instead."
-        )
-    return None
-
-
-# Up to a known ending, since names may have blanks in them; else up to a blank or a quote.
-_FILE = (
-    r"(?:file|hdfs|s3a?|gs|abfss?):/(?:[^\n'\"]+?\.(?:parquet|csv|json|txt|dat|orc|avro)"
-    r"(?:\.\w+)?(?![\w/-]|\.\w)|[^\s,;'\"\]]+)"
-)
-_MISMATCH = r"Parquet column \[[^\]]*\]\. Expected Spark type .*?actual Parquet type \w+"
-_UNREADABLE = (
-    r"FAILED_READ_FILE|CANNOT_READ_FILE|is not a Parquet file|MALFORMED_RECORD|"
-    r"Could not read footer|Checksum error|Unexpected end of (?:ZLIB )?input stream|"
-    r"not a gzip file|CSVHeaderChecker"
-)
-
-
-def describe(error: BaseException) -> str:
-    """What an error is and the first line of what it says; of one in the JVM, what it was there."""
-    if isinstance(error, Py4JJavaError):
-        return str(error.java_exception.toString()).splitlines()[0]
-    return f"{type(error).__name__}: {first_line(error)}"
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message; of an error in the JVM, what it said there."""
-    java = error.java_exception.getMessage() if isinstance(error, Py4JJavaError) else None
-    return str(java or error).strip().splitlines()[0]
-
-
-def _cannot_read(key: str, place: str, error: Exception) -> str:
-    if re.search(r"PATH_NOT_FOUND|TABLE_OR_VIEW_NOT_FOUND|does not exist", str(error)):
-        return f"{key}: {place} does not exist."
-    damaged = describe_read_failure(error)
-    return f"{key}: {place} cannot be read. " + (damaged or first_line(error))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ncf_spark.config import Config, Source
+from ncf_spark.schemas.results import Result
+
+if TYPE_CHECKING:
+    from ncf_spark.pipeline.context import Job
 
 # Other runs whose tables a step reads, by their keys in its record.
 OtherRun = Literal["based_on", "night_before"]
@@ -26,6 +30,7 @@ class Step:
 
     Args:
         name: of the step and of its job, `jobs/<name>.py`.
+        run: does the work of the step; what it returns stands in its record.
         writes: tables, which are deleted before it runs again. Of a table with others below it
             (`compared/als/user_vectors`) the first part.
         reads: tables of earlier steps of the same run.
@@ -39,6 +44,7 @@ class Step:
     """
 
     name: str
+    run: Callable[[Job], Result | None]
     writes: tuple[str, ...]
     reads: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
@@ -46,10 +52,6 @@ class Step:
     inputs: Callable[[Config], dict[str, Source]] = _no_inputs
     must_match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     other_runs: tuple[OtherRun, ...] = ()
-
-    def configured_inputs(self, config: Config) -> dict[str, Source]:
-        """`inputs` without the tables that the customer does not have."""
-        return {n: source for n, source in self.inputs(config).items() if source.configured}
 
     def check_writes(self, table: str) -> None:
         """Raises UndeclaredError when the step does not declare that it writes a table."""
@@ -60,6 +62,11 @@ class Step:
         """Raises UndeclaredError when the step does not declare that it reads a table."""
         if table.split("/")[0] not in (*self.reads, *self.writes):
             raise UndeclaredError(f"step {self.name} reads {table}, but declares {self.reads}")
+
+
+def writer_of(steps: Iterable[Step], table: str) -> str:
+    """The step that writes a table."""
+    return next(step.name for step in steps if table.split("/")[0] in step.writes)
 
 
 def setting(config: Mapping[str, Any], name: str) -> Any:

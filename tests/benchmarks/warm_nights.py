@@ -23,22 +23,23 @@ from statistics import mean
 from typing import Any
 
 import torch
+from ncf_spark.evaluation.churn import build_churn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.config import Config, load_config
-from ncf_spark.evaluation.churn import build_churn
-from ncf_spark.job import Job, run_step
-from ncf_spark.job.baselines import write_baselines
-from ncf_spark.job.models import training_places
-from ncf_spark.job.report import known_pairs
+from ncf_spark.evaluation.fitting import write_baselines
+from ncf_spark.evaluation.report import known_pairs
+from ncf_spark.pipeline.context import Job
+from ncf_spark.pipeline.runner import run_step
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import build_trained_users, build_user_topk, with_seen
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 from ncf_spark.training.communicator import Alone
+from ncf_spark.training.models import training_places
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.worker import save_manifest, train_worker
 from tests.benchmarks.nights import ROOT, markdown

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.campaign import export, exposures, items, pairs, recipients, slots, tiers
-from tests.interactions.test_plans import faults
+from tests.preparation.test_plans import faults
 
 ENDS_AT = datetime(2026, 11, 24, tzinfo=timezone.utc)
 SOME = "array<struct<item_id:string,reason:string>>"

@@ -8,13 +8,13 @@ from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.evaluation import baselines
 from ncf_spark.evaluation.baselines import build_item_neighbours, fit_als
-from ncf_spark.job.baselines import write_baselines
-from ncf_spark.job.context import Job
-from ncf_spark.job.last_night import judged_models
-from ncf_spark.job.models import note_failed
+from ncf_spark.evaluation.fitting import write_baselines
+from ncf_spark.evaluation.last_night import judged_models
+from ncf_spark.evaluation.ranks import build_held_out, build_ranks
+from ncf_spark.pipeline.context import Job
 from ncf_spark.scoring.places import ScorerPlace
-from ncf_spark.scoring.ranks import build_held_out, build_ranks
 from ncf_spark.storage.warehouse import Warehouse
+from ncf_spark.training.models import note_failed
 from tests.conftest import rows
 
 TRAIN = "user_index int, item_index int"
@@ -230,7 +230,7 @@ def test_a_baseline_that_fails_is_left_out(spark, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("no convergence\nand more")
 
-    monkeypatch.setattr("ncf_spark.job.baselines.fit_als", fail)
+    monkeypatch.setattr("ncf_spark.evaluation.fitting.fit_als", fail)
     made = job(spark, tmp_path, "[item_item, als]")
     failed = write_baselines(made)
     assert failed == {"als": "RuntimeError: no convergence"}
@@ -244,7 +244,7 @@ def test_a_baseline_that_is_a_candidate_ends_the_night_when_it_fails(spark, tmp_
     def fail(*_, **__):
         raise RuntimeError("no convergence")
 
-    monkeypatch.setattr("ncf_spark.job.baselines.fit_als", fail)
+    monkeypatch.setattr("ncf_spark.evaluation.fitting.fit_als", fail)
     made = job(spark, tmp_path, "[als]")
     model = made.config.model.model_copy(update={"candidates": ["als"]})
     made.config = made.config.model_copy(update={"model": model})

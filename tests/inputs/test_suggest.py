@@ -4,10 +4,10 @@ import pytest
 import yaml
 from pyspark.sql import functions as F
 
+from ncf_spark.inputs.columns import fitting_time_formats
 from ncf_spark.inputs.consent import consent
 from ncf_spark.inputs.sniffing import Sniffed, sniff, sniff_records
 from ncf_spark.inputs.suggest import EXPORTS, Suggestion, suggest, write_config
-from ncf_spark.interactions.columns import fitting_time_formats
 
 
 def suggestion(name: str, content: str | bytes) -> Suggestion | str:

@@ -21,8 +21,8 @@ import pytest
 from horovod.common.exceptions import HorovodInternalError
 from pyspark.sql import SparkSession
 
-from ncf_spark.job import session
-from ncf_spark.job.logs import log, working_on
+from ncf_spark.pipeline import session
+from ncf_spark.pipeline.logs import log, working_on
 from tests.training.simulated import Group, InMemory
 
 
@@ -104,7 +104,7 @@ def workers_as_threads() -> Iterator[None]:
         patch.setattr(f"{of_training}.join_workers", lambda threads, *, pin: None)
         patch.setattr(f"{of_training}.Horovod", lambda: InMemory(*mine.place))
         patch.setattr(f"{of_training}.hvd.shutdown", lambda: None)
-        patch.setattr("ncf_spark.job.slots._wait_for_slots", lambda context, wanted: 2)
+        patch.setattr("ncf_spark.training.slots._wait_for_slots", lambda context, wanted: 2)
         yield
 
 

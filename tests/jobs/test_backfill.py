@@ -14,8 +14,8 @@ import similar_items
 import train
 from pyspark.sql import SparkSession
 
-from ncf_spark.job import Job
 from ncf_spark.night import STEPS
+from ncf_spark.pipeline.context import Job
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
 from tests.jobs.conftest import expect, write_config
@@ -55,8 +55,8 @@ def _prepared_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         job.run.complete({}, STEPS)
         job.warehouse.publish(job.run)
 
-    monkeypatch.setattr("ncf_spark.job.stepping.publish", publish)
-    monkeypatch.setattr("ncf_spark.job.first_rows.print_first_rows", lambda job: None)
+    monkeypatch.setattr("ncf_spark.pipeline.runner.publish", publish)
+    monkeypatch.setattr("ncf_spark.monitoring.first_rows.print_first_rows", lambda job: None)
 
 
 @pytest.mark.usefixtures("_prepared_alone")

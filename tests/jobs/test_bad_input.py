@@ -16,11 +16,13 @@ from pyspark.sql import SparkSession
 from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.errors import ConfigError, DataError, SchemaError
-from ncf_spark.inputs.sources import describe_read_failure
-from ncf_spark.job import Job, run_step, splitting
-from ncf_spark.job.id_checks import check_provided, note_catalogue
-from ncf_spark.job.intake import read_catalogue, write_interactions
+from ncf_spark.inputs.id_checks import check_provided, note_catalogue
+from ncf_spark.inputs.intake import read_catalogue, write_interactions
+from ncf_spark.pipeline.context import Job
+from ncf_spark.pipeline.runner import run_step
+from ncf_spark.preparation import splitting
 from ncf_spark.storage import files
+from ncf_spark.storage.read_failures import describe_read_failure
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 from tests.jobs.conftest import ROOT

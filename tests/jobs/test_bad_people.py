@@ -13,11 +13,12 @@ from pyspark.sql import functions as F
 from ncf_spark import schemas
 from ncf_spark.campaign import recipients
 from ncf_spark.errors import DataError, SchemaError
-from ncf_spark.job import Job, run_step
-from ncf_spark.job.audience import Audience, build_users, read_audience
-from ncf_spark.job.audience_checks import check_audience, note_suppressions, was_checked
-from ncf_spark.job.id_checks import check_ids
-from ncf_spark.job.intake import write_interactions
+from ncf_spark.inputs.audience import Audience, build_users, read_audience
+from ncf_spark.inputs.audience_checks import check_audience, note_suppressions, was_checked
+from ncf_spark.inputs.id_checks import check_ids
+from ncf_spark.inputs.intake import write_interactions
+from ncf_spark.pipeline.context import Job
+from ncf_spark.pipeline.runner import run_step
 from tests.conftest import rows
 from tests.jobs.test_bad_input import EVENTS, job_of, prepare
 

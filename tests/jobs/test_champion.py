@@ -11,9 +11,11 @@ from pyspark.sql import SparkSession
 
 from ncf_spark import schemas
 from ncf_spark.config import load_config
-from ncf_spark.job import Job, champion, last_night, staleness
-from ncf_spark.job.champion import Champion
+from ncf_spark.evaluation import champion, last_night
+from ncf_spark.evaluation.champion import Champion
 from ncf_spark.night import STEPS
+from ncf_spark.pipeline import staleness
+from ncf_spark.pipeline.context import Job
 from ncf_spark.storage import files
 from ncf_spark.storage.arrays import write_vectors
 from ncf_spark.storage.warehouse import Warehouse

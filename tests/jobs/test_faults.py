@@ -17,11 +17,13 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from ncf_spark.campaign.lists import Campaign
 from ncf_spark.config import load_config
 from ncf_spark.errors import DataError
-from ncf_spark.job import Job, publishing, run_step
-from ncf_spark.job.campaign import Campaign
 from ncf_spark.night import STEPS
+from ncf_spark.pipeline import publishing
+from ncf_spark.pipeline.context import Job
+from ncf_spark.pipeline.runner import run_step
 from ncf_spark.storage import files, tables
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ncf_spark.config import Gates, load_config
-from ncf_spark.job.gates import Figures, Verdict, judge, lines_of
+from ncf_spark.pipeline.gates import Figures, Verdict, judge, lines_of
 from tests.jobs.conftest import ROOT
 
 NIGHT = {"events": 1000, "users": 100, "items": 50}

@@ -16,13 +16,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from ncf_spark.campaign.explain import explain_item, explain_user
 from ncf_spark.config import load_config
 from ncf_spark.errors import DataError
-from ncf_spark.job import Job
-from ncf_spark.job.explaining import explain_item, explain_user
+from ncf_spark.evaluation.ranks import build_held_out, build_ranks
 from ncf_spark.night import STEPS
+from ncf_spark.pipeline.context import Job
 from ncf_spark.scoring.places import ScorerPlace
-from ncf_spark.scoring.ranks import build_held_out, build_ranks
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import Run
 from tests.jobs.conftest import RUN_DATE, Night, copy_night, expect, figures, reopen, table

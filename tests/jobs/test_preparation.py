@@ -13,11 +13,12 @@ from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark.config import load_config
-from ncf_spark.job import Job, run_step
+from ncf_spark.pipeline.context import Job
+from ncf_spark.pipeline.runner import run_step
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
-from tests.interactions.test_plans import faults
 from tests.jobs.conftest import RUN_DATE, small_config, write_config
+from tests.preparation.test_plans import faults
 
 
 class Watched:

@@ -13,11 +13,11 @@ from pyspark.sql import SparkSession
 
 from ncf_spark.config import load_config
 from ncf_spark.errors import DataError, LockedError, RefusedError
-from ncf_spark.job import Job, run_step
-from ncf_spark.job.history import clear_locks, describe_runs, publish_again
-from ncf_spark.job.publishing import publish
-from ncf_spark.job.stepping import why_to_run
 from ncf_spark.night import STEPS
+from ncf_spark.pipeline.context import Job
+from ncf_spark.pipeline.history import clear_locks, describe_runs, publish_again
+from ncf_spark.pipeline.publishing import publish
+from ncf_spark.pipeline.runner import run_step, why_to_run
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse

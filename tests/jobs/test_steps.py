@@ -8,7 +8,8 @@ from pyspark.sql import SparkSession
 from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.errors import ConfigError, DataError
-from ncf_spark.job import Job, run_step
+from ncf_spark.pipeline.context import Job
+from ncf_spark.pipeline.runner import run_step
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
 

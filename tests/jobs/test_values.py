@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 
 from ncf_spark.campaign.recipients import build_suppressed
 from ncf_spark.errors import DataError, SchemaError
-from ncf_spark.job.audience import build_users, read_audience
-from ncf_spark.job.audience_checks import check_audience
-from ncf_spark.job.intake import read_catalogue, read_events, read_provided_holdout
+from ncf_spark.inputs.audience import build_users, read_audience
+from ncf_spark.inputs.audience_checks import check_audience
+from ncf_spark.inputs.intake import read_catalogue, read_events, read_provided_holdout
 from ncf_spark.schemas import USER_INDEX
 from tests.conftest import at, rows
 from tests.jobs.test_bad_input import EVENTS, job_of, take_in

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from ncf_spark.evaluation.champion import Choice
+from ncf_spark.evaluation.choice import Choice
 from ncf_spark.evaluation.page import tables
 from ncf_spark.evaluation.page.comparison import (
     Comparison,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf_spark.config import LAST_NIGHT
-from ncf_spark.evaluation.champion import Choice
+from ncf_spark.evaluation.choice import Choice
 from ncf_spark.evaluation.page.comparison import (
     ACCURACY,
     DESCRIPTIVE,

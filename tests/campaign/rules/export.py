@@ -11,12 +11,12 @@ import yaml
 from pyspark.sql import SparkSession
 
 from ncf_spark import schemas
+from ncf_spark.campaign.eligibility import write_campaign_items
+from ncf_spark.campaign.lists import write_campaign
 from ncf_spark.config import load_config
-from ncf_spark.job import Job
-from ncf_spark.job.campaign import write_campaign
-from ncf_spark.job.eligibility import write_campaign_items
-from ncf_spark.job.intake import read_catalogue, write_interactions
+from ncf_spark.inputs.intake import read_catalogue, write_interactions
 from ncf_spark.night import STEPS
+from ncf_spark.pipeline.context import Job
 from ncf_spark.storage.warehouse import Warehouse
 from tests.campaign.rules.shop import K_SCORED, RUN_DATE
 from tests.campaign.rules.validator import RULES

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from ncf_spark.evaluation.champion import Candidate, Choice
+from ncf_spark.evaluation.choice import Candidate, Choice
 from ncf_spark.evaluation.page.render import render_report
 from tests.evaluation.page.report_data import (
     DATA,

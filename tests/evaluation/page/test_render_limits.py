@@ -185,7 +185,7 @@ def test_the_template_is_shipped_with_the_package():
 
 def test_what_runs_on_executors_brings_no_matplotlib():
     code = (
-        "import sys, ncf_spark.scoring.ranks, ncf_spark.evaluation.bootstrap, "
+        "import sys, ncf_spark.evaluation.ranks, ncf_spark.evaluation.bootstrap, "
         "ncf_spark.evaluation.judging, ncf_spark.training.worker; "
         "print('matplotlib' in sys.modules)"
     )
