@@ -34,7 +34,7 @@ class Campaign:
         """Every recipient with `reason`, `arm` (null: not written to) and `group`."""
         job, settings = self.job, self.settings
         user_index = job.read("user_index", schemas.USER_INDEX)
-        users = recipients.build_users(_rows_of(self.audience, user_index.where("is_present")))
+        users = build_users(self.audience, user_index.where("is_present"))
         activity = self.history.groupBy("user_id").agg(F.count(F.lit(1)).alias("num_events"))
         users = users.join(activity, on="user_id", how="left").fillna(0, subset=["num_events"])
         frequency, num_sends = settings.frequency, None
@@ -184,12 +184,8 @@ class Campaign:
         )
 
 
-def _rows_of(audience: Audience, present: DataFrame) -> DataFrame:
-    """`schemas.RECIPIENTS`: the configured ones, else all users with events tonight.
-
-    Args:
-        present: (user_id, …) of these users.
-    """
+def build_users(audience: Audience, present: DataFrame) -> DataFrame:
+    """The recipients, one row a user; all of `present` (user_id, …) where none are configured."""
     rows = audience.recipients
     if rows is None:
         given = {"user_id": F.col("user_id"), "user": F.col("user_id"), "consent": F.lit(True)}
@@ -199,4 +195,4 @@ def _rows_of(audience: Audience, present: DataFrame) -> DataFrame:
                 for field in schemas.RECIPIENTS
             ]
         )
-    return schemas.conform(rows, schemas.RECIPIENTS, "recipients")
+    return recipients.build_users(schemas.conform(rows, schemas.RECIPIENTS, "recipients"))

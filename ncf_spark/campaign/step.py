@@ -25,12 +25,20 @@ from ncf_spark.storage import tables
 
 
 def export_campaign(job: Job) -> CampaignCounts:
+    """Writes the campaign's tables, and counts what the gates look at."""
+    check_input_files(job)
+    return CampaignCounts(**write_campaign(job), full_lists=_full_lists(job), churn=_churn(job))
+
+
+def write_campaign(job: Job) -> dict[str, dict[str, int]]:
     """Writes the campaign's tables: who gets what, who gets nothing and why, and the counts.
+
+    Returns:
+        Counts by code, as in `CampaignCounts`.
 
     Raises:
         DataError: when nobody is left to be written to.
     """
-    check_input_files(job)
     settings, campaign = job.config.campaign, Campaign(job)
     people = checked_before(job)
     if people is None:
@@ -61,16 +69,14 @@ def export_campaign(job: Job) -> CampaignCounts:
     num_on = _of_kind(counted, "list")
     log_suppressions(people, num_on)
     write_campaign_files(job, filled)
-    return CampaignCounts(
-        recipients_left_out=_of_kind(counted, "recipient"),
-        recipients_by_arm=_of_kind(counted, "arm"),
-        slots_by_source=_of_kind(counted, "slot"),
-        items_not_shown=_of_kind(counted, "item"),
-        pairs_passed_over=_of_kind(counted, "pair"),
-        recipients_on_suppressions={n: num_on.get(n, 0) for n in people.suppression_rows},
-        full_lists=_full_lists(job),
-        churn=_churn(job),
-    )
+    return {
+        "recipients_left_out": _of_kind(counted, "recipient"),
+        "recipients_by_arm": _of_kind(counted, "arm"),
+        "slots_by_source": _of_kind(counted, "slot"),
+        "items_not_shown": _of_kind(counted, "item"),
+        "pairs_passed_over": _of_kind(counted, "pair"),
+        "recipients_on_suppressions": {n: num_on.get(n, 0) for n in people.suppression_rows},
+    }
 
 
 def _why_nobody(outcomes: DataFrame) -> str:

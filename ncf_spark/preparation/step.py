@@ -45,7 +45,7 @@ def build_interactions(job: Job) -> Preparation:
     check_item_rules(job)
     schema = schemas.with_features(schemas.CATALOGUE, list(job.config.activity.features))
     catalogue = job.write("catalogue", read_catalogue(job), schema)
-    column_types, counts, pairs = _write_interactions(job)
+    column_types, counts, pairs = write_interactions(job)
     check_catalogue(job, pairs, catalogue)
     check_provided(job, pairs)
     indexes, present = write_indexes(job, pairs)
@@ -64,7 +64,7 @@ def build_interactions(job: Job) -> Preparation:
     )
 
 
-def _write_interactions(job: Job) -> tuple[dict[str, str], EventCounts, DataFrame]:
+def write_interactions(job: Job) -> tuple[dict[str, str], EventCounts, DataFrame]:
     """Reads the raw events, once, and writes `history` and `interactions`.
 
     Returns:

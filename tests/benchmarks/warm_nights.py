@@ -97,7 +97,7 @@ class Night:
 
     def __init__(self, spark: SparkSession, config: Config, run_date: date) -> None:
         warehouse = Warehouse(config.storage.warehouse)
-        self.job = Job("", config, spark, run_date, warehouse, warehouse.open_run(run_date))
+        self.job = Job({}, "", config, spark, run_date, warehouse, warehouse.open_run(run_date))
         self.seconds: dict[str, float] = {}
         for step in (build_interactions, score_item_activity):
             self.job.name = step.__name__

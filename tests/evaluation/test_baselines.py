@@ -14,7 +14,6 @@ from ncf_spark.evaluation.ranks import build_held_out, build_ranks
 from ncf_spark.pipeline.context import Job
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.storage.warehouse import Warehouse
-from ncf_spark.training.models import note_failed
 from tests.conftest import rows
 
 TRAIN = "user_index int, item_index int"
@@ -171,7 +170,7 @@ def job(spark, folder: Path, chosen: str) -> Job:
     config = load_config("conf/base.yaml", overrides)
     warehouse = Warehouse(config.storage.warehouse)
     day = date(2026, 11, 23)
-    made = Job("", config, spark, day, warehouse, warehouse.open_run(day))
+    made = Job({}, "", config, spark, day, warehouse, warehouse.open_run(day))
     users = spark.range(10).selectExpr(
         "cast(id as string) user_id", "cast(id as int) user_index", "true is_present"
     )
@@ -234,8 +233,9 @@ def test_a_baseline_that_fails_is_left_out(spark, tmp_path, monkeypatch):
     made = job(spark, tmp_path, "[item_item, als]")
     failed = write_baselines(made)
     assert failed == {"als": "RuntimeError: no convergence"}
-    note_failed(made, failed)
-    made.run.finish_step("train", {"tables": made.tables, "notes": made.notes})
+    start = {"run": None, "reason": "there is no night before"}
+    result = {"start": start, "failed": failed}
+    made.run.finish_step("train", {"tables": made.tables, "result": result})
     made.name = "evaluate"
     assert [name for name, *_ in judged_models(made)] == ["neumf", "item_item"]
 

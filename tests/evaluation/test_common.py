@@ -3,7 +3,7 @@ import math
 import pytest
 
 from ncf_spark import schemas
-from ncf_spark.evaluation.common import common_users_metric
+from ncf_spark.evaluation.common import common_metrics
 from tests.evaluation.test_judging import metrics_of
 
 # Under full user 0 has two held-out items; user 1 is judged by neumf alone, user 3 by last_night.
@@ -26,8 +26,11 @@ RANKS = [
 NDCG_OF_BOTH_FOUND = (1 + 0.5) / (1 + 1 / math.log2(3))
 
 
-def common(spark, a, b, rows=RANKS, **how):
-    return common_users_metric(spark.createDataFrame(rows, schemas.RANKS), a, b, **how)
+def common(ranks, a, b, *, protocol, metric, k):
+    """Both values and the number of users, among those of other cut-offs."""
+    found = common_metrics(ranks, a, b, ks=[k, k + 1])
+    [row] = [r for r in found if (r.protocol, r.metric, r.k) == (protocol, metric, k)]
+    return row.champion, row.last_night, row.num_users
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -44,10 +47,11 @@ def common(spark, a, b, rows=RANKS, **how):
     ],
 )
 def test_the_users_of_both_alone_count(spark, order, how, expected):
-    ours, theirs, num_users = common(spark, "neumf", "last_night", RANKS[::order], **how)
+    ranks = spark.createDataFrame(RANKS[::order], schemas.RANKS)
+    ours, theirs, num_users = common(ranks, "neumf", "last_night", **how)
     assert (ours, num_users) == (pytest.approx(expected[0]), expected[2])
     assert expected[1] is None or theirs == pytest.approx(expected[1])
-    turned = common(spark, "last_night", "neumf", RANKS[::order], **how)
+    turned = common(ranks, "last_night", "neumf", **how)
     assert turned == (theirs, ours, num_users)
 
 
@@ -70,13 +74,13 @@ def test_a_model_with_itself_is_as_in_the_metrics(spark):
     for protocol, num_users in (("full", 3), ("sampled_99", 2)):
         for metric in ("hr", "ndcg", "recall", "mrr", "map"):
             how = {"protocol": protocol, "metric": metric, "k": 3}
-            ours, same, counted = common_users_metric(ranks, "neumf", "neumf", **how)
+            ours, same, counted = common(ranks, "neumf", "neumf", **how)
             assert ours == same == pytest.approx(found[protocol, metric], abs=1e-8)
             assert counted == num_users
 
 
 def test_nothing_in_common_has_no_value(spark):
-    how = {"protocol": "full", "metric": "hr", "k": 3}
     apart = [row for row in RANKS if (row[0], row[2]) in {("neumf", 1), ("last_night", 3)}]
-    assert common(spark, "neumf", "last_night", apart, **how) == (None, None, 0)
-    assert common(spark, "neumf", "unknown", **how) == (None, None, 0)
+    ranks = spark.createDataFrame(apart, schemas.RANKS)
+    assert common_metrics(ranks, "neumf", "last_night", ks=[3]) == []
+    assert common_metrics(ranks, "neumf", "unknown", ks=[3]) == []

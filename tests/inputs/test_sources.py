@@ -14,12 +14,12 @@ from ncf_spark.inputs.checks import check_files
 from ncf_spark.inputs.sources import (
     check_columns,
     check_where,
-    describe_read_failure,
     filter_source,
-    fingerprint,
     read_source,
 )
 from ncf_spark.inputs.text import REMEDY
+from ncf_spark.storage.read_failures import describe_read_failure
+from ncf_spark.storage.sources import fingerprint
 from tests.conftest import rows
 
 

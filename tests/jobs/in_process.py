@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,8 +23,20 @@ from horovod.common.exceptions import HorovodInternalError
 from pyspark.sql import SparkSession
 
 from ncf_spark.pipeline import session
+from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.logs import log, working_on
+from ncf_spark.pipeline.runner import run_step
 from tests.training.simulated import Group, InMemory
+
+
+def run_as(job: Job, work: Callable[[Job], Any]) -> None:
+    """Runs a step with other work than its own, whose result is not recorded."""
+
+    def run(job: Job) -> None:
+        work(job)
+
+    job.steps = {**job.steps, job.name: replace(job.steps[job.name], run=run)}
+    run_step(job)
 
 
 def run_job(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

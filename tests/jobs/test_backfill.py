@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-import evaluate
-import export_campaign
 import pandas as pd
 import pytest
-import score_users
-import similar_items
-import train
 from pyspark.sql import SparkSession
 
 from ncf_spark.night import STEPS
@@ -48,15 +44,15 @@ def write_events(spark: SparkSession, folder: Path) -> None:
 @pytest.fixture
 def _prepared_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each night only the preparation is real: what follows reads its tables alone."""
-    for step in (train, evaluate, score_users, similar_items, export_campaign):
-        monkeypatch.setattr(step, "run", lambda job: None)
+    for name in list(STEPS)[2:]:
+        monkeypatch.setitem(STEPS, name, replace(STEPS[name], run=lambda job: None))
 
     def publish(job: Job) -> None:
         job.run.complete({}, STEPS)
         job.warehouse.publish(job.run)
 
     monkeypatch.setattr("ncf_spark.pipeline.runner.publish", publish)
-    monkeypatch.setattr("ncf_spark.monitoring.first_rows.print_first_rows", lambda job: None)
+    monkeypatch.setattr("ncf_spark.night.print_first_rows", lambda *_, **__: None)
 
 
 @pytest.mark.usefixtures("_prepared_alone")

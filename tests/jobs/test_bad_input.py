@@ -6,26 +6,27 @@ import shutil
 from datetime import date
 from pathlib import Path
 
-import build_interactions
 import pyarrow.parquet as pq
 import pytest
-import score_item_activity
-import train
 from pyspark.sql import SparkSession
 
 from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.errors import ConfigError, DataError, SchemaError
-from ncf_spark.inputs.id_checks import check_provided, note_catalogue
-from ncf_spark.inputs.intake import read_catalogue, write_interactions
+from ncf_spark.inputs.id_checks import check_catalogue, check_provided
+from ncf_spark.inputs.intake import read_catalogue
+from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.runner import run_step
 from ncf_spark.preparation import splitting
+from ncf_spark.preparation.step import write_interactions
+from ncf_spark.schemas.results import EventCounts
 from ncf_spark.storage import files
 from ncf_spark.storage.read_failures import describe_read_failure
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 from tests.jobs.conftest import ROOT
+from tests.jobs.in_process import run_as
 
 EVENTS = "user,item,at,kind\n" + "".join(
     f"u{u},i{(u * 7 + n * 3) % 40},2026-10-{n + 1:02d} 10:00:00,view\n"
@@ -53,32 +54,31 @@ def job_of(
     config = load_config(str(ROOT / "conf" / "base.yaml"), settings)
     run_date, warehouse = date(2026, 10, 31), Warehouse(config.storage.warehouse)
     run = warehouse.newest_run(run_date) or warehouse.open_run(run_date)
-    return Job(name, config, spark, run_date, warehouse, run)
+    return Job(STEPS, name, config, spark, run_date, warehouse, run)
 
 
 def prepare(spark: SparkSession, folder: Path, *overrides: str, text: str = EVENTS) -> Job:
     """Runs build_interactions."""
     job = job_of(spark, folder, *overrides, text=text)
-    run_step(job, build_interactions.run)
+    run_step(job)
     return job
 
 
-def take_in(spark: SparkSession, folder: Path, *overrides: str, text: str = EVENTS) -> Job:
+def take_in(
+    spark: SparkSession, folder: Path, *overrides: str, text: str = EVENTS
+) -> tuple[Job, EventCounts]:
     """Runs the first part of build_interactions, in which events become interactions."""
     job = job_of(spark, folder, *overrides, text=text)
-    write_interactions(job)
-    return job
+    _, events, _ = write_interactions(job)
+    return job, events
 
 
 @pytest.fixture(scope="module")
 def good(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a night that is prepared by good input."""
     folder = tmp_path_factory.mktemp("good")
-    for name, step in (
-        ("build_interactions", build_interactions.run),
-        ("score_item_activity", score_item_activity.run),
-    ):
-        run_step(job_of(spark, folder, name=name), step)
+    for name in ("build_interactions", "score_item_activity"):
+        run_step(job_of(spark, folder, name=name))
     return folder
 
 
@@ -97,7 +97,7 @@ def split_otherwise(spark: SparkSession, good: Path, folder: Path, *overrides: s
 def test_good_input_is_prepared(spark: SparkSession, good: Path):
     job = job_of(spark, good)
     record = job.run.step_record("build_interactions")
-    assert record["notes"]["events"]["raw events"] == 240
+    assert record["result"]["events"]["raw"] == 240
     assert job.num_rows("holdout") == 20
     assert job.num_rows("validation") == 20
     assert job.num_rows("train") == 200
@@ -275,7 +275,7 @@ def test_a_low_rating_is_not_an_interaction(spark: SparkSession, tmp_path: Path)
     )
     (tmp_path / "ratings.dat").write_text(lines)
     ddl = "user STRING, item STRING, rating DOUBLE, at LONG"
-    job = take_in(
+    job, events = take_in(
         spark,
         tmp_path,
         f"input.path={tmp_path / 'ratings.dat'}",
@@ -285,9 +285,8 @@ def test_a_low_rating_is_not_an_interaction(spark: SparkSession, tmp_path: Path)
         "input.time_format=epoch_seconds",
         "input.min_value=4",
     )
-    assert job.notes["events"]["raw events"] == 405
     assert job.num_rows("interactions") == 162
-    assert job.notes["events"]["dropped"]["low_value"] == 243
+    assert (events.raw, events.dropped["low_value"]) == (405, 243)
 
 
 def test_a_temporal_split_holds_out_what_was_first_seen_late(
@@ -315,9 +314,9 @@ def test_what_is_left_out_on_request_is_counted(spark: SparkSession, tmp_path: P
     products = catalogue(tmp_path, "sku;price\ni1;9.50\ni2;ask us\n")
     text = EVENTS.replace("2026-10-03 10:00:00", "3 Oct 26")
     job = job_of(spark, tmp_path, "input.max_bad_time_share=0.1", *products, text=text)
-    note_catalogue(job, write_interactions(job), read_catalogue(job))
-    assert job.notes["events"]["dropped"]["bad_time"] == 20
-    assert job.notes["events"]["events used"] == 220
+    _, events, pairs = write_interactions(job)
+    check_catalogue(job, pairs, read_catalogue(job))
+    assert (events.dropped["bad_time"], events.used) == (20, 220)
     assert job.notes["catalogue rows whose price is no number, taken as missing"] == 1
     assert job.notes["items with events that are not in the catalogue"] == 38
 
@@ -326,7 +325,7 @@ def test_a_catalogue_of_other_ids_is_refused(spark: SparkSession, tmp_path: Path
     job = job_of(spark, tmp_path, *catalogue(tmp_path, "sku;price\nI1;9.50\n"))
     items = spark.createDataFrame([("i1",), ("i2",)], "item_id string")
     with pytest.raises(DataError, match=r"2 of 2 items with events are not in it, e\.g\. 'i1'"):
-        note_catalogue(job, items, read_catalogue(job))
+        check_catalogue(job, items, read_catalogue(job))
 
 
 def test_missing_recipients_are_known_before_the_training(spark: SparkSession, tmp_path: Path):
@@ -339,7 +338,7 @@ def test_a_step_refuses_settings_that_its_tables_were_not_written_with(
 ):
     job = job_of(spark, good, "training.num_shards=64", name="train")
     with pytest.raises(ConfigError, match=r"num_shards is 64, but build_interactions .* had 2"):
-        run_step(job, lambda job: None)
+        run_as(job, lambda job: None)
 
 
 def test_negatives_cannot_be_kept_where_positives_are_streamed(
@@ -347,11 +346,13 @@ def test_negatives_cannot_be_kept_where_positives_are_streamed(
 ):
     # 200 positives in two shards, of which one worker has both.
     settings = ("sampling.redraw=false", "training.resident_bytes=2399")
-    monkeypatch.setattr(train, "write_baselines", None)  # before anything is computed
+    monkeypatch.setattr(
+        "ncf_spark.evaluation.fitting.write_baselines", None
+    )  # before anything is computed
     with pytest.raises(
         ConfigError, match=r"redraw is false, .*resident_bytes is 2,399, and a .*200"
     ):
-        run_step(job_of(spark, good, *settings, name="train"), train.run)
+        run_step(job_of(spark, good, *settings, name="train"))
 
 
 @pytest.mark.parametrize(
@@ -360,7 +361,7 @@ def test_negatives_cannot_be_kept_where_positives_are_streamed(
 def test_the_report_is_of_the_split_that_was_made(spark: SparkSession, good: Path, setting: str):
     job = job_of(spark, good, setting, name="evaluate")
     with pytest.raises(ConfigError, match=setting.split("=")[0] + " is .*, but build_interactions"):
-        run_step(job, lambda job: None)
+        run_as(job, lambda job: None)
 
 
 def test_a_provided_test_set_is_kept_from_train_and_gets_negatives(

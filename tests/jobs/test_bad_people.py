@@ -12,14 +12,16 @@ from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.campaign import recipients
+from ncf_spark.campaign.lists import build_users
 from ncf_spark.errors import DataError, SchemaError
-from ncf_spark.inputs.audience import Audience, build_users, read_audience
-from ncf_spark.inputs.audience_checks import check_audience, note_suppressions, was_checked
+from ncf_spark.inputs.audience import Audience, read_audience
+from ncf_spark.inputs.audience_checks import check_audience, checked_before, log_suppressions
 from ncf_spark.inputs.id_checks import check_ids
-from ncf_spark.inputs.intake import write_interactions
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.runner import run_step
+from ncf_spark.preparation.step import write_interactions
 from tests.conftest import rows
+from tests.jobs.in_process import run_as
 from tests.jobs.test_bad_input import EVENTS, job_of, prepare
 
 PEOPLE = "columns: {user: user, consent: consent, email: mail, country: null}"
@@ -285,11 +287,9 @@ def test_lists_are_counted_and_how_many_recipients_they_bar_is_said(
     job, _ = read_people(
         spark, tmp_path, "u1,yes,u1@x.example\n", listed(tmp_path, " A@X.example\n\nb@x.example\n")
     )
-    note_suppressions(job, {"gone": 1})
-    assert job.notes["rows of suppressions"] == {
-        "gone": {"user ids": 0, "addresses": 2, "hashes": 0}
-    }
-    assert job.notes["recipients on suppressions"] == {"gone": 1}
+    found = check_audience(job, read_audience(job))
+    assert found.suppression_rows == {"gone": {"user ids": 0, "addresses": 2, "hashes": 0}}
+    log_suppressions(found, {"gone": 1})
     assert "suppressions: gone: 2 addresses, 1 match recipients" in caplog.text
 
 
@@ -298,12 +298,12 @@ def test_files_are_looked_at_again_when_they_or_their_settings_changed(
 ):
     setting = people(tmp_path, "u1,yes,\nu2,yes,\n")
     first = job_of(spark, tmp_path, setting)
-    run_step(first, lambda job: check_audience(job, read_audience(job)))
-    assert was_checked(job_of(spark, tmp_path, setting, name="export_campaign"))
+    run_step(first)
+    assert checked_before(job_of(spark, tmp_path, setting, name="export_campaign"))
     other = setting[:-1] + ", max_unknown_share: 0.1}"
-    assert not was_checked(job_of(spark, tmp_path, other, name="export_campaign"))
+    assert not checked_before(job_of(spark, tmp_path, other, name="export_campaign"))
     people(tmp_path, "u1,yes,\n")
-    assert not was_checked(job_of(spark, tmp_path, setting, name="export_campaign"))
+    assert not checked_before(job_of(spark, tmp_path, setting, name="export_campaign"))
 
 
 # --- ids that match those of the events, or do not -----------------------------------------------
@@ -313,7 +313,7 @@ def test_files_are_looked_at_again_when_they_or_their_settings_changed(
 def taken_in(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a night that has taken in its events, of the users u0 to u19."""
     folder = tmp_path_factory.mktemp("taken in")
-    run_step(job_of(spark, folder), write_interactions)
+    run_as(job_of(spark, folder), write_interactions)
     return folder
 
 
@@ -352,7 +352,7 @@ def test_a_newsletter_of_mostly_new_readers_is_sent_on_request(
 ):
     lines = "u0,yes,\n'u2,yes,\n" + "".join(f"n{n},yes,\n" for n in range(10))
     job = check(spark, tmp_path, lines, "recipients.max_unknown_share=1.0")
-    assert job.notes["rows of recipients"]["of users without events"] == 11
+    assert job.notes["rows of recipients whose user has no events"] == 11
     # Near matches are reported; there are fewer of them than matches.
     assert 'in 11 of 12 rows that no user of the events has, e.g. "\'u2"' in caplog.messages[-1]
 
@@ -369,9 +369,9 @@ def test_users_with_too_few_events_to_train_with_are_known(spark: SparkSession, 
     single = "".join(f"s{n},i1,2026-10-01 10:00:00,view\n" for n in range(30))
     lines = "".join(f"s{n},yes,\n" for n in range(30))
     few = job_of(spark, tmp_path, "input.min_user_items=2", text=EVENTS + single)
-    run_step(few, write_interactions)
+    run_as(few, write_interactions)
     job = check(spark, tmp_path, lines)
-    assert job.notes["rows of recipients"]["of users without events"] == 0
+    assert job.notes["rows of recipients whose user has no events"] == 0
 
 
 def test_a_list_of_ids_that_are_written_otherwise_is_refused(spark: SparkSession, tmp_path: Path):

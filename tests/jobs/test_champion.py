@@ -39,7 +39,7 @@ def job(spark: SparkSession, folder: Path, night: date, candidates: list[str], *
     ]
     config = load_config("conf/base.yaml", overrides)
     warehouse = Warehouse(config.storage.warehouse)
-    made = Job("evaluate", config, spark, night, warehouse, warehouse.open_run(night))
+    made = Job(STEPS, "evaluate", config, spark, night, warehouse, warehouse.open_run(night))
     for name in ("model", "compared/als_8", "compared/als_16"):
         place, vectors = f"{name}/user_vectors", np.ones((10, 1), np.float32)
         part = f"{made.run.table_uri(place)}/part.parquet"
@@ -95,10 +95,8 @@ def test_the_choice_is_recorded_with_the_figures_of_each_candidate(spark, tmp_pa
         "item_item": ("item_item", "item_neighbours"),
         "als_8": ("dot", "compared/als_8"),
     }
-    note = made.notes["champion"]
-    assert (note["name"], note["incumbent"]) == ("item_item", None)
-    assert note["because"] == choice.reason
-    assert note["candidates"]["als_8"] == {"value": 0.1, "low": 0.0, "high": 0.3}
+    assert found["als_8"][6:9] == (0.1, 0.0, 0.3)
+    assert found["item_item"]["reason"] == choice.reason
 
 
 def test_the_published_runs_champion_is_the_incumbent(spark, tmp_path):
@@ -154,7 +152,6 @@ def test_what_was_published_is_judged_again(spark, tmp_path, best, kind, place, 
     assert last.known_users
     users = last.user_vectors
     assert (None if users is None else users.count()) == num_users
-    assert second.notes["last night's model"] == {"run": first.run.name, "model": best}
     off = job(spark, tmp_path, NIGHTS[1], CANDIDATES, "evaluation.judge_last_night=false")
     assert [row.name for row in last_night.judged_models(off)] == [row.name for row in found][:-1]
 
@@ -174,17 +171,17 @@ def test_the_champion_is_compared_with_last_night_over_the_users_of_both(spark, 
         schemas.RANKS,
     )
     choice = choose(second)
-    sentence = last_night.compare_with_last_night(second, ranks, choice)
+    found = last_night.compare_with_last_night(second, ranks, choice.champion)
+    assert (found.run, found.model) == (first.run.name, "item_item")
+    sentence = last_night.last_night_sentence(second, choice.champion, found)
     assert sentence.startswith(
         "Over the 1 users that both judged, ndcg@10 under full is 1.0000 for"
     )
     assert "0.5000 for last_night, what 2026-11-01.1 published" in sentence
-    assert second.notes["ndcg@10 under full, beside last night's model"] == {
-        "item_item": 1.0,
-        "last_night": 0.5,
-        "users that both judged": 1,
-    }
-    assert last_night.compare_with_last_night(first, ranks, choice) == ""
+    [ndcg] = [row for row in found.metrics if row.metric == "ndcg"]
+    assert (ndcg.protocol, ndcg.k, ndcg.num_users) == ("full", 10, 1)
+    assert (ndcg.champion, ndcg.last_night) == (1.0, 0.5)
+    assert last_night.compare_with_last_night(first, ranks, choice.champion) is None
 
 
 def test_other_candidates_are_chosen_from_without_another_training(spark, tmp_path):

@@ -12,7 +12,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import build_interactions
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
@@ -38,7 +37,7 @@ from tests.jobs.conftest import (
     reopen,
     sets_of,
 )
-from tests.jobs.in_process import run_job
+from tests.jobs.in_process import run_as, run_job
 
 NEXT_DATE = "2026-11-02"
 
@@ -157,7 +156,7 @@ def test_publishing_that_ends_at_any_write_shows_readers_a_whole_night(
         day = date.fromisoformat(RUN_DATE)
         run = warehouse.newest_run(day)
         assert run is not None
-        return Job("export_campaign", config, spark, day, warehouse, run)
+        return Job(STEPS, "export_campaign", config, spark, day, warehouse, run)
 
     # Spark answers the same every time.
     known = publishing.find_figures(
@@ -263,7 +262,7 @@ def preparation(night: Night, spark: SparkSession, warehouse: Warehouse, *overri
     config = load_config(night.config, [f"storage.warehouse={warehouse.uri}", *overrides])
     night_date = date.fromisoformat(NEXT_DATE)
     run = warehouse.open_run(night_date)
-    return Job("build_interactions", config, spark, night_date, warehouse, run)
+    return Job(STEPS, "build_interactions", config, spark, night_date, warehouse, run)
 
 
 def test_an_input_that_changes_while_it_is_read(
@@ -273,12 +272,11 @@ def test_an_input_that_changes_while_it_is_read(
     job = preparation(night, spark, warehouse, f"input.path={tmp_path / 'events'}")
 
     def disturbed(job: Job) -> None:
-        job.note("events", {})
         [part, *_] = sorted((tmp_path / "events").glob("*.parquet"))
         shutil.copy(part, tmp_path / "events" / "late.parquet")
 
     with pytest.raises(DataError, match="its files changed while they were read"):
-        run_step(job, disturbed)
+        run_as(job, disturbed)
     assert job.run.step_record("build_interactions") is None
     assert_published(warehouse)
 
@@ -293,7 +291,7 @@ def test_ids_that_become_fractions_overnight_are_refused(
     fractions.write.parquet(str(tmp_path / "events"))
     job = preparation(night, spark, warehouse, f"input.path={tmp_path / 'events'}")
     with pytest.raises(DataError, match="column user_id was string in the last run, and is double"):
-        run_step(job, build_interactions.run)
+        run_step(job)
     assert_published(warehouse)
 
 

@@ -99,7 +99,7 @@ def test_neither_addresses_nor_users_are_printed(night: Night):
 
 
 def test_dropped_events_are_counted_in_the_manifest(night: Night):
-    events = night.run.step_record("build_interactions")["notes"]["events"]
+    events = night.run.step_record("build_interactions")["result"]["events"]
     dropped = events["dropped"]
     assert dropped.keys() >= {
         "no_user",
@@ -110,13 +110,13 @@ def test_dropped_events_are_counted_in_the_manifest(night: Night):
         "duplicates",
     }
     assert sum(count > 0 for count in dropped.values()) >= 6
-    assert events["raw events"] - events["events used"] == sum(dropped.values())
+    assert events["raw"] - events["used"] == sum(dropped.values())
 
 
 def test_ids_of_the_catalogue_and_of_recipients_are_held_against_the_events(night: Night):
     notes = night.run.step_record("build_interactions")["notes"]
     assert notes["items with events that are not in the catalogue"] == 0
-    assert notes["rows of recipients"]["of users without events"] == 0
+    assert notes["rows of recipients whose user has no events"] == 0
 
 
 def test_no_recommendation_was_seen_and_all_are_ranked_without_gaps(night: Night):
@@ -146,8 +146,10 @@ def test_the_best_candidate_is_published(night: Night):
     page = files.read_bytes(f"{night.run.table_uri('report')}/index.html").decode()
     assert "Published is <b>item_item</b>" in page
     assert "Candidates for publishing" in page
-    note = night.run.step_record("evaluate")["notes"]["champion"]["candidates"]
-    assert note["item_item"]["value"] > note["neumf"]["value"]
+    result = night.run.step_record("evaluate")["result"]
+    values = {candidate["name"]: candidate["value"] for candidate in result["candidates"]}
+    assert result["champion"] == "item_item"
+    assert values["item_item"] > values["neumf"]
 
 
 def test_only_recipients_with_consent_are_written_to(night: Night):
@@ -158,7 +160,7 @@ def test_only_recipients_with_consent_are_written_to(night: Night):
     assert set(campaign.user_id) == set(consenting.user_id)
     assert len(campaign.merge(consenting, on=["user_id", "email"])) == len(campaign)
     assert not campaign.duplicated("user_id").any()
-    left_out = night.run.step_record("export_campaign")["notes"]["recipients left out"]
+    left_out = night.run.step_record("export_campaign")["result"]["recipients_left_out"]
     assert left_out == {"no_consent": len(recipients) - len(consenting)}
     assert left_out["no_consent"] > 0
 
@@ -186,7 +188,7 @@ def test_the_csv_says_the_same_as_the_table(night: Night):
 def asked(spark: SparkSession, night: Night, *settings: str) -> Job:
     """A job that may be asked why."""
     config = load_config(night.config, settings)
-    return Job("export_campaign", config, spark, DATE, night.warehouse, night.run)
+    return Job(STEPS, "export_campaign", config, spark, DATE, night.warehouse, night.run)
 
 
 def test_who_asks_for_a_recipient_is_told_the_slots_and_what_was_passed_over(

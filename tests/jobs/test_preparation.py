@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-import build_interactions
-import generate_events
 import pytest
-import score_item_activity
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark.config import load_config
+from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.runner import run_step
+from ncf_spark.preparation.generated import generate_events
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 from tests.jobs.conftest import RUN_DATE, small_config, write_config
@@ -70,13 +69,12 @@ def prepared(spark: SparkSession, tmp_path_factory) -> Watched:
     content["split"] = {"method": "leave_one_out"}
     config = load_config(write_config(folder / "conf", content), [])
     warehouse, night = Warehouse(config.storage.warehouse), date.fromisoformat(RUN_DATE)
-    job = Job("", config, spark, night, warehouse, warehouse.open_run(night))
-    generate_events.run(job)
+    job = Job(STEPS, "", config, spark, night, warehouse, warehouse.open_run(night))
+    generate_events(job)
     with pytest.MonkeyPatch.context() as patch:
         watched = watch(patch, spark)
-        for step in (build_interactions, score_item_activity):
-            job.name = step.__name__
-            run_step(job, step.run)
+        for job.name in ("build_interactions", "score_item_activity"):
+            run_step(job)
     watched.job = job
     return watched
 

@@ -17,7 +17,7 @@ from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.history import clear_locks, describe_runs, publish_again
 from ncf_spark.pipeline.publishing import publish
-from ncf_spark.pipeline.runner import run_step, why_to_run
+from ncf_spark.pipeline.runner import why_to_run
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
@@ -31,7 +31,7 @@ from tests.jobs.conftest import (
     reopen,
     table,
 )
-from tests.jobs.in_process import run_job
+from tests.jobs.in_process import run_as, run_job
 
 MakeJob = Callable[..., Job]
 
@@ -56,7 +56,7 @@ def job(night: Night, spark: SparkSession, warehouse: Warehouse) -> MakeJob:
         config = load_config(night.config, [*settings, *overrides])
         run = warehouse.newest_run(date.fromisoformat(RUN_DATE))
         assert run is not None
-        return Job(name, config, spark, date.fromisoformat(RUN_DATE), warehouse, run, force)
+        return Job(STEPS, name, config, spark, date.fromisoformat(RUN_DATE), warehouse, run, force)
 
     return make
 
@@ -213,7 +213,7 @@ def test_a_skipped_last_step_still_publishes(job: MakeJob, warehouse: Warehouse)
     made = job()
     reopen(made.run)
     files.delete(f"{warehouse.uri}/LATEST.json")
-    run_step(made, lambda job: pytest.fail("it is done already"))
+    run_as(made, lambda job: pytest.fail("it is done already"))
     published = warehouse.published_run()
     assert published is not None
     assert published.name == made.run.name

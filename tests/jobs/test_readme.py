@@ -64,7 +64,7 @@ def test_your_own_data_in_five_minutes(tmp_path: Path):
     assert run is not None
     assert run.name == "2026-11-01.1"
     assert run.recorded_rows("campaign") == 40
-    events = run.step_record("build_interactions")["notes"]["events"]
+    events = run.step_record("build_interactions")["result"]["events"]
     assert events["dropped"]["where"] == 2
     assert "Tea tin; no. " in output
 

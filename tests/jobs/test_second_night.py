@@ -92,14 +92,14 @@ def test_ids_keep_their_numbers_and_who_departed_is_marked(nights: Nights):
         assert after == {**before, arrived[side]: len(before)}
         index = table(nights.second, f"{side}_index")
         assert index[~index.is_present][f"{side}_id"].tolist() == [gone[side]]
-        notes = nights.second.step_record("build_interactions")["notes"]
-        assert notes[f"{side}s"] == {"present": len(before), "departed": 1, "new": 1}
+        result = nights.second.step_record("build_interactions")["result"]
+        assert result[f"{side}s"] == {"present": len(before), "departed": 1, "new": 1}
 
 
 def test_training_began_with_the_first_nights_model(nights: Nights):
     first, second = nights.first, nights.second
-    record = second.step_record("train")["notes"]["start"]
-    assert (record["started_from"], record["last_full_training"]) == (first.name, RUN_DATE)
+    record = second.step_record("train")["result"]["start"]
+    assert (record["run"], record["last_full_training"]) == (first.name, RUN_DATE)
     manifest = files.read_json(f"{second.table_uri('model')}/manifest.json")
     assert [line["epoch"] for line in manifest["history"]] == [1]
     assert manifest["task"]["start"]["run"] == first.name
@@ -176,9 +176,13 @@ def test_what_was_published_is_judged_on_tonights_holdout(nights: Nights):
         "full",
         "sampled_99",
     }
-    notes = nights.second.step_record("evaluate")["notes"]
-    assert notes["last night's model"] == {"run": nights.first.name, "model": "item_item"}
-    beside = notes["ndcg@10 under full, beside last night's model"]
+    last_night = nights.second.step_record("evaluate")["result"]["last_night"]
+    assert (last_night["run"], last_night["model"]) == (nights.first.name, "item_item")
+    [beside] = [
+        row
+        for row in last_night["metrics"]
+        if (row["protocol"], row["metric"], row["k"]) == ("full", "ndcg", 10)
+    ]
     assert beside["last_night"] > 0.05
     # Item item of last night, on nearly the same events, is nearly that of tonight.
     assert abs(found["item_item", "full"] - beside["last_night"]) < 0.1

@@ -62,7 +62,7 @@ def test_it_ends_with_tables_metrics_and_first_rows(smoke: Night):
 def test_the_night_on_one_page_ends_the_log_and_stands_in_the_run(smoke: Night):
     page = files.read_bytes(f"{smoke.run.uri}/summary.txt").decode()
     assert page in smoke.output
-    raw = smoke.run.step_record("build_interactions")["notes"]["events"]["raw events"]
+    raw = smoke.run.step_record("build_interactions")["result"]["events"]["raw"]
     assert f"{raw:,}  raw events" in page
     assert "another event is equal to it (" in page
     assert f"{figures(smoke.run)['item_item', 'full', 'ndcg', 10]:.4f}" in page

@@ -8,10 +8,11 @@ from pyspark.sql import SparkSession
 from ncf_spark import schemas
 from ncf_spark.config import load_config
 from ncf_spark.errors import ConfigError, DataError
+from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
-from ncf_spark.pipeline.runner import run_step
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
+from tests.jobs.in_process import run_as
 
 NIGHT = date(2026, 11, 1)
 
@@ -25,11 +26,13 @@ def job(spark: SparkSession, tmp_path) -> Job:
         "conf/base.yaml", [f"input.path={events}", f"storage.warehouse={tmp_path / 'warehouse'}"]
     )
     warehouse = Warehouse(config.storage.warehouse)
-    made = Job("train", config, spark, NIGHT, warehouse, warehouse.open_run(NIGHT), force=True)
-    run_step(made, lambda job: write_popularity(job, 3))
+    made = Job(
+        STEPS, "train", config, spark, NIGHT, warehouse, warehouse.open_run(NIGHT), force=True
+    )
+    run_as(made, lambda job: write_popularity(job, 3))
     files.write_bytes(f"{made.run.table_uri('model')}/manifest.json", b"{}")
     made.name = "score_users"
-    run_step(made, lambda job: None)
+    run_as(made, lambda job: None)
     made.name = "train"
     return made
 
@@ -51,7 +54,7 @@ def test_a_step_that_is_refused_leaves_what_it_finished_before(job):
         raise ConfigError("too little memory")
 
     with pytest.raises(ConfigError, match="too little memory"):
-        run_step(job, refused)
+        run_as(job, refused)
     assert stands(job)
     assert job.run.recorded_rows("item_popularity") == 3
 
@@ -61,7 +64,7 @@ def test_a_step_that_other_settings_forbid_leaves_what_it_finished_before(job):
     config["split"]["method"] = "temporal"
     files.write_json(f"{job.run.uri}/steps/build_interactions.json", {"config": config})
     with pytest.raises(ConfigError, match=r"split\.method"):
-        run_step(job, lambda job: write_popularity(job, 5))
+        run_as(job, lambda job: write_popularity(job, 5))
     assert stands(job)
 
 
@@ -72,7 +75,7 @@ def test_a_step_that_writes_undoes_what_it_and_the_later_ones_wrote(job):
         raise ConfigError("later")
 
     with pytest.raises(ConfigError, match="later"):
-        run_step(job, fails)
+        run_as(job, fails)
     for step in ("train", "score_users"):
         assert job.run.step_record(step) is None
 
@@ -83,7 +86,7 @@ def test_what_a_step_wrote_first_is_not_undone_by_what_it_writes_next(job):
         files.write_bytes(f"{job.run.table_uri('model')}/manifest.json", b"{}")
         write_popularity(job, 6)
 
-    run_step(job, twice)
+    run_as(job, twice)
     assert job.run.recorded_rows("item_popularity") == 6
     assert files.exists(f"{job.run.table_uri('model')}/manifest.json")
     assert job.run.step_record("score_users") is None
@@ -93,5 +96,5 @@ def test_a_complete_run_is_refused_before_the_step_begins(job):
     files.write_json(f"{job.run.uri}/manifest.json", {})
     begun = []
     with pytest.raises(DataError, match="a complete run never changes"):
-        run_step(job, begun.append)
+        run_as(job, begun.append)
     assert begun == []

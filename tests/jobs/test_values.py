@@ -8,11 +8,17 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from ncf_spark.campaign.lists import build_users
 from ncf_spark.campaign.recipients import build_suppressed
 from ncf_spark.errors import DataError, SchemaError
-from ncf_spark.inputs.audience import build_users, read_audience
+from ncf_spark.inputs.audience import read_audience
 from ncf_spark.inputs.audience_checks import check_audience
-from ncf_spark.inputs.intake import read_catalogue, read_events, read_provided_holdout
+from ncf_spark.inputs.intake import (
+    name_events,
+    read_catalogue,
+    read_provided_holdout,
+    read_raw_events,
+)
 from ncf_spark.schemas import USER_INDEX
 from tests.conftest import at, rows
 from tests.jobs.test_bad_input import EVENTS, job_of, take_in
@@ -56,7 +62,7 @@ def test_times_that_are_read_in_a_wrong_unit_are_refused_with_the_right_one(
     assert f"'{time}' as {read_as}" in str(caught.value)
     assert f"set input.time_format: {setting}. Or leave" in str(caught.value)
     job = job_of(spark, tmp_path, f"input.time_format={setting}", text=text)
-    assert read_events(job).where("drop_reason is null").count() == 4
+    assert name_events(job, read_raw_events(job)).where("drop_reason is null").count() == 4
 
 
 def test_microseconds_and_texts_are_refused_with_the_format_that_reads_them(
@@ -81,7 +87,7 @@ def test_days_of_excel_are_refused_with_the_sql_that_reads_them(
     sql = "timestamp_seconds((try_cast(at AS DOUBLE) - 25569) * 86400)"
     assert f'{{time: "{sql}"}} and input.columns.time: time.' in str(caught.value)
     columns = "input.columns={user: user, item: item, time: time, type: kind}"
-    job = take_in(spark, tmp_path, f'input.derived={{time: "{sql}"}}', columns, text=text)
+    job, _ = take_in(spark, tmp_path, f'input.derived={{time: "{sql}"}}', columns, text=text)
     found = spark.read.parquet(job.run.table_uri("interactions")).orderBy("item_id")
     read = found.select(F.date_format("last_event_at", "yyyy-MM-dd HH:mm"))
     assert rows(read) == [("2026-10-01 09:33",), ("2026-10-02 00:00",)]
@@ -96,19 +102,19 @@ def test_a_header_among_the_rows_is_refused_with_the_condition_that_leaves_it_ou
         take_in(spark, tmp_path, text=text)
     where = "at is distinct from 'at'"
     assert f'Leave it out by input.where: "{where}".' in str(caught.value)
-    job = take_in(spark, tmp_path, f"input.where={where}", text=text)
-    assert job.notes["events"]["dropped"]["no_time"] == 2
-    assert "bad_time" not in job.notes["events"]["dropped"]
+    _, events = take_in(spark, tmp_path, f"input.where={where}", text=text)
+    assert events.dropped["no_time"] == 2
+    assert "bad_time" not in events.dropped
 
 
 def test_some_times_of_another_age_are_said_unless_they_are_left_out(
     spark: SparkSession, tmp_path: Path, caplog: WARNING
 ):
     text = with_times("1970-01-01", *["2026-10-01"] * 199)
-    job = take_in(spark, tmp_path, text=text)
+    job, _ = take_in(spark, tmp_path, text=text)
     assert job.notes["events before 1990 or after 2099"] == 1
     assert "in 1 of 200 rows (0.50%)" in caplog.text
-    job = take_in(spark, tmp_path, "input.where=at > '2000'", text=text)
+    job, _ = take_in(spark, tmp_path, "input.where=at > '2000'", text=text)
     assert "events before 1990 or after 2099" not in job.notes
 
 
@@ -119,7 +125,7 @@ def test_dates_as_numbers_are_read_by_a_pattern_which_is_named(spark: SparkSessi
     given = parquet(spark, tmp_path, sql)
     with pytest.raises(SchemaError, match=r"is int, .* set input\.time_format: yyyyMMdd\.$"):
         take_in(spark, tmp_path, *given)
-    job = take_in(spark, tmp_path, *given, "input.time_format=yyyyMMdd")
+    job, _ = take_in(spark, tmp_path, *given, "input.time_format=yyyyMMdd")
     found = spark.read.parquet(job.run.table_uri("interactions"))
     assert rows(found.select("last_event_at")) == [(at(f"2026-10-0{n}"),) for n in (1, 2, 3)]
 
@@ -136,10 +142,10 @@ def test_whole_numbers_stored_as_doubles_are_ids_and_fractions_are_refused(
     spark: SparkSession, tmp_path: Path
 ):
     ids = "explode(array(1001D, 12345678902D, double('NaN'), null))"
-    job = take_in(spark, tmp_path, *parquet(spark, tmp_path, _IDS.format(id=ids)))
+    job, events = take_in(spark, tmp_path, *parquet(spark, tmp_path, _IDS.format(id=ids)))
     found = spark.read.parquet(job.run.table_uri("interactions"))
     assert rows(found.select("user_id")) == [("1001",), ("12345678902",)]
-    assert job.notes["events"]["dropped"]["no_user"] == 2
+    assert events.dropped["no_user"] == 2
     (tmp_path / "fractions").mkdir()
     fractions = _IDS.format(id="explode(array(1001D, 17.5D, 9007199254740992D))")
     given = parquet(spark, tmp_path / "fractions", fractions)
@@ -155,7 +161,7 @@ def test_whole_numbers_stored_as_doubles_are_ids_and_fractions_are_refused(
 def test_odd_ids_are_counted_and_said(spark: SparkSession, tmp_path: Path, caplog: WARNING):
     odd = [("NaN", "i1"), ("null", "1001.0"), ("null", "a@x.example\0"), ("u1 ", "i1")]
     text = EVENTS + "".join(f"{user},{item},2026-10-01,view\n" for user, item in odd)
-    job = take_in(spark, tmp_path, text=text)
+    job, _ = take_in(spark, tmp_path, text=text)
     assert {name: n for name, n in job.notes.items() if ": ids" in name} == {
         f"input.columns.user: {WORD}": 3,
         f"input.columns.user: {BLANK}": 1,
@@ -270,7 +276,7 @@ def test_a_nested_id_is_refused_with_the_sql_that_takes_it_out(spark: SparkSessi
     assert 'set input.derived: {user: "user.id"} and input.columns.user: user.' in told[0]
     assert 'set input.derived: {item: "explode(item.item_id)"}' in told[1]
     derived = 'input.derived={user: "user.id", item: "explode(item.item_id)"}'
-    assert take_in(spark, tmp_path, *given, derived).num_rows("interactions") == 1
+    assert take_in(spark, tmp_path, *given, derived)[0].num_rows("interactions") == 1
 
 
 # --- types and values ---------------------------------------------------------------------------

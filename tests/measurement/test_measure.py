@@ -13,7 +13,8 @@ from ncf_spark.config import load_config
 from ncf_spark.errors import ConfigError, DataError, SchemaError
 from ncf_spark.inputs.outcomes import read_outcomes
 from ncf_spark.measurement.measure import measure, read_arms, sent_run
-from ncf_spark.measurement.report import exported_shares, tell_results
+from ncf_spark.measurement.report import exported_shares, write_results
+from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
 from ncf_spark.storage import files, tables
 from ncf_spark.storage.warehouse import Warehouse
@@ -37,7 +38,7 @@ class Shop:
             "conf/base.yaml", ["input.path=none", "campaign.id=spring", *source, *overrides]
         )
         run = self.warehouse.newest_run(night) or self.warehouse.open_run(night)
-        return Job("measure_campaign", config, self.spark, night, self.warehouse, run)
+        return Job(STEPS, "measure_campaign", config, self.spark, night, self.warehouse, run)
 
     def send(self, people=None, night: date = NIGHT) -> str:
         """A complete run of a night; returns its name."""
@@ -64,7 +65,7 @@ class Shop:
         job = self.job(*overrides, night=night)
         events = read_outcomes(job)
         job.run = sent_run(job)
-        tell_results(job, measure(job, read_arms(job), events))
+        write_results(job, measure(job, read_arms(job), events))
         return json.loads((self.place(night) / "results.json").read_text())
 
     def place(self, night: date = NIGHT) -> Path:

@@ -14,16 +14,22 @@ RECORDS: dict[str, dict[str, Any]] = {
             "user_index": {"num_rows": 80},
             "item_index": {"num_rows": 150},
         },
-        "notes": {
-            "input": {"from": "s3a://shop/orders", "format": "parquet"},
+        "result": {
+            "input": "s3a://shop/orders",
+            "column_types": {},
             "events": {
-                "raw events": 1200,
+                "raw": 1200,
                 "dropped": {"no_user": 30, "bad_time": 0, "duplicates": 150},
-                "events used": 1020,
+                "used": 1020,
                 "interactions": 900,
             },
-            "items with events that are not in the catalogue": 4,
+            "users": {"present": 70, "departed": 10, "new": 5},
+            "items": {"present": 140, "departed": 10, "new": 5},
+            "start": {"run": None, "reason": "there is no night before"},
+            "people_files": {},
+            "suppression_rows": {},
         },
+        "notes": {"items with events that are not in the catalogue": 4},
     },
     "train": {
         "seconds": 100.0,
@@ -33,14 +39,20 @@ RECORDS: dict[str, dict[str, Any]] = {
     "score_users": {
         "seconds": 2.0,
         "tables": {"user_topk": {"num_rows": 1600}},
-        "notes": {"users with recommendations": 80},
+        "result": {"users_with_recommendations": 80},
     },
     "export_campaign": {
         "seconds": 3.0,
         "tables": {"campaign": {"num_rows": 1234}},
-        "notes": {
-            "recipients left out": {"no_consent": 50, "suppressed": 7},
-            "slots by source": {"model": 3702, "bestseller": 12},
+        "result": {
+            "recipients_left_out": {"no_consent": 50, "suppressed": 7},
+            "recipients_by_arm": {"model": 1234},
+            "slots_by_source": {"model": 3702, "bestseller": 12},
+            "items_not_shown": {},
+            "pairs_passed_over": {},
+            "recipients_on_suppressions": {},
+            "full_lists": 1.0,
+            "churn": None,
         },
     },
 }

@@ -65,9 +65,9 @@ def test_a_night_that_is_not_published_says_why():
 
 
 def test_a_night_that_dropped_nothing_says_so():
-    events = {"raw events": 5, "dropped": {"duplicates": 0}, "events used": 5}
-    records = {"build_interactions": {"seconds": 1.0, "tables": {}, "notes": {"events": events}}}
-    page = night_summary(facts(records=records))
+    events = {"raw": 5, "dropped": {"duplicates": 0}, "used": 5, "interactions": 5}
+    result = {**RECORDS["build_interactions"]["result"], "events": events}
+    page = night_summary(facts(records={"build_interactions": {"result": result}}))
     assert "What was dropped, and why\n  no event\n" in page
 
 
@@ -80,4 +80,4 @@ def test_what_is_not_known_is_left_out():
 def test_its_order_does_not_depend_on_that_of_the_figures():
     shuffled = facts(metrics=[*reversed(facts().metrics)])
     assert night_summary(shuffled) == PAGE
-    assert RECORDS["build_interactions"]["notes"]["events"]["raw events"] == 1200
+    assert RECORDS["build_interactions"]["result"]["events"]["raw"] == 1200

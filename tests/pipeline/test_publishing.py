@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ncf_spark.config import load_config
+from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.publishing import publish
 from ncf_spark.storage import files
@@ -25,7 +26,7 @@ def complete_night(warehouse: Warehouse, day: int) -> Job:
     run = warehouse.open_run(night)
     files.write_json(f"{run.uri}/manifest.json", {"completed_at": "1"})
     config = load_config("conf/base.yaml", ["input.path=events"])
-    return Job("export_campaign", config, None, night, warehouse, run)
+    return Job(STEPS, "export_campaign", config, None, night, warehouse, run)
 
 
 def published(warehouse: Warehouse) -> str:

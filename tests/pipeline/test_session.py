@@ -37,7 +37,7 @@ def test_settings_follow_the_size_of_the_input_and_what_is_given_stays(
         file.truncate(num_bytes)
     config = load_config("conf/base.yaml", [f"input.path={tmp_path}", "input.format=csv"])
     caplog.set_level(logging.INFO, "ncf_spark")
-    assert session.fit_to_input(spark, config, None) == (chosen is SMALL)
+    assert session.fit_to_input(spark, config, None, "build_interactions") == (chosen is SMALL)
     assert {key: spark.conf.get(key) for key in chosen} == chosen
     shuffle = "spark.sql.shuffle.partitions"
     assert spark.conf.get(shuffle) == SESSION[shuffle]
@@ -52,7 +52,7 @@ def test_settings_follow_the_size_of_the_input_and_what_is_given_stays(
 
 def test_an_input_of_unknown_size_is_taken_for_large(spark, settings):
     config = load_config("conf/base.yaml", ["input.table=shop.events"])
-    assert not session.fit_to_input(spark, config, None)
+    assert not session.fit_to_input(spark, config, None, "build_interactions")
     assert {key: spark.conf.get(key) for key in LARGE} == LARGE
 
 

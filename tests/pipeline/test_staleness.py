@@ -22,7 +22,7 @@ def night(folder: Path, *overrides: str) -> Job:
     """The night as it is told now."""
     config = load_config("conf/base.yaml", ["input.path=events", *overrides])
     warehouse = Warehouse(str(folder))
-    return Job("train", config, None, NIGHT, warehouse, warehouse.open_run(NIGHT))
+    return Job(STEPS, "train", config, None, NIGHT, warehouse, warehouse.open_run(NIGHT))
 
 
 def record(job: Job) -> dict[str, Any]:

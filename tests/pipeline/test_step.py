@@ -3,10 +3,10 @@
 import pytest
 
 from ncf_spark.config import load_config
-from ncf_spark.night import STEPS, writer_of
-from ncf_spark.pipeline.step import Step, UndeclaredError, setting
+from ncf_spark.night import STEPS
+from ncf_spark.pipeline.step import Step, UndeclaredError, setting, writer_of
 
-BAKE = Step("bake", reads=("dough",), writes=("bread", "ovens"))
+BAKE = Step("bake", lambda job: None, reads=("dough",), writes=("bread", "ovens"))
 
 
 @pytest.mark.parametrize("table", ["bread", "ovens/1/heat"])
@@ -33,7 +33,7 @@ def test_each_table_is_written_by_one_step_before_it_is_read():
         assert set(step.reads) <= set(written), step.name
         written += step.writes
     assert len(written) == len(set(written))
-    assert writer_of("compared/als_8/user_vectors") == "train"
+    assert writer_of(STEPS.values(), "compared/als_8/user_vectors") == "train"
 
 
 def test_settings_that_a_step_names_exist():

@@ -12,9 +12,9 @@ from ncf_spark import schemas
 from ncf_spark.config.tables import CatalogueColumns
 from ncf_spark.evaluation import popularity
 from ncf_spark.inputs import catalogue, events
-from ncf_spark.preparation import activity, generated, indexing, split
+from ncf_spark.preparation import activity, generated, indexing, interactions, split
 
-MODULES = (activity, catalogue, events, generated, indexing, popularity, split)
+MODULES = (activity, catalogue, events, generated, indexing, interactions, popularity, split)
 GROUP = "plans of all transforms"
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=timezone.utc)
 
@@ -50,7 +50,7 @@ def generated_plans(spark) -> dict[str, DataFrame]:
 
 @pytest.fixture(scope="module")
 def plans(spark) -> dict[str, DataFrame]:
-    """Each public transform of interactions/, applied to empty tables as they are stored."""
+    """Each public transform of the preparation, applied to empty tables as they are stored."""
     spark.sparkContext.setJobGroup(GROUP, "plans")
 
     def empty(schema):
@@ -59,8 +59,8 @@ def plans(spark) -> dict[str, DataFrame]:
     raw = empty("user string, item string, ts string, kind string, value string")
     names = {"user": "user", "item": "item", "time": "ts", "type": "kind", "value": "value"}
     built = events.build_events(raw, names, "timestamp", {"buy": 1.0}, 4.0, None, None, MIDNIGHT)
-    history = events.build_history(built, drop_duplicates=True, bought_types=["buy"])
-    kept = events.build_interactions(history)
+    history = interactions.build_history(built, drop_duplicates=True, bought_types=["buy"])
+    kept = interactions.build_interactions(history)
     users, items = empty(schemas.USER_INDEX), empty(schemas.ITEM_INDEX)
     appended = indexing.append_index(
         kept.select("user_id"), users, "user_id", "user_index", num_known=0
@@ -80,10 +80,10 @@ def plans(spark) -> dict[str, DataFrame]:
     columns = dict.fromkeys(CatalogueColumns.model_fields)
     found = {
         "events.build_events": built,
-        "events.build_history": history,
-        "events.build_interactions": kept,
-        "events.build_rare_ids": events.build_rare_ids(kept, "user_id", at_least=2),
-        "events.filter_out_ids": events.filter_out_ids(kept, users.select("user_id")),
+        "interactions.build_history": history,
+        "interactions.build_interactions": kept,
+        "interactions.build_rare_ids": interactions.build_rare_ids(kept, "user_id", at_least=2),
+        "interactions.filter_out_ids": interactions.filter_out_ids(kept, users.select("user_id")),
         "indexing.append_index": appended,
         "indexing.with_index": indexing.with_index(kept, users, "user_id"),
         "indexing.with_indexes": numbered,

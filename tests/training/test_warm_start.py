@@ -5,10 +5,12 @@ from datetime import date
 import pytest
 
 from ncf_spark.config import load_config
+from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
+from ncf_spark.schemas.results import Start
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
-from ncf_spark.training.warm_start import choose_start, start_of_training
+from ncf_spark.training.warm_start import choose_start, confirm_start, start_of_training
 
 WARM = "training.warm_epochs=3"
 
@@ -24,22 +26,29 @@ class Nights:
         config = load_config("conf/base.yaml", ["input.path=none", *overrides])
         run_date = date(2026, 11, day)
         run = self.warehouse.open_run(run_date)
-        return Job("build_interactions", config, None, run_date, self.warehouse, run)  # type: ignore[arg-type]
+        return Job(STEPS, "build_interactions", config, None, run_date, self.warehouse, run)  # type: ignore[arg-type]
 
     def prepare(self, job: Job) -> str | None:
         """The name of the run that is chosen, which is recorded."""
         start = choose_start(job)
-        job.run.finish_step(job.name, {"notes": job.notes})
-        return None if start is None else start.name
+        result = {
+            **{"input": "none", "column_types": {}, "people_files": {}, "suppression_rows": {}},
+            "events": {"raw": 1, "dropped": {}, "used": 1, "interactions": 1},
+            **{key: {"present": 1, "departed": 0, "new": 1} for key in ("users", "items")},
+            "start": start.model_dump(),
+        }
+        job.run.finish_step(job.name, {"result": result})
+        return start.run
 
     def train(self, job: Job, num_users: int = 7) -> dict:
         """What training is told, after which it is recorded."""
         job.next_step("train")
-        found = start_of_training(job)
+        self.start = confirm_start(job)
+        found = start_of_training(job, self.start)
         task = {"num_users": num_users, "num_shards": 4}
         files.write_json(f"{job.run.table_uri('model')}/manifest.json", {"task": task})
         record = {
-            "notes": job.notes,
+            "result": {"start": self.start.model_dump(), "failed": {}},
             "run_date": str(job.run_date),
             "config": job.config.model_dump(mode="json"),
             "tables": {},
@@ -51,13 +60,13 @@ class Nights:
         files.write_json(f"{job.run.uri}/manifest.json", {"completed_at": str(job.run_date)})
         self.warehouse.publish(job.run)
 
-    def night(self, day: int, *overrides: str) -> tuple[str | None, dict]:
+    def night(self, day: int, *overrides: str) -> tuple[str | None, Start]:
         """What a night starts from, and what its record says of it; it is published."""
         job = self.job(day, *overrides)
         chosen = self.prepare(job)
         assert self.train(job).get("run") == chosen
         self.publish(job)
-        return chosen, job.notes["start"]
+        return chosen, self.start
 
 
 @pytest.fixture
@@ -76,18 +85,18 @@ def test_each_night_starts_from_the_one_before_until_a_full_retrain_is_due(night
         6: "2026-11-04.1",
         9: None,
     }
-    assert {day: note["last_full_training"][-2:] for day, (_, note) in found.items()} == {
+    assert {day: note.last_full_training[-2:] for day, (_, note) in found.items()} == {
         **{1: "01", 2: "01", 3: "01", 4: "04", 6: "04", 9: "09"},
     }
-    assert found[1][1]["because"] == "there is no night before"
-    assert "full training was on 2026-11-01" in found[4][1]["because"]
+    assert found[1][1].reason == "there is no night before"
+    assert "full training was on 2026-11-01" in found[4][1].reason
 
 
 def test_without_warm_epochs_every_night_starts_cold(nights):
     assert nights.night(1, WARM)[0] is None
     chosen, note = nights.night(2)
-    assert (chosen, note["because"]) == (None, "training.warm_epochs is not set")
-    assert note["last_full_training"] == "2026-11-02"
+    assert (chosen, note.reason) == (None, "training.warm_epochs is not set")
+    assert note.last_full_training == "2026-11-02"
 
 
 def test_the_workers_are_told_where_the_model_is_and_how_it_lies(nights):
@@ -109,7 +118,7 @@ def test_another_architecture_starts_cold_and_says_what_differs(nights):
     nights.night(1, WARM)
     chosen, note = nights.night(2, WARM, "model.factors=16", "model.dropout=[0.1]")
     assert chosen is None
-    assert note["because"] == (
+    assert note.reason == (
         "2026-11-01.1 has another model: model.dropout was [0.0], is [0.1]; "
         "model.factors was 8, is 16"
     )
@@ -134,8 +143,8 @@ def test_settings_that_changed_after_the_split_was_written_start_cold(nights):
         assert nights.prepare(job) == "2026-11-01.1"
         job.config = nights.job(9, *changes).config
         assert nights.train(job) == {}
-        assert reason in job.notes["start"]["because"]
-        assert job.notes["start"]["last_full_training"] == str(job.run_date)
+        assert reason in nights.start.reason
+        assert nights.start.last_full_training == str(job.run_date)
 
 
 def test_a_split_for_a_cold_start_is_not_followed_by_a_warm_one(nights):
@@ -163,7 +172,7 @@ def test_a_run_whose_model_is_gone_is_not_started_from(nights):
     nights.night(1, WARM)
     files.delete(f"{nights.warehouse.uri}/runs/2026-11-01.1/model")
     chosen, note = nights.night(2, WARM)
-    assert (chosen, note["because"]) == (None, "2026-11-01.1 has no model any more")
+    assert (chosen, note.reason) == (None, "2026-11-01.1 has no model any more")
 
 
 def test_a_run_that_does_not_say_when_it_was_fully_trained_is_not_started_from(nights):
@@ -171,6 +180,6 @@ def test_a_run_that_does_not_say_when_it_was_fully_trained_is_not_started_from(n
     nights.prepare(job)
     nights.train(job)
     record = job.run.step_record("train")
-    job.run.finish_step("train", {**record, "notes": {}})
+    job.run.finish_step("train", {**record, "result": None})
     nights.publish(job)
-    assert "last full training" in nights.night(2, WARM)[1]["because"]
+    assert "last full training" in nights.night(2, WARM)[1].reason

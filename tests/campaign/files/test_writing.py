@@ -10,6 +10,7 @@ import pytest
 from ncf_spark.campaign.files.profiles import PROFILES
 from ncf_spark.campaign.files.writing import _last_run, max_text_bytes, needs_address
 from ncf_spark.config import load_config
+from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
@@ -21,7 +22,7 @@ def night(folder: Path, day: int, *overrides: str) -> Job:
     given = ["input.path=events", "recipients.path=people", "recipients.columns.email=email"]
     config = load_config("conf/base.yaml", [*given, *overrides])
     warehouse, when = Warehouse(str(folder)), date(2026, 11, day)
-    return Job("export_campaign", config, None, when, warehouse, warehouse.open_run(when))
+    return Job(STEPS, "export_campaign", config, None, when, warehouse, warehouse.open_run(when))
 
 
 def export(job: Job) -> None:

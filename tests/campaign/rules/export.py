@@ -12,11 +12,12 @@ from pyspark.sql import SparkSession
 
 from ncf_spark import schemas
 from ncf_spark.campaign.eligibility import write_campaign_items
-from ncf_spark.campaign.lists import write_campaign
+from ncf_spark.campaign.step import write_campaign
 from ncf_spark.config import load_config
-from ncf_spark.inputs.intake import read_catalogue, write_interactions
+from ncf_spark.inputs.intake import read_catalogue
 from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
+from ncf_spark.preparation.step import write_interactions
 from ncf_spark.storage.warehouse import Warehouse
 from tests.campaign.rules.shop import K_SCORED, RUN_DATE
 from tests.campaign.rules.validator import RULES
@@ -94,7 +95,7 @@ def export(
     config = load_config(str(config_path))
     place = Warehouse(str(warehouse))
     run = place.open_run(run_date)
-    job = Job("", config, spark, run_date, place, run)
+    job = Job({}, "", config, spark, run_date, place, run)
     for name, schema in MADE.items():
         job.write(name, spark.read.parquet(f"{shop}/made/{name}.parquet"), schema)
     catalogue = schemas.with_features(schemas.CATALOGUE, [])
