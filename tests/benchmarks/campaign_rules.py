@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from ncf_spark.campaign import lists as campaign
+from ncf_spark.campaign import step as campaign
 from ncf_spark.campaign.files import writing as campaign_files
 from ncf_spark.storage import tables
 from tests.benchmarks.campaign_files import sampled

@@ -17,22 +17,25 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
-from ncf_spark.evaluation.churn import build_churn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
+from ncf_spark.campaign.churn import build_churn
 from ncf_spark.config import Config, load_config
 from ncf_spark.evaluation.fitting import write_baselines
 from ncf_spark.evaluation.report import known_pairs
+from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.runner import run_step
+from ncf_spark.schemas.results import Training
 from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import build_trained_users, build_user_topk, with_seen
 from ncf_spark.storage import files
@@ -41,13 +44,9 @@ from ncf_spark.storage.warehouse import Warehouse
 from ncf_spark.training.communicator import Alone
 from ncf_spark.training.models import training_places
 from ncf_spark.training.task import TrainingTask
+from ncf_spark.training.warm_start import confirm_start
 from ncf_spark.training.worker import save_manifest, train_worker
 from tests.benchmarks.nights import ROOT, markdown
-
-sys.path.insert(0, str(ROOT / "jobs"))
-
-import build_interactions
-import score_item_activity
 
 K = 10
 # A model that has converged when it is cold: what a warm start leaves out is then not missing. A
@@ -97,13 +96,11 @@ class Night:
 
     def __init__(self, spark: SparkSession, config: Config, run_date: date) -> None:
         warehouse = Warehouse(config.storage.warehouse)
-        self.job = Job({}, "", config, spark, run_date, warehouse, warehouse.open_run(run_date))
+        steps = {**STEPS, "train": replace(STEPS["train"], run=self._train)}
+        self.job = Job(steps, "", config, spark, run_date, warehouse, warehouse.open_run(run_date))
         self.seconds: dict[str, float] = {}
-        for step in (build_interactions, score_item_activity):
-            self.job.name = step.__name__
-            run_step(self.job, step.run)
-        self.job.name = "train"
-        run_step(self.job, self._train)
+        for self.job.name in ("build_interactions", "score_item_activity", "train"):
+            run_step(self.job)
         # Published as the next night sees it; the other steps are not what is measured.
         files.write_json(f"{self.run.uri}/manifest.json", {"completed_at": str(run_date)})
         warehouse.publish(self.run)
@@ -112,10 +109,11 @@ class Night:
     def run(self) -> Run:
         return self.job.run
 
-    def _train(self, job: Job) -> None:
+    def _train(self, job: Job) -> Training:
         write_baselines(job)
+        start = confirm_start(job)
         for name, place in PLACES.items():
-            places = training_places(job, place, job.run.table_uri("checkpoints"))
+            places = training_places(job, place, job.run.table_uri("checkpoints"), start)
             task = TrainingTask.of(
                 job.config,
                 places,
@@ -127,11 +125,12 @@ class Night:
             self.seconds[name] = time.perf_counter() - started
             save_manifest(task, [trained])
             job.note(f"{place}: chosen epochs", trained["chosen_epochs"])
+        self.start = start.run
+        return Training(start=start, failed={})
 
     def figures(self, before: Night | None) -> dict[str, Any]:
         """What the table says of the night."""
-        start = self.job.notes["start"]["started_from"]
-        found: dict[str, Any] = {"date": self.job.run_date, "from": start}
+        found: dict[str, Any] = {"date": self.job.run_date, "from": self.start}
         trained = build_trained_users(self.job.read("split", schemas.SPLIT))
         judged = self.job.read("holdout", schemas.HOLDOUT).select("user_index", "item_index")
         known = with_seen(judged.select("user_index").distinct(), known_pairs(self.job))
