@@ -1,1 +1,1 @@
-"""What is said of a night: summary, Prometheus, MLflow."""
+"""Reports of a night: summary, Prometheus, MLflow."""

@@ -1,4 +1,4 @@
-"""Who hears of a night: its own files, the log, Prometheus and MLflow."""
+"""Reports a night: to its own files, the log, Prometheus and MLflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger("ncf_spark")
 
 
 def check_monitoring(config: Config) -> None:
-    """Raises ConfigError or DataError when a night could not be told of as it is configured."""
+    """Raises ConfigError or DataError when a night could not be reported as it is configured."""
     check_installed(config)
     path = config.monitoring.openmetrics_path
     if path is None:
@@ -41,9 +41,9 @@ def write_page(warehouse: Warehouse, facts: NightFacts) -> None:
 
 
 def notify(config: Config, warehouse: Warehouse, facts: NightFacts) -> None:
-    """Tells of a night whose pointer has moved, or will not.
+    """Reports a night that is published or refused.
 
-    Whoever does not listen is warned of in the log, and the night is not lost for it.
+    A report that fails is a warning in the log: the night is not lost for it.
     """
     settings = config.monitoring
     if settings.openmetrics_path is not None:
@@ -67,12 +67,12 @@ def _track(config: Config, facts: NightFacts) -> None:
     except Exception as error:  # of any kind: it must not lose the night
         message = f"{type(error).__name__}: {error}"
         recorded = {"error": message}
-        log.warning("MLflow did not record the night, which stands all the same: %s", message)
+        log.warning("MLflow did not record the night, which is published all the same: %s", message)
     files.write_json(f"{facts.uri}/mlflow.json", recorded)
 
 
 def _last_success(warehouse: Warehouse, facts: NightFacts) -> datetime | None:
-    """When a run was published last: tonight's now, else as the pointer says."""
+    """When a run was published last: now, if it is tonight's; else from the pointer."""
     if facts.published:
         return datetime.now(timezone.utc)
     pointer = f"{warehouse.uri}/LATEST.json"

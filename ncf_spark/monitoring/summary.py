@@ -1,4 +1,4 @@
-"""The night on one page, for a person: text from what the steps recorded. No Spark here."""
+"""The summary of a night: one page of text from what the steps recorded. No Spark here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Rows = Sequence[Mapping[str, Any]]
 Records = Mapping[str, Mapping[str, Any]]
 
 _SHOWN = ("hr", "ndcg")
-# Where what stands in a slot of a campaign comes from.
+# The sources of a campaign's slots.
 _SOURCES = {
     "pin": "pinned items",
     "model": "from the model",
@@ -107,7 +107,7 @@ def _came_in(records: Records) -> list[str]:
 
 
 def event_counts(records: Records) -> EventCounts:
-    """What became of the raw events; all zero where the night does not say."""
+    """The counts of raw events; all zero where they are not recorded."""
     prepared = find_result(records.get("build_interactions"), Preparation)
     return prepared.events if prepared else EventCounts(raw=0, dropped={}, used=0, interactions=0)
 

@@ -12,8 +12,8 @@ from ncf_spark.config import Config
 from ncf_spark.errors import ConfigError
 from ncf_spark.monitoring.summary import NightFacts
 
-# A server that is down is asked for half a minute or so, not for as long as MLflow would by itself:
-# the night is published, and whoever waits for the job waits for this.
+# A server that is down costs half a minute, not the minutes of MLflow's defaults: the night is
+# published, and only the end of the job waits for it.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _AT_ONCE = {"params": 100, "metrics": 1000}  # what a server takes in one request
 _LONGEST = 6000  # characters of a parameter
@@ -43,7 +43,7 @@ def track(config: Config, facts: NightFacts, texts: Mapping[str, str]) -> str:
     uri = config.monitoring.mlflow_tracking_uri or ""
     os.environ.update({k: v for k, v in _PATIENCE.items() if k not in os.environ})
     if uri.startswith("file:") or "://" not in uri:
-        # MLflow would rather have a database; whoever names a folder means it.
+        # MLflow warns of folders, since it prefers a database; the folder is the user's choice.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
@@ -73,7 +73,7 @@ def track(config: Config, facts: NightFacts, texts: Mapping[str, str]) -> str:
 def parameters(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """`("training.epochs", "20")` for each setting.
 
-    Without reader options and the section monitoring, where passwords may stand.
+    Without reader options and the section monitoring, which may hold passwords.
     """
     for key, value in settings.items():
         name = f"{prefix}{key}"

@@ -1,4 +1,4 @@
-"""The shell of every job: arguments, configuration, Spark session, logging, exit status."""
+"""How a job starts and ends: arguments, configuration, Spark session, logging, exit status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ncf_spark.config import Config, load_config
 from ncf_spark.errors import ConfigError, DataError, LockedError, RefusedError, SchemaError
 from ncf_spark.monitoring.notify import check_monitoring
 from ncf_spark.pipeline.context import Job
-from ncf_spark.pipeline.logs import log, say_at_the_end, set_up_logging
+from ncf_spark.pipeline.logs import log, print_last_message, set_up_logging
 from ncf_spark.pipeline.runner import run_step, same_steps_before, why_to_run
 from ncf_spark.pipeline.session import fit_to_input, session
 from ncf_spark.pipeline.step import Step
@@ -114,14 +114,14 @@ def reporting() -> Iterator[None]:
 
 
 def _fail(message: str, status: int) -> None:
-    say_at_the_end(message)
+    print_last_message(message)
     raise SystemExit(status)
 
 
 def base_parser(
     name: str, description: str | None, needs_config: bool = True
 ) -> argparse.ArgumentParser:
-    """What every job is told."""
+    """The arguments that every job has."""
     parser = argparse.ArgumentParser(
         prog=f"{name}.py",
         description=description,
@@ -207,7 +207,7 @@ def _nights(arguments: argparse.Namespace, config: Config) -> list[date]:
 
 
 def _choose_run(job: Job, may_start: bool) -> None:
-    """Sees to it that there is a run to work in; a complete one that would change is left alone."""
+    """Opens the run to work in: a new one where the date's newest is complete and would change."""
     if not may_start:
         if job.warehouse.newest_run(job.run_date) is None:
             earliest = next(iter(job.steps))
@@ -225,8 +225,19 @@ def _choose_run(job: Job, may_start: bool) -> None:
         return
     before, same = job.run, same_steps_before(job, first)
     job.run = job.warehouse.open_run(job.run_date)
-    log.info("%s is complete and stays; %s begins: %s: %s", before.name, job.run.name, first, why)
+    log.info(
+        "%s is complete and stays as it is; %s is started: %s: %s",
+        before.name,
+        job.run.name,
+        first,
+        why,
+    )
     for step in same:
         job.run.copy_step(before, step, job.steps[step].writes)
     if same:
-        log.info("%s has from %s what is the same: %s", job.run.name, before.name, ", ".join(same))
+        log.info(
+            "%s: copied from %s, since nothing has changed: %s",
+            job.run.name,
+            before.name,
+            ", ".join(same),
+        )

@@ -30,9 +30,8 @@ class Job:
         is_small: whether what a step computes on its way fits into the executors' memory.
 
     Attributes:
-        doing: what is running, for the log's sign of life: the table that is written, if nothing
-            better is set.
-        checked: sections whose files were looked at.
+        doing: what is running, for the heartbeat in the log: by default the table that is written.
+        checked: sections whose files were checked.
     """
 
     def __init__(
@@ -66,15 +65,15 @@ class Job:
         working_on(name, run.name)
 
     def next_step(self, name: str) -> None:
-        """Turns to a step, which has written nothing yet."""
+        """Switches to a step, which has written nothing yet."""
         working_on(name, self.run.name)
         self.name, self.tables, self.counts, self.notes = name, {}, {}, {}
         self._begun, self.doing = False, "starting"
 
     def begin(self) -> None:
-        """Undoes what the step wrote earlier in this run, the first time that it is called.
+        """Deletes what the step wrote earlier in this run, the first time that it is called.
 
-        Not before there is something to write: a step that is refused leaves what is finished.
+        Called when there is something to write: a step that fails before leaves the old tables.
         """
         if self._begun:
             return
@@ -85,7 +84,7 @@ class Job:
         later = list(self.steps)[list(self.steps).index(step.name) :]
         undone = self.run.start_step(later, step.writes)
         if undone:
-            log.info("%s: starts afresh; no longer valid: %s", self.name, ", ".join(undone))
+            log.info("%s: starts again; no longer valid: %s", self.name, ", ".join(undone))
 
     @property
     def step(self) -> Step | None:

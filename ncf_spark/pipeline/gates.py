@@ -12,7 +12,7 @@ from ncf_spark.config import Gates, Volume
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a gate says.
+    """The verdict of a gate.
 
     Args:
         gate: the setting's name in section gates.
@@ -74,7 +74,7 @@ def lines_of(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def judge(gates: Gates, found: Figures) -> list[Verdict]:
-    """What each gate that is set says."""
+    """The verdict of each gate that is set."""
     verdicts = []
     if gates.volume is not None:
         verdicts += [

@@ -1,4 +1,4 @@
-"""The runs of a warehouse, for a person who looks after them."""
+"""The runs of a warehouse, for the person who operates it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def publish_again(warehouse: Warehouse, name: str, expires_after: timedelta | No
 
 
 def clear_locks(warehouse: Warehouse) -> str:
-    """Removes every lock, and says whose they were."""
+    """Removes every lock, and returns whose they were."""
     claims = lock.clear(warehouse.uri)
     if not claims:
         return f"{warehouse.uri}: is not locked"

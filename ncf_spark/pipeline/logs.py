@@ -1,4 +1,4 @@
-"""How log lines look: text for a person, or JSON lines for a collector. To standard error.
+"""Log lines: text for a person, or JSON lines for a collector. To standard error.
 
 spark-submit joins what Python writes there to its own standard output.
 """
@@ -22,7 +22,7 @@ _working_on: dict[str, str | None] = {"step": None, "run": None}
 def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
     """Our own lines from `level` on, other libraries' from WARNING on.
 
-    Spark's own lines come from the JVM, and look as conf/spark/log4j2.properties says.
+    Spark's own lines come from the JVM; conf/spark/log4j2.properties sets their format.
     """
     handler = logging.StreamHandler()
     if form == "json":
@@ -34,14 +34,14 @@ def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
     with contextlib.suppress(ImportError):  # Spark 3 has none
         from pyspark.logger import PySparkLogger
 
-        # A stack trace of every error in the customer's SQL, which the job tells in a sentence.
+        # They log a stack trace of each error in the customer's SQL; the job prints one sentence.
         for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
             PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
     log.setLevel(level)
 
 
-def say_at_the_end(message: str) -> None:
-    """A job's last word: a line of the log where that is JSON, else the message as it is."""
+def print_last_message(message: str) -> None:
+    """Prints the last message of a job: as a JSON line where the log is JSON, else as it is."""
     if any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers):
         log.error("%s", message)
     else:
@@ -49,7 +49,7 @@ def say_at_the_end(message: str) -> None:
 
 
 def working_on(step: str | None, run: str | None) -> None:
-    """Says which step and run the lines from now on are of."""
+    """Sets the step and run of the lines from now on."""
     _working_on.update(step=step, run=run)
 
 

@@ -1,4 +1,4 @@
-"""The end of a night: the gates, the manifest, the pointer, and the nights that are too old."""
+"""The end of a night: gates, manifest, pointer, and the deletion of old runs."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def publish(job: Job) -> None:
             run.refuse(facts, job.steps)
             notify(job.config, warehouse, night)
             raise RefusedError(
-                f"{run.uri}: is not published: {'; '.join(refusals)}. Mend the cause, or change "
-                "the gate if the night is right, and run it again: what is done is not done again."
+                f"{run.uri}: is not published: {'; '.join(refusals)}. Fix the cause, or "
+                "change the gate if the night is right, and run it again: what is done is skipped."
             )
         run.complete(facts, job.steps)
     _point(job, block_reason)
@@ -66,17 +66,19 @@ def _is_published(job: Job) -> bool:
 
 
 def _block_reason(job: Job) -> str | None:
-    """Why readers would be set back by the run; None: they would not."""
+    """Why the run must not replace the published one; None: it may."""
     published = job.warehouse.published_run()
     if job.warehouse.withdrawn_run() == job.run.name:
-        return "was taken back by jobs/runs.py, and is not published again; --force makes another"
+        return (
+            "was withdrawn by jobs/runs.py, and is not published again; --force makes another run"
+        )
     if published is not None and published.age > job.run.age:
         return f"is complete, but not published: {published.name}, of a later night, stays so"
     return None
 
 
 def _point(job: Job, block_reason: str | None) -> None:
-    """Moves the pointer, unless readers would be set back by it."""
+    """Moves the pointer to the run, unless it is blocked."""
     if _is_published(job):
         log.info("%s is published already", job.run.uri)
     elif block_reason is not None:
@@ -96,7 +98,7 @@ def _log(verdicts: list[Verdict]) -> None:
 def _facts(
     job: Job, records: dict[str, Any], figures: Figures, verdicts: list[Verdict]
 ) -> dict[str, Any]:
-    """What the manifest says beside what each step recorded."""
+    """The manifest, without the steps' records."""
     last = list(records.values())[-1]
     judged = read_result(records["evaluate"], Evaluation)
     inputs: dict[str, Any] = {}
@@ -171,7 +173,7 @@ def _common(judged: Evaluation, protocol: str, metric: str) -> tuple[float, floa
 def _facts_of_night(
     job: Job, manifest: Mapping[str, Any], refusals: list[str], block_reason: str | None
 ) -> NightFacts:
-    """What is told of a night.
+    """The facts of a night that summary, Prometheus and MLflow report.
 
     Args:
         manifest: of the run, or what would be.

@@ -1,4 +1,4 @@
-"""How a step runs: skipped where it is done, its record written last."""
+"""Runs a step: skips it where it is done, and writes its record last."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run_step(job: Job) -> None:
         log.info("%s: done in %s, nothing has changed: skipped", job.name, job.run.name)
     else:
         job.run.check_open()
-        log.info("%s: begins in %s: %s", job.name, job.run.name, why)
+        log.info("%s: starts in %s: %s", job.name, job.run.name, why)
         _check_settings(job)
         _run(job)
     if job.name == list(job.steps)[-1]:
@@ -83,9 +83,9 @@ def why_to_run(job: Job, step: str) -> str | None:
 
 
 def same_steps_before(job: Job, step: str) -> list[str]:
-    """The first steps of a complete run, up to one, that would come out the same in another run.
+    """The first steps of a complete run, before `step`, that another run may copy.
 
-    None where a later run has numbered new ids since.
+    Empty where a later run has numbered new ids since.
 
     Raises:
         DataError: when files of their input are missing.
@@ -151,7 +151,7 @@ def _num_spark_jobs(spark: SparkSession) -> int:
 
 
 def _counts(rows: Mapping[str, int], record: Mapping[str, Any]) -> str:
-    """What a step's line says beside its duration: rows written, and whatever it counted."""
+    """The part of a step's line after its duration: rows written, and what the step counted."""
     parts = [f"{table} {num_rows:,} rows" for table, num_rows in rows.items()]
     for name, counts in counts_of(record):
         if "bytes" in name:

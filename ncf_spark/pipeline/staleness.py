@@ -1,4 +1,4 @@
-"""Whether a finished step would come out the same, so that a rerun may skip it."""
+"""Whether a rerun of a finished step would write the same, so that it may be skipped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fingerprints(job: Job, tables: Mapping[str, Source]) -> dict[str, dict[str, 
 
 
 def changes(job: Job, step: str, record: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
-    """What is otherwise than when a step finished; none: it would come out the same.
+    """What has changed since a step finished; empty: a rerun would write the same.
 
     Args:
         record: what the step wrote about itself.

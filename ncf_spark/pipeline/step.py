@@ -1,4 +1,4 @@
-"""The declaration of a step, from which all that is said about it derives."""
+"""The declaration of a step: order, reruns, clean-up and documents derive from it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _MILLION = 1e6
 def build_item_counts(indexed: DataFrame, ends_at: datetime, half_life_days: float) -> DataFrame:
     """One row for each item: num_users, num_events, recent_events, first_seen_at.
 
-    Only train pairs are counted: negatives drawn by what is held out would tell the model of it.
+    Only train pairs are counted: negatives drawn by held-out pairs would leak them to the model.
     An item without train pairs has counts of 0. `recent_events` counts each pair's events with half
     the weight for each `half_life_days` since its last one; events without times count in full.
     Added as whole millionths, so that the order of the rows does not matter.
@@ -40,7 +40,7 @@ def with_activity(
     """`items` with the column `into`: the activity, from 0 (the least active) to 1.
 
     The weighted mean of log(1 + feature), each scaled to [0, 1] by the least and greatest item.
-    Where all items are equal in a feature it says nothing and counts 0.5.
+    A feature in which all items are equal counts 0.5.
 
     Args:
         items: one row an item with the columns that `features` names, each ≥ 0; negative values

@@ -15,7 +15,7 @@ def filter_rare_ids(job: Job, pairs: DataFrame) -> DataFrame:
     """`pairs` without users and items below input.min_user_items and input.min_item_users.
 
     Dropping one side may leave the other below its minimum, so both are looked at in turns until a
-    turn finds none. Staged in each turn are the ids that go, of which there are few.
+    turn finds none. Each turn stages the ids to drop, of which there are few.
     """
     settings = job.config.input
     least = {"user_id": settings.min_user_items, "item_id": settings.min_item_users}

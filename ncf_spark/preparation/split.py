@@ -11,13 +11,13 @@ from pyspark.sql.window import Window, WindowSpec
 
 
 def with_was_trained(indexed: DataFrame, trained: DataFrame | None) -> DataFrame:
-    """`indexed` with `was_trained`: whether the model that tonight's begins with knows the pair.
+    """`indexed` with `was_trained`: whether the model that training starts from knows the pair.
 
     Such a pair is never held out: a customer who buys the same again would make it the last one,
-    and the model would be judged on what it was told.
+    and the model would be judged on a pair that it was trained on.
 
     Args:
-        trained: (user_index, item_index); None: tonight's model begins with nothing.
+        trained: (user_index, item_index); None: training starts from random weights.
     """
     if trained is None:
         return indexed.withColumn("was_trained", F.lit(False))
@@ -30,7 +30,7 @@ def with_last_event_held_out(indexed: DataFrame, *, seed: int) -> DataFrame:
     """`indexed` with `is_holdout`: true for each user's last pair (leave-one-out).
 
     Users with one pair keep it in train. Of pairs with the same last event, a hash of the pair
-    decides, the same way every time. What `was_trained` is passed over.
+    decides, the same way every time. Pairs that `was_trained` are not held out.
 
     Args:
         indexed: (user_index, item_index, last_event_at, was_trained, …).
@@ -49,7 +49,7 @@ def with_recent_held_out(indexed: DataFrame, *, cutoff_at: datetime) -> DataFram
     """`indexed` with `is_holdout`: true for pairs first seen at `cutoff_at` or later (temporal).
 
     Args:
-        indexed: (first_event_at, was_trained, …); what `was_trained` is passed over.
+        indexed: (first_event_at, was_trained, …); pairs that `was_trained` are not held out.
     """
     is_recent = F.col("first_event_at") >= F.lit(cutoff_at)
     return indexed.withColumn("is_holdout", is_recent & ~F.col("was_trained"))

@@ -68,7 +68,7 @@ def write_interactions(job: Job) -> tuple[dict[str, str], EventCounts, DataFrame
     """Reads the raw events, once, and writes `history` and `interactions`.
 
     Returns:
-        The types of their columns, what became of them, and `schemas.INTERACTIONS`.
+        The types of their columns, their counts, and `schemas.INTERACTIONS`.
 
     Raises:
         SchemaError: when a configured column is missing or of a type that cannot serve.
@@ -97,7 +97,7 @@ def write_interactions(job: Job) -> tuple[dict[str, str], EventCounts, DataFrame
 
 
 def _count_events(job: Job, by_reason: Mapping[str, int]) -> EventCounts:
-    """What became of the raw events.
+    """The raw events by what was done with them.
 
     Args:
         by_reason: raw events by drop reason, and those that are `kept`.
@@ -127,7 +127,7 @@ def score_item_activity(job: Job) -> None:
     """
     settings, given = job.config.activity, list(job.config.activity.features)
     catalogue = job.read("catalogue", schemas.with_features(schemas.CATALOGUE, given))
-    # What stands in a provided test set alone is no interaction.
+    # Pairs that are in a provided test set alone are no interactions.
     pairs = job.read("split", schemas.SPLIT).where("num_events is not null")
     counts = pairs.withColumn("is_train", F.expr("not is_holdout and not is_validation")).transform(
         activity.build_item_counts, job.ends_at, settings.half_life_days

@@ -81,7 +81,7 @@ def test_a_backfill_makes_each_night_without_a_trace_of_the_future(
     # A night again after the future has come: indexes know it then, and nothing else does.
     again = ["--config", config, "--run-date", "2026-10-02", "--force"]
     output = expect(run_job("build_interactions", *again), 0)
-    assert "2026-10-02.1 is complete and stays; 2026-10-02.2 begins: build_interactions" in output
+    assert "2026-10-02.1 is complete; 2026-10-02.2 is started: build_interactions" in output
     expect(run_job("score_item_activity", *again), 0)
     second = f"{warehouse.uri}/runs/2026-10-02.2"
     assert len(read(second, "user_index")) == 62

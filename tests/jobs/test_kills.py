@@ -90,7 +90,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(night: Night, tmp_path: Pa
     arguments = ["--config", night.config, "--run-date", RUN_DATE, *sets_of(warehouse)]
     for step in ("train", "evaluate"):
         job = Watched(start("jobs/nightly.py", *arguments, options=NO_REPLANNING))
-        job.wait_for(f" {step}: begins in {RUN_DATE}.1")
+        job.wait_for(f" {step}: starts in {RUN_DATE}.1")
         time.sleep(0.5)  # in the middle of it
         job.kill()
         assert warehouse.published_run() is None
@@ -137,7 +137,7 @@ def assert_published(warehouse: Warehouse, name: str) -> None:
 def test_executors_that_are_killed_are_replaced(night: Night, warehouse: Warehouse):
     job = Watched(start("jobs/nightly.py", *quick(night, warehouse), conf="local-cluster"))
     for step in ("build_interactions", "evaluate", "score_users"):
-        job.wait_for(f" {step}: begins in")
+        job.wait_for(f" {step}: starts in")
         an_executor(job).send_signal(signal.SIGKILL)
     job.end(0)
     assert_published(warehouse, f"{NEXT_DATE}.1")

@@ -372,7 +372,7 @@ def test_more_workers_than_slots_are_named_at_once(own_night: Night):
     arguments = ("--config", own_night.config, "--set", "training.num_workers=3")
     output = expect(run_job("nightly", *arguments), 2)
     assert "training.num_workers is 3, but Spark has 2 task slots (master local[" in output
-    assert "build_interactions: begins in" not in output
+    assert "build_interactions: starts in" not in output
 
 
 def test_a_step_out_of_turn_names_the_one_before_it(own_night: Night):

@@ -166,9 +166,9 @@ def test_another_campaign_of_a_published_night_trains_nothing_again(
     assert {step: record.get("copied_from") for step, record in manifest["steps"].items()} == {
         step: None if step == "export_campaign" else first.name for step in STEPS
     }
-    assert f"{second.name} has from {first.name} what is the same: build_interactions, " in output
+    assert f"{second.name}: unchanged, copied from {first.name}: build_interactions, " in output
     assert "export_campaign: done in" in output
-    assert "train: begins in" not in output
+    assert "train: starts in" not in output
     for name in ("user_topk", "ranks", "model/user_vectors"):
         assert contents(second, name) == contents(first, name)
     assert table(second, "campaign_long")["rank"].max() == 2
@@ -293,4 +293,4 @@ def test_a_tracking_server_that_fails_loses_no_night(
     assert published is not None
     assert published.name == made.run.name
     assert "127.0.0.1" in files.read_json(f"{made.run.uri}/mlflow.json")["error"]
-    assert "MLflow did not take the night, which stands all the same" in caplog.text
+    assert "MLflow did not record the night, which is published all the same" in caplog.text

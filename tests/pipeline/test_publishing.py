@@ -56,4 +56,4 @@ def test_a_run_that_was_taken_back_is_not_published_again(warehouse: Warehouse, 
     warehouse.publish(first.run, withdrawn=second.run.name)
     publish(second)
     assert published(warehouse) == "2026-11-01.1"
-    assert "was taken back by jobs/runs.py" in caplog.text
+    assert "was withdrawn by jobs/runs.py" in caplog.text
