@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ncf_spark.config.learning import Evaluation, Model
+from ncf_spark.config.evaluation import Evaluation
+from ncf_spark.config.learning import Model
 
 
 def problems_of_candidates(model: Model, evaluation: Evaluation) -> list[str]:

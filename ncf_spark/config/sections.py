@@ -27,4 +27,6 @@ OptionText = Annotated[str, BeforeValidator(_option_text)]
 class Section(BaseModel):
     """A group of settings: unknown keys and values of another type are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
