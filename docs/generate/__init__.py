@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from docs.generate.settings import build_base_yaml, build_configuration
+from docs.generate.tables import build_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -14,4 +15,5 @@ def build_documents() -> dict[Path, str]:
     return {
         base: build_base_yaml(text),
         ROOT / "docs" / "configuration.md": build_configuration(text),
+        ROOT / "docs" / "tables.md": build_tables(),
     }
