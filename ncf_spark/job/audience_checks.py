@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
@@ -16,6 +15,7 @@ from ncf_spark import schemas
 from ncf_spark.errors import DataError
 from ncf_spark.inputs import sources
 from ncf_spark.inputs.canonical import masked
+from ncf_spark.inputs.consent import means_no_mail
 from ncf_spark.job import values
 from ncf_spark.job.audience import Audience, read_suppression_list
 from ncf_spark.job.context import Job
@@ -24,11 +24,6 @@ from ncf_spark.job.staleness import read_inputs
 from ncf_spark.job.time_findings import Times
 from ncf_spark.storage import tables
 
-# Names of columns in which a yes forbids mail.
-_OPPOSITE = re.compile(
-    r"(?i)unsub|opt[\W_]*out|do[\W_]*not|dont|suppress|block|bounce|complain|abmeld|abbestell"
-    r"|widerruf|widerspr|d[eé]sabonn|d[eé]sinscri|baja|disiscri"
-)
 _FILES = "files of the recipients and lists"
 _LISTS = "rows of suppressions"
 # How many texts that are no consent a message shows.
@@ -154,7 +149,7 @@ def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
 
 def _problem_of_consent(job: Job) -> Iterator[str]:
     name, words = job.config.recipients.columns.consent, job.config.recipients.consent_values
-    if _OPPOSITE.search(name) and not (words.yes or words.no):
+    if means_no_mail(name) and not (words.yes or words.no):
         yield (
             f"recipients: column {name} (recipients.columns.consent) is called like the opposite "
             "of consent, and who has a yes there would be written to. Say which of its words "
