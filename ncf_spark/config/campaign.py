@@ -1,4 +1,4 @@
-"""What a campaign sends: who receives, what may be recommended, and how slots are filled."""
+"""Who receives a campaign, what may be recommended, and how slots are filled."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class SuppressionColumns(Section):
     @model_validator(mode="after")
     def _one_of_them(self) -> SuppressionColumns:
         if self.user is None and self.email is None and self.email_sha256 is None:
-            raise ValueError("names none of user, email, email_sha256; name at least one")
+            raise ValueError("has none of user, email, email_sha256; set at least one")
         return self
 
 
-# Lists have names of the shop's own, so base.yaml cannot hold these.
-_UNLESS_SAID = {
+# Lists have names of the user's own, so base.yaml cannot hold their defaults.
+_DEFAULTS = {
     **dict.fromkeys(("path", "table", "ddl", "where")),
     **{"format": "csv", "options": {}, "derived": {}},
 }
@@ -48,7 +48,7 @@ class SuppressionList(Source):
     def _with_defaults(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        found = {**_UNLESS_SAID, **given}
+        found = {**_DEFAULTS, **given}
         options = found["options"]
         if found["format"] == "csv" and isinstance(options, Mapping):
             found["options"] = {"header": "true", **options}
@@ -57,7 +57,7 @@ class SuppressionList(Source):
     @model_validator(mode="after")
     def _somewhere(self) -> SuppressionList:
         if not self.configured:
-            raise ValueError("has neither path nor table; name one of them")
+            raise ValueError("has neither path nor table; set one of them")
         return self
 
 
@@ -76,7 +76,7 @@ class Arms(Section):
 
     @model_validator(mode="after")
     def _at_most_all(self) -> Arms:
-        if self.popular + self.holdout > 1 + 1e-9:  # 0.9 + 0.1 may be a little more
+        if self.popular + self.holdout > 1 + 1e-9:  # rounding: 0.9 + 0.1
             raise ValueError(
                 f"popular is {self.popular} and holdout is {self.holdout}; together at most 1"
             )
@@ -230,22 +230,22 @@ class Campaign(Section):
                 f"{self.min_items}; a row of {self.min_items} items cannot show more categories"
             )
         if len(set(self.tiers)) < len(self.tiers) or not self.tiers:
-            problems.append(f"tiers is {self.tiers}; name one or more tiers, each once")
+            problems.append(f"tiers is {self.tiers}; list one or more tiers, each once")
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
 
 def problems_of_campaign(config: Config) -> list[str]:
-    """What the rules of the campaign ask of a table or column that is not configured."""
+    """Rules of the campaign that need a table or column that is not configured."""
     campaign, recipients = config.campaign, config.recipients
     problems = [
         f"{setting} needs {needed}, which is null"
         for setting, used, needed in _needs(campaign, bool(config.suppressions))
-        if used and not _is_there(config, needed)
+        if used and not _is_configured(config, needed)
     ]
     problems += [
-        f"campaign.files.profiles: {profile} knows people by their address; set "
+        f"campaign.files.profiles: {profile} identifies people by their address; set "
         "recipients.columns.email"
         for profile in campaign.files.profiles
         if profile in ("klaviyo", "mailchimp") and not recipients.columns.email
@@ -267,7 +267,7 @@ def problems_of_campaign(config: Config) -> list[str]:
 
 
 def _needs(campaign: Campaign, has_suppressions: bool) -> list[tuple[str, object, str]]:
-    """Each setting, whether it is used, and the setting without which it means nothing."""
+    """Each setting, whether it is used, and the setting that it needs."""
     pairs, lists = campaign.pairs, campaign.lists
     return [
         ("campaign.pairs.sent_days", pairs.sent_days, "send_log.path"),
@@ -287,8 +287,8 @@ def _needs(campaign: Campaign, has_suppressions: bool) -> list[tuple[str, object
     ]
 
 
-def _is_there(config: Config, setting: str) -> bool:
-    """Whether a column is named, or a table by its path or its name in the catalog."""
+def _is_configured(config: Config, setting: str) -> bool:
+    """Whether a column or a table (by path or catalog name) is configured."""
     section, *names = setting.split(".")
     source = getattr(config, section)
     if names == ["path"]:

@@ -33,20 +33,20 @@ class Als(Section):
 
     @property
     def models(self) -> dict[str, dict[str, Any]]:
-        """The settings of each model, by its name: als, or als_<rank> where there are several."""
+        """The settings of each model, by its name: als, or als_<rank> if there are several."""
         others = self.model_dump(exclude={"ranks"})
         if len(self.ranks) == 1:
             return {"als": {**others, "rank": self.ranks[0]}}
         return {f"als_{rank}": {**others, "rank": rank} for rank in self.ranks}
 
 
-# How last night's model is called among tonight's.
+# The name of last night's model among tonight's.
 LAST_NIGHT = "last_night"
 
-# Below this the 2.5th and 97.5th percentiles are hardly more than the least and the greatest.
-_LEAST_SAMPLES = 50
+# With fewer, the 2.5th and 97.5th percentiles are almost the minimum and the maximum.
+_MIN_SAMPLES = 50
 
-# Of a compared model: the name of a folder too.
+# Of a compared model, which has a folder of this name.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -78,7 +78,7 @@ class Evaluation(Section):
 
     @property
     def baseline_models(self) -> dict[str, str]:
-        """The baseline of each model that is compared with, by the model's name: als_8 → als."""
+        """The baseline that each baseline model belongs to, by the model's name: als_8 → als."""
         found: dict[str, str] = {}
         for baseline in self.baselines:
             names = self.als.models if baseline == "als" else [baseline]
@@ -89,23 +89,23 @@ class Evaluation(Section):
     def _fits_together(self) -> Evaluation:
         low, high = self.segment_bounds
         if low >= high:
-            raise ValueError(f"segment_bounds is {self.segment_bounds}; the first must be less")
-        if 0 < self.bootstrap_samples < _LEAST_SAMPLES:
+            raise ValueError(f"segment_bounds is {self.segment_bounds}; the first must be smaller")
+        if 0 < self.bootstrap_samples < _MIN_SAMPLES:
             raise ValueError(
-                f"bootstrap_samples is {self.bootstrap_samples}; set at least {_LEAST_SAMPLES}, as "
-                "fewer give no 95 % interval, or 0 for no intervals"
+                f"bootstrap_samples is {self.bootstrap_samples}; set at least {_MIN_SAMPLES}, "
+                "because fewer give no 95 % interval, or 0 for no intervals"
             )
         baselines = {"popularity", "item_item", "als", *self.als.models, LAST_NIGHT}
         taken = baselines & set(self.compared)
         if taken:
             raise ValueError(
-                f"compared: {sorted(taken)} are names of baselines, or of last night's model; "
-                "choose others"
+                f"compared: {sorted(taken)} are names of baselines or of last night's model; "
+                "choose other names"
             )
-        odd = [name for name in self.compared if not _NAME.fullmatch(name)]
-        if odd:
+        refused = [name for name in self.compared if not _NAME.fullmatch(name)]
+        if refused:
             raise ValueError(
-                f"compared: {odd} cannot be names of models, which are names of folders; take "
-                "up to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit"
+                f"compared: {refused} cannot be names of models, which become names of folders; "
+                "use up to 100 letters, digits, '.', '_' and '-', starting with a letter or digit"
             )
         return self

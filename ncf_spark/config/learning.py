@@ -63,7 +63,7 @@ class Model(Section):
 
     @property
     def layer_dropout(self) -> list[float]:
-        """The share of each layer of the tower."""
+        """The dropout of each layer of the tower."""
         return self.dropout * (len(self.tower) - 1) if len(self.dropout) == 1 else self.dropout
 
     @model_validator(mode="after")
@@ -72,13 +72,13 @@ class Model(Section):
         if self.tower[0] % 2:
             problems.append(
                 f"tower starts with {self.tower[0]}, which must be even: "
-                "it is the width of a user embedding beside an item embedding"
+                "it is the width of a user embedding plus an item embedding"
             )
         if len(self.layer_dropout) != len(self.tower) - 1:
             problems.append(
                 f"dropout has {len(self.layer_dropout)} shares, but tower has "
                 f"{len(self.tower) - 1} layers after its input; "
-                "give one share for all, or one a layer"
+                "give one share for all layers, or one per layer"
             )
         if self.non_negative and self.kind not in ("mf", "gmf"):
             problems.append(f"non_negative needs kind mf or gmf, not {self.kind}")
@@ -134,7 +134,7 @@ class Sampling(Section):
 
 
 class Half(Section):
-    """How one half of NeuMF is pretrained."""
+    """Pretraining of one half of NeuMF."""
 
     epochs: Annotated[int, Field(ge=0)]
     """Passes over the data, at most (`patience` applies). 0 in both halves: no pretraining."""
@@ -156,7 +156,7 @@ class Pretraining(Section):
 
     @property
     def halves(self) -> dict[str, Half]:
-        """The halves by their kind; empty where there is no pretraining."""
+        """The halves by their kind; empty: no pretraining."""
         return {"gmf": self.gmf, "mlp": self.mlp} if self.gmf.epochs else {}
 
     @model_validator(mode="after")
@@ -272,7 +272,7 @@ class Training(Section):
 
     @property
     def of_workers(self) -> dict[str, Any]:
-        """How the workers are started: the same for every model of a run."""
+        """Settings of the workers, which are the same for every model of a run."""
         names = (
             *("num_workers", "device", "threads_per_worker", "pin_workers", "start_timeout_s"),
             "max_restarts",

@@ -1,4 +1,4 @@
-"""Where later events are, and what of them tells what a campaign brought."""
+"""The events after a campaign, and how they are measured."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Measurement(Section):
     """The same for: something was bought. The sum of their values is the revenue."""
     window_days: Count
     """Events count for so many days from the end of the run date."""
-    # Below 50 the 2.5th and 97.5th percentiles are hardly more than the least and the greatest.
+    # With fewer, the 2.5th and 97.5th percentiles are almost the minimum and the maximum.
     bootstrap_samples: Annotated[int, Field(ge=50)]
     """Bootstrap samples of users, for the 95 % intervals of the revenue."""
 
@@ -67,5 +67,5 @@ class Measurement(Section):
     @model_validator(mode="after")
     def _measures_something(self) -> Measurement:
         if not self.types:
-            raise ValueError("names no type of event; set bought, or another outcome")
+            raise ValueError("has no event type; set bought or another outcome")
         return self

@@ -1,4 +1,4 @@
-"""How much is said, and to whom beside the log."""
+"""The log, and where else the night's figures go."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Storage(Section):
 
     @property
     def lock_expires(self) -> timedelta | None:
-        """After how long without a sign of life a lock is taken over; None: never."""
+        """The silence after which a lock is taken over; None: never."""
         minutes = self.lock_expires_minutes
         return None if minutes is None else timedelta(minutes=minutes)
 
@@ -48,7 +48,7 @@ class Volume(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Volume:
         if self.low >= self.high:
-            raise ValueError(f"low is {self.low} but high is {self.high}; low must be below")
+            raise ValueError(f"low is {self.low} but high is {self.high}; low must be smaller")
         if self.at_least > self.nights:
             raise ValueError(f"at_least is {self.at_least} but nights is only {self.nights}")
         return self

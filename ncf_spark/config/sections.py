@@ -1,4 +1,4 @@
-"""What the sections of the configuration are made of."""
+"""The base class of all sections, and types that several have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 def _option_text(value: object) -> object:
-    """`header: true` and `maxColumns: 9` as the texts that Spark takes."""
+    """`header: true` and `maxColumns: 9` as the texts that Spark expects."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (int, float)) else value

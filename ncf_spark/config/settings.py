@@ -162,11 +162,10 @@ class Config(Section):
 
     @property
     def models(self) -> dict[str, Config]:
-        """The settings of every model that is trained, by its name; the first is the night's own.
+        """The settings of every trained model, by its name; the first is the night's own.
 
         Raises:
-            ValueError: when settings of evaluation.compared are not those of a model, or are wrong;
-                with one line for each.
+            ValueError: with a line for each setting of evaluation.compared that is wrong.
         """
         found: dict[str, Config] = {self.model.kind: self}
         problems = []
@@ -199,16 +198,14 @@ class Config(Section):
         if self.campaign.k > self.scoring.k:
             problems.append(
                 f"campaign.k is {self.campaign.k} but scoring.k is {self.scoring.k}; "
-                "raise scoring.k (a campaign shows what was scored)"
+                "raise scoring.k (a campaign shows scored items only)"
             )
         if self.training.patience is not None and not self.split.validation:
-            problems.append(
-                "training.patience needs items to judge epochs by; set split.validation: true"
-            )
+            problems.append("training.patience needs validation items; set split.validation: true")
         if self.training.warm_epochs is not None and self.split.method == "provided":
             problems.append(
                 "training.warm_epochs cannot be used with split.method provided: a model that "
-                "goes on from an earlier night may know the test pairs; set it to null"
+                "starts from earlier weights may have seen the test pairs; set it to null"
             )
         if self.split.method == "provided":
             if not self.split.holdout.configured:
@@ -230,7 +227,7 @@ class Config(Section):
             )
         problems += problems_of_candidates(self.model, self.evaluation)
         problems += problems_of_campaign(self)
-        # What is wrong with the night's own model is wrong with those beside it, and is said once.
+        # What is wrong with the night's own model is reported once, not for each compared model.
         own = tuple(problems)
         problems += [line for line in self._problems_of_compared() if not line.endswith(own)]
         if problems:
@@ -241,8 +238,8 @@ class Config(Section):
         problems = []
         if self.model.kind in self.evaluation.compared:
             problems.append(
-                f"evaluation.compared: {self.model.kind} is the name of the model itself; "
-                "choose another"
+                f"evaluation.compared: {self.model.kind} is the name of the night's own model; "
+                "choose another name"
             )
         try:
             _ = self.models
@@ -251,7 +248,7 @@ class Config(Section):
         return problems
 
 
-# What a compared model may have of its own: everything else belongs to the run.
+# The settings that may differ between models; all others belong to the run.
 _OF_A_MODEL = ("model.", "sampling.", "training.", "run.seed")
 _OF_THE_CHOICE = ("model.candidates", "model.selection")
 _OF_THE_WORKERS = (
@@ -262,8 +259,8 @@ _OF_THE_WORKERS = (
 
 
 def _overridden(config: Config, name: str, overrides: Mapping[str, Any]) -> Config:
-    """`config` with the settings of a compared model, which compares nothing itself."""
-    place = f"evaluation.compared.{name}"
+    """The settings of a compared model, which has no compared models itself."""
+    prefix = f"evaluation.compared.{name}"
     content = config.model_dump()
     content["evaluation"]["compared"] = {}
     content["model"]["candidates"] = []
@@ -274,9 +271,7 @@ def _overridden(config: Config, name: str, overrides: Mapping[str, Any]) -> Conf
         for part in sections:
             section = section.get(part) if isinstance(section, dict) else None
         if "." not in key and isinstance(value, Mapping):
-            problems.append(
-                f"{key}: write each setting with its whole name, such as model.kind: mf"
-            )
+            problems.append(f"{key}: write each setting with its full name, such as model.kind: mf")
         elif (
             not key.startswith(_OF_A_MODEL)
             or key.startswith(_OF_THE_CHOICE)
@@ -284,7 +279,7 @@ def _overridden(config: Config, name: str, overrides: Mapping[str, Any]) -> Conf
         ):
             problems.append(
                 f"{key} cannot differ between models; "
-                "a compared model has settings of model, sampling and training, and run.seed"
+                "a compared model may set model, sampling, training and run.seed"
             )
         elif not isinstance(section, dict) or last not in section:
             problems.append(f"{key}: unknown setting. conf/base.yaml lists all settings.")
@@ -295,5 +290,5 @@ def _overridden(config: Config, name: str, overrides: Mapping[str, Any]) -> Conf
     except ValidationError as error:
         problems += [line for problem in error.errors() for line in describe(problem)]
     if problems:
-        raise ValueError("\n".join(f"{place}: {problem}" for problem in problems))
+        raise ValueError("\n".join(f"{prefix}: {problem}" for problem in problems))
     return overridden

@@ -43,7 +43,7 @@ class Source(Section):
 
     @property
     def configured(self) -> bool:
-        """Whether the source names a path or a table at all."""
+        """Whether the source has a path or a table."""
         return self.path is not None or self.table is not None
 
     @model_validator(mode="after")
@@ -200,7 +200,7 @@ class ConsentValues(Section):
     @model_validator(mode="after")
     def _one_meaning(self) -> ConsentValues:
         if both := sorted({*self.yes} & {*self.no}):
-            raise ValueError(f"yes and no both name {both}; keep each in one of them")
+            raise ValueError(f"yes and no both contain {both}; keep each word in one of them")
         return self
 
 
