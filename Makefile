@@ -7,7 +7,7 @@ in_venv = . .venv/bin/activate &&
 pytest = $(in_venv) python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo environment test test-slow breaks check format bench bench-peers clean
+.PHONY: help setup demo environment test test-slow breaks check format docs bench bench-peers clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,6 +44,9 @@ check: setup ## Lint, formatting, types and the layers of the package
 format: setup ## Mend what ruff can mend
 	$(in_venv) ruff check --fix-only .
 	$(in_venv) ruff format .
+
+docs: setup ## Write what is generated: comments of conf/base.yaml, docs/configuration.md, docs/tables.md
+	$(in_venv) python -m docs.generate
 
 bench-peers: ## Make .venv-peers, with what the benchmarks compare with
 	python3 -m venv .venv-peers

@@ -18,7 +18,7 @@ INSTALL_REQUIRES = [
     # Model weights on disk without pickle.
     "safetensors",
     # Configuration: every setting typed, validated, all errors at once.
-    "pydantic>=2,<3",
+    "pydantic>=2.7,<3",
     # Configuration files.
     "PyYAML",
     # The pictures of the evaluation's report, and those of the notebooks.

@@ -8,20 +8,20 @@ processes; the address of Spark is the Airflow connection `spark_default`.
     NCF_SPARK_CONF       Spark's properties file (conf/spark/standalone.conf)
     NCF_SPARK_CONF_TRAIN  the same for `train` alone, such as one that asks for GPUs
                          (NCF_SPARK_CONF)
-    NCF_SCHEDULE         when a night begins, as cron has it, in UTC (30 1 * * *)
-    NCF_DEADLINE_MINUTES  after its beginning, when a night that is not done is late (240)
-    NCF_ALERT_EMAIL      who is told by e-mail that it is late (root@localhost), through the
+    NCF_SCHEDULE         when a night starts, as a cron expression in UTC (30 1 * * *)
+    NCF_DEADLINE_MINUTES  minutes after the start until an unfinished night counts as late (240)
+    NCF_ALERT_EMAIL      who gets an e-mail when it is late (root@localhost), through the
                          connection `smtp_default`
 
-A night at 01:30 is that of the day before, whose events are all there; the parameter `run_date`
-asks for another. A relative path is one below NCF_HOME.
+A night that starts at 01:30 has the run date of the day before, whose events are complete; the
+parameter `run_date` sets another date. Relative paths start at NCF_HOME.
 
 What a step's exit status means to Airflow:
 
     0  done
     3  a quality gate refused to publish: the task is skipped, which is no failure and not retried;
        yesterday's tables stay published
-    2  the configuration or the input is wrong: failed at once, since a retry would say the same
+    2  the configuration or the input is wrong: failed at once, because a retry would fail too
     1  and any other, such as a lost machine: retried
 """
 
@@ -45,6 +45,7 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+# The steps of ncf_spark/night.py; a test compares them.
 STEPS = (
     "build_interactions",
     "score_item_activity",
@@ -65,15 +66,15 @@ SCHEDULE = os.environ.get("NCF_SCHEDULE", "30 1 * * *")
 DEADLINE_MINUTES = int(os.environ.get("NCF_DEADLINE_MINUTES", "240"))
 ALERT_EMAIL = os.environ.get("NCF_ALERT_EMAIL", "root@localhost")
 
-# `run_after` is there for a night that is started by hand too; the logical date may not be.
+# A night that is started by hand has `run_after` too, but maybe no logical date.
 RUN_DATE = "{{ params.run_date or macros.ds_add(dag_run.run_after | ds, -1) }}"
 
 
 class Step(SparkSubmitOperator):
-    """A job of ours, whose exit status tells whether a retry can help."""
+    """One of the jobs, whose exit status says whether a retry can help."""
 
     def execute(self, context: Any) -> None:
-        """Runs the spark-submit of NCF_HOME's .venv there, where relative paths begin.
+        """Runs the spark-submit of NCF_HOME's .venv in NCF_HOME, where relative paths start.
 
         Raises:
             AirflowSkipException: when a quality gate refused to publish.
@@ -85,8 +86,8 @@ class Step(SparkSubmitOperator):
         try:
             super().execute(context)
         except AirflowException as error:
-            said = re.search(r"Error code is: (\d+)", str(error))
-            status = int(said[1]) if said else None
+            found = re.search(r"Error code is: (\d+)", str(error))
+            status = int(found[1]) if found else None
             if status == REFUSED:
                 raise AirflowSkipException(
                     f"{self.task_id}: a quality gate refused to publish; the tables of the night "
@@ -107,7 +108,7 @@ def step(name: str) -> Step:
         application=os.path.join(HOME, "jobs", f"{name}.py"),
         application_args=["--config", CONFIG, "--run-date", RUN_DATE],
         properties_file=SPARK_CONF_TRAIN if name == "train" else SPARK_CONF,
-        # In cluster mode spark-submit's exit status is not the job's.
+        # In cluster mode, the exit status of spark-submit is not that of the job.
         deploy_mode="client",
         name=f"ncf {name}",
     )
@@ -119,7 +120,7 @@ with DAG(
     schedule=CronTriggerTimetable(SCHEDULE, timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
-    # Nights follow one another: each begins with the user and item numbers of the last.
+    # One night at a time: each continues from the indexes of the last one.
     max_active_runs=1,
     params={"run_date": Param(None, type=["null", "string"], format="date")},
     default_args={
@@ -135,7 +136,7 @@ with DAG(
             kwargs={
                 "to": ALERT_EMAIL,
                 "subject": "ncf_nightly is late",
-                "html_content": f"It was not done {DEADLINE_MINUTES} minutes after it began.",
+                "html_content": f"It had not finished {DEADLINE_MINUTES} minutes after its start.",
             },
         ),
     ),

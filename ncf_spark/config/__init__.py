@@ -1,6 +1,7 @@
 """Every setting as a typed, validated model, read from YAML."""
 
-from ncf_spark.config.learning import LAST_NIGHT, Model, Sampling, Training
+from ncf_spark.config.evaluation import LAST_NIGHT
+from ncf_spark.config.learning import Model, Sampling, Training
 from ncf_spark.config.loading import load_config
 from ncf_spark.config.publishing import Gates, Volume
 from ncf_spark.config.sections import Section

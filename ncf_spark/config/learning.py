@@ -1,8 +1,7 @@
-"""How models are built, trained and judged."""
+"""How models are built and trained."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -13,33 +12,58 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Selection(Section):
-    """The figure by which the champion is chosen."""
+    """The metric that chooses the champion."""
 
     protocol: Annotated[str, Field(pattern=r"^(full|sampled_[1-9][0-9]*)$")]
+    """`full`, or `sampled_<evaluation.num_negatives>`."""
     metric: Literal["hr", "ndcg", "recall", "mrr", "map"]
+    """The metric."""
     k: Count
+    """Cut-off, one of `evaluation.ks`."""
 
 
 class Model(Section):
     """What is trained, and what of it is published."""
 
     kind: Literal["mf", "gmf", "mlp", "neumf"]
+    """`mf` (dot product and biases), `gmf`, `mlp` or `neumf`."""
     factors: Count
+    """Predictive factors: width of the MF or GMF embeddings."""
     gmf_output: Literal["learned", "ones"]
+    """Output weights of GMF: `learned`, or `ones`, which makes GMF plain matrix factorisation.
+
+    Learned weights can grow while L2 shrinks the embeddings.
+    """
     tower: Annotated[list[Count], Field(min_length=2)]
+    """Widths of the MLP: user and item embedding side by side, then each layer."""
     activation: Literal["relu", "leaky_relu"]
+    """Activation of the MLP."""
     dropout: Annotated[list[Dropout], Field(min_length=1)]
+    """Share of the MLP's outputs dropped in training: one for all layers, or one per layer."""
     similarity: Literal["dot", "cosine"]
+    """`mf`: how a user and an item are compared."""
     temperature: Positive
+    """`mf`: divides the similarity. About 0.1 to 0.2 suits `cosine`."""
     non_negative: bool
+    """`mf` and `gmf`: keep factors and output weights at 0 or above.
+
+    Use it with `embedding_init: glorot_uniform` for `gmf`: starting from `normal`, many factors
+    stay at 0 for good.
+    """
     embedding_init: Literal["normal", "glorot_uniform"]
+    """`normal` (standard deviation 0.01, as in the paper) or `glorot_uniform`."""
     output_init: Literal["normal", "lecun_uniform"]
+    """Output layer: `lecun_uniform`, or `normal` as in the paper."""
     candidates: list[Text]
+    """Models of the night of which the best is published: the kind above, names of
+    `evaluation.compared` and `evaluation.baselines`, `als_64` and so on. `[]`: publish the model of
+    this section.
+    """
     selection: Selection
 
     @property
     def layer_dropout(self) -> list[float]:
-        """The share of each layer of the tower."""
+        """The dropout of each layer of the tower."""
         return self.dropout * (len(self.tower) - 1) if len(self.dropout) == 1 else self.dropout
 
     @model_validator(mode="after")
@@ -48,13 +72,13 @@ class Model(Section):
         if self.tower[0] % 2:
             problems.append(
                 f"tower starts with {self.tower[0]}, which must be even: "
-                "it is the width of a user embedding beside an item embedding"
+                "it is the width of a user embedding plus an item embedding"
             )
         if len(self.layer_dropout) != len(self.tower) - 1:
             problems.append(
                 f"dropout has {len(self.layer_dropout)} shares, but tower has "
                 f"{len(self.tower) - 1} layers after its input; "
-                "give one share for all, or one a layer"
+                "give one share for all layers, or one per layer"
             )
         if self.non_negative and self.kind not in ("mf", "gmf"):
             problems.append(f"non_negative needs kind mf or gmf, not {self.kind}")
@@ -66,16 +90,30 @@ class Model(Section):
 
 
 class Sampling(Section):
-    """Which items serve as negatives (weights of the mixture; they are normalised)."""
+    """Which items serve as negatives: a mixture of distributions.
+
+    The weights are normalised. The defaults were best on MovieLens 1M, with three seeds each
+    (`docs/experiments`).
+    """
 
     num_negatives: Annotated[int, Field(ge=1, le=100)]
+    """Negatives for each positive."""
     low_activity: NonNegative
+    """Weight of draws in proportion to 1 - activity."""
     low_activity_by_counts: NonNegative
+    """The same, with the activity by users and events even if `activity.features` is set."""
     uniform: NonNegative
+    """Weight of draws with equal probability."""
     popularity: NonNegative
+    """Weight of draws in proportion to the number of users."""
     redraw: bool
+    """`true`: draw anew in every step. `false`: draw once and keep the negatives in memory."""
     reject_positives: bool
+    """Draw again if a negative is one of the user's positives."""
     max_retries: Count
+    """At most so many times. A negative that is still a positive then is left out of the step and
+    counted.
+    """
 
     @property
     def mixture(self) -> dict[str, float]:
@@ -96,23 +134,29 @@ class Sampling(Section):
 
 
 class Half(Section):
-    """How one half of NeuMF is pretrained, by Adam."""
+    """Pretraining of one half of NeuMF."""
 
     epochs: Annotated[int, Field(ge=0)]
+    """Passes over the data, at most (`patience` applies). 0 in both halves: no pretraining."""
     learning_rate: Positive
+    """Highest learning rate."""
     l2: NonNegative
+    """As `training.l2`."""
 
 
 class Pretraining(Section):
-    """GMF and MLP trained first, then joined (He et al. 2017, section 3.4.1)."""
+    """`neumf`: train GMF and MLP with Adam first, then join them (He et al. 2017, sec. 3.4.1)."""
 
     gmf: Half
+    """Pretraining of GMF."""
     mlp: Half
+    """Pretraining of MLP."""
     alpha: Share
+    """Share of GMF in the joined output layer and bias; MLP has the rest."""
 
     @property
     def halves(self) -> dict[str, Half]:
-        """The halves by their kind; empty where there is no pretraining."""
+        """The halves by their kind; empty: no pretraining."""
         return {"gmf": self.gmf, "mlp": self.mlp} if self.gmf.epochs else {}
 
     @model_validator(mode="after")
@@ -126,48 +170,109 @@ class Pretraining(Section):
 
 
 class CheckpointEvery(Section):
-    """When training leaves a checkpoint: after so many epochs or minutes, whichever comes first."""
+    """A checkpoint is written after the epoch in which either limit is reached.
+
+    If both are `null`, none is written.
+    """
 
     epochs: Count | None
+    """Epochs of a phase. `null`: only minutes count."""
     minutes: Positive | None
+    """Minutes since the last checkpoint. `null`: only epochs count."""
 
 
 class Training(Section):
     """How the model is trained."""
 
     num_workers: Count
+    """Horovod workers; each needs a free Spark task slot."""
     num_shards: Count
+    """Parts of `train`, by user; at least `num_workers`."""
     epochs: Count
+    """Passes over the data, at most."""
     warm_epochs: Count | None
+    """Passes over the data, at most, when training starts from the weights of the published run.
+    `null`: always start from random weights.
+
+    Only the night's own model starts from earlier weights, only without pretraining, and only while
+    section `model` is unchanged. What the earlier model was trained on stays in `train`, also where
+    the split would hold it out.
+    """
     full_retrain_every_days: Count
+    """With `warm_epochs`: start from random weights again after so many days."""
     patience: Count | None
+    """Stop after so many evaluations without a better NDCG on the validation items. `null`: train
+    all epochs.
+    """
     batch_size: Count
+    """Positives per worker and step."""
     loss: Literal["bce", "squared", "softmax"]
+    """`bce` (binary cross-entropy), `squared`, or `softmax` (sampled soft-max: each positive
+    against its own negatives).
+    """
     optimiser: Literal["adam", "lazy_adam", "sgd"]
+    """`adam`, `lazy_adam` (updates only the rows of the batch) or `sgd`."""
     learning_rate: Positive
+    """Highest learning rate."""
     warmup_epochs: NonNegative
+    """The learning rate rises from 0 during so many epochs."""
     decay: Literal["none", "linear", "cosine"]
+    """Then it stays (`none`), or falls to 0 at the last epoch (`linear`, `cosine`)."""
     l2: NonNegative
+    """Weight of the squared embedding rows of the batch."""
     l2_kernels: NonNegative
+    """Weight of the squared kernels of the MLP."""
     l2_output: NonNegative
+    """Weight of the squared output layer."""
     user_balance: Share
+    """A positive weighs the number of its user's positives to the power of minus this. 0: all
+    positives weigh the same. 1: all users do, as in the metrics.
+    """
     precision: Literal["float32", "tf32", "bfloat16"]
+    """Precision of the MLP in training: `float32`, `tf32` (a GPU rounds products to 10 bits) or
+    `bfloat16`. Scores are always computed in float32.
+    """
     exchange: Literal["float32", "float16"]
+    """Precision of the gradients that workers exchange. `float16` sends half the bytes."""
     pretraining: Pretraining
     evaluate_every: Count
+    """Epochs between evaluations on the validation items."""
     checkpoint_every: CheckpointEvery
     max_restarts: Annotated[int, Field(ge=0)]
+    """After a lost worker, training restarts from the last checkpoint (or from the beginning), at
+    most so many times. Permanent failures, such as a loss that is not finite, are not retried.
+    """
     device: Literal["auto", "cpu", "cuda"]
+    """`auto`: the GPU that Spark assigned, else one by local rank, else the CPU."""
     threads_per_worker: Count | None
+    """Threads per worker. `null`: the machine's cores divided among its workers."""
     pin_workers: bool
+    """Each of several workers on a machine stays on its own cores. Set it to `false` where other
+    programs keep some of them busy.
+    """
     resident_bytes: Count | None
+    """A worker keeps its positives in memory up to so many bytes (12 per positive; the default
+    holds 179 million). More are streamed from the files in every epoch, through a buffer of this
+    size. `null`: no limit.
+
+    With `sampling.redraw: false` they cannot be streamed. What rejects positives as negatives takes
+    another 16 to 24 bytes per positive in either case (none with `sampling.reject_positives:
+    false`).
+    """
     worker_memory_bytes: Count | None
+    """Memory that a worker may use, in addition to the interpreter with its libraries (about 0.4
+    GB). A model that needs more is refused before executors start. `null`: no limit.
+
+    The memory of a GPU is always checked.
+    """
     start_timeout_s: Count
+    """Seconds that Horovod waits for the workers to start."""
     network_interfaces: list[Text]
+    """Network interfaces that workers use. `[]`: Horovod finds them."""
 
     @property
     def of_workers(self) -> dict[str, Any]:
-        """How the workers are started: the same for every model of a run."""
+        """Settings of the workers, which are the same for every model of a run."""
         names = (
             *("num_workers", "device", "threads_per_worker", "pin_workers", "start_timeout_s"),
             "max_restarts",
@@ -180,87 +285,5 @@ class Training(Section):
             raise ValueError(
                 f"num_workers is {self.num_workers} but num_shards is {self.num_shards}; "
                 "raise num_shards (it must be at least the number of workers)"
-            )
-        return self
-
-
-class ItemItem(Section):
-    """Item-item similarity, the baseline."""
-
-    neighbours: Count
-    shrinkage: NonNegative
-
-
-class Als(Section):
-    """Spark's ALS with implicit preferences, the baseline."""
-
-    ranks: Annotated[list[Count], Field(min_length=1)]
-    reg_param: NonNegative
-    alpha: NonNegative
-    iterations: Count
-
-    @property
-    def models(self) -> dict[str, dict[str, Any]]:
-        """The settings of each model, by its name: als, or als_<rank> where there are several."""
-        others = self.model_dump(exclude={"ranks"})
-        if len(self.ranks) == 1:
-            return {"als": {**others, "rank": self.ranks[0]}}
-        return {f"als_{rank}": {**others, "rank": rank} for rank in self.ranks}
-
-
-# How last night's model is called among tonight's.
-LAST_NIGHT = "last_night"
-
-# Below this the 2.5th and 97.5th percentiles are hardly more than the least and the greatest.
-_LEAST_SAMPLES = 50
-
-# Of a compared model: the name of a folder too.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-
-
-class Evaluation(Section):
-    """How models are judged, and what they are compared with."""
-
-    ks: Annotated[list[Count], Field(min_length=1)]
-    num_negatives: Count
-    bootstrap_samples: Annotated[int, Field(ge=0)]
-    segment_bounds: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    baselines: list[Literal["popularity", "item_item", "als"]]
-    item_item: ItemItem
-    als: Als
-    compared: dict[str, dict[str, Any]]
-    judge_last_night: bool
-
-    @property
-    def baseline_models(self) -> dict[str, str]:
-        """The baseline of each model that is compared with, by the model's name: als_8 → als."""
-        found: dict[str, str] = {}
-        for baseline in self.baselines:
-            names = self.als.models if baseline == "als" else [baseline]
-            found |= dict.fromkeys(names, baseline)
-        return found
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Evaluation:
-        low, high = self.segment_bounds
-        if low >= high:
-            raise ValueError(f"segment_bounds is {self.segment_bounds}; the first must be less")
-        if 0 < self.bootstrap_samples < _LEAST_SAMPLES:
-            raise ValueError(
-                f"bootstrap_samples is {self.bootstrap_samples}; set at least {_LEAST_SAMPLES}, as "
-                "fewer give no 95 % interval, or 0 for no intervals"
-            )
-        baselines = {"popularity", "item_item", "als", *self.als.models, LAST_NIGHT}
-        taken = baselines & set(self.compared)
-        if taken:
-            raise ValueError(
-                f"compared: {sorted(taken)} are names of baselines, or of last night's model; "
-                "choose others"
-            )
-        odd = [name for name in self.compared if not _NAME.fullmatch(name)]
-        if odd:
-            raise ValueError(
-                f"compared: {odd} cannot be names of models, which are names of folders; take "
-                "up to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit"
             )
         return self

@@ -39,30 +39,29 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> Config:
         head = f"{path}: {len(lines)} problem(s)"
         head += f", with --set {', '.join(overrides)}" if overrides else ""
         raise ConfigError(f"{head}\n  " + "\n  ".join(lines)) from None
-    # Models of evaluation.compared may inherit it: it is theirs only if they are NeuMF.
+    # A model of evaluation.compared may be NeuMF and inherit it, so this is no rule of Config.
     if config.model.kind != "neumf" and config.training.pretraining.halves:
         raise ConfigError(
-            f"{path}: training.pretraining is of neumf alone, but model.kind is "
-            f"{config.model.kind}. Set training.pretraining.gmf.epochs and "
-            "training.pretraining.mlp.epochs to 0."
+            f"{path}: training.pretraining needs model.kind neumf, not {config.model.kind}. Set "
+            "training.pretraining.gmf.epochs and training.pretraining.mlp.epochs to 0."
         )
     return config
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML that refuses a key given twice (or the first would be lost), and reads 1e-3 as a number.
+    """YAML that refuses a key given twice, reads 1e-3 as a number, and `yes` as a key's name.
 
-    YAML 1.1 wants a dot and a sign in the exponent (1.0e-3) and takes anything else for a text; and
-    it takes a key `yes` or `no` for true or false, though keys are names.
+    YAML 1.1 keeps the last of two equal keys, reads 1e-3 as a text (it wants 1.0e-3), and a key
+    `yes` or `no` as true or false.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of `node`, if no key stands there twice."""
+        """The mapping of `node`; ConstructorError if a key is there twice."""
         keys = [key.value for key, _ in node.value]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{', '.join(twice)} is given twice; keep one", node.start_mark
+                None, None, f"{', '.join(twice)} is given twice; remove one", node.start_mark
             )
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:bool":
@@ -112,8 +111,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     return dict(nested)
 
 
-# These are tables of names that the user chooses: an override replaces them whole, since merging
-# would leave names of the default behind.
+# The user chooses the keys: an override replaces all of them, as a merge would keep the default's.
 _REPLACED_WHOLE = {"options", "event_weights", "features", "compared"}
 
 

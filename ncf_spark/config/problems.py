@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words."""
+"""Error messages of a configuration."""
 
 from __future__ import annotations
 
@@ -9,31 +9,27 @@ from typing import Any
 
 
 def describe(problem: Any) -> Iterable[str]:
-    """One line for each thing that is wrong: place, what was found, what was expected.
-
-    Args:
-        problem: one of pydantic's errors.
-    """
-    place = ".".join(str(part) for part in problem["loc"])
+    """The lines for one of pydantic's errors: setting, what was found, what was expected."""
+    setting = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return [f"{place}: unknown setting. conf/base.yaml lists all settings."]
+        return [f"{setting}: unknown setting. conf/base.yaml lists all settings."]
     if problem["type"] == "missing":
-        return [f"{place}: is not set."]
+        return [f"{setting}: is not set."]
     if problem["type"] == "value_error":
         lines = str(problem["ctx"]["error"]).splitlines()
-        return [f"{place}: {line}" if place else line for line in lines]
+        return [f"{setting}: {line}" if setting else line for line in lines]
     found = problem["input"]
     message = re.sub(r"^(Input|List|String|Value) ", "", problem["msg"])
     message = _SECTION.sub("should be a section with keys", message)
     if problem["type"] == "int_type" and isinstance(found, float) and found.is_integer():
         message += f": write {int(found)}"
-    return [f"{place} is {_as_yaml(found)}; it {message}"]
+    return [f"{setting} is {_as_yaml(found)}; it {message}"]
 
 
-# pydantic speaks of dictionaries, and names our classes.
+# pydantic says "dictionary" and names our classes.
 _SECTION = re.compile(r"should be a valid dictionary( or instance of \w+)?")
 
 
 def _as_yaml(value: Any) -> str:
-    """As the file would say it: true and null, where Python says True and None."""
+    """As the file has it: true and null, not True and None."""
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)

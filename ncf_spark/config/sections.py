@@ -1,4 +1,4 @@
-"""What the sections of the configuration are made of."""
+"""The base class of all sections, and types that several have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 def _option_text(value: object) -> object:
-    """`header: true` and `maxColumns: 9` as the texts that Spark takes."""
+    """`header: true` and `maxColumns: 9` as the texts that Spark expects."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, (int, float)) else value
@@ -27,4 +27,6 @@ OptionText = Annotated[str, BeforeValidator(_option_text)]
 class Section(BaseModel):
     """A group of settings: unknown keys and values of another type are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )

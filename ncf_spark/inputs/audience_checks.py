@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -18,6 +17,7 @@ from ncf_spark.errors import DataError
 from ncf_spark.inputs import values
 from ncf_spark.inputs.audience import Audience, read_suppression_list, sources_of_people
 from ncf_spark.inputs.canonical import masked
+from ncf_spark.inputs.consent import means_no_mail
 from ncf_spark.inputs.time_checks import Times
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.logs import log
@@ -26,11 +26,6 @@ from ncf_spark.schemas.results import Preparation, find_result
 from ncf_spark.storage import tables
 from ncf_spark.storage.read_failures import first_line
 
-# Names of columns in which a yes forbids mail.
-_OPPOSITE = re.compile(
-    r"(?i)unsub|opt[\W_]*out|do[\W_]*not|dont|suppress|block|bounce|complain|abmeld|abbestell"
-    r"|widerruf|widerspr|d[eé]sabonn|d[eé]sinscri|baja|disiscri"
-)
 # How many texts that are no consent a message shows.
 _MOST_TEXTS = 5
 # How many wrong rows of a list a message shows.
@@ -174,7 +169,7 @@ def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
 
 def _problem_of_consent(job: Job) -> Iterator[str]:
     name, words = job.config.recipients.columns.consent, job.config.recipients.consent_values
-    if _OPPOSITE.search(name) and not (words.yes or words.no):
+    if means_no_mail(name) and not (words.yes or words.no):
         yield (
             f"recipients: column {name} (recipients.columns.consent) is called like the opposite "
             "of consent, and who has a yes there would be written to. Say which of its words "

@@ -1,20 +1,21 @@
-"""Whether a recipient agreed to mail: the words that shops and marketing tools use for it."""
+"""The words of shops and marketing tools for people who agreed to mail, and who get none."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-# As of `_word`: small letters, without white space, _ and -.
+# Written as by `_word`: lower case, without white space, _ and -.
 _YES = (
     *("true", "t", "yes", "y", "1", "1.0", "on"),
     *("subscribed", "optedin", "optin"),  # Klaviyo, Mailchimp, Braze, Shopify, Brevo
     *("singleoptin", "doubleoptin", "confirmedoptin", "confirmed"),
     *("granted", "accepted", "accepts", "acceptsmarketing", "consented", "agreed"),
 )
-# A subscription that is not confirmed, or never was, is none.
+# A subscription that is not confirmed, or never was, is no consent.
 _NO = (
     *("false", "f", "no", "n", "0", "0.0", "off"),
     *("unsubscribed", "neversubscribed", "notsubscribed", "nonsubscribed", "optedout", "optout"),
@@ -24,14 +25,30 @@ _NO = (
     *("denied", "declined", "refused", "rejected", "revoked", "withdrawn", "deleted"),
 )
 
+# In the name of a column or file: it is about people who get no mail.
+_NO_MAIL = re.compile(
+    r"""(?ix)
+    unsub | opt(ed)?[\W_]*out | do[\W_]*not | dont | suppress | block | black[\W_]*list | bounc
+    | complain | cleaned | spam | robinson
+    | abmeld | abgemeld | abbestell | gesperrt | sperrliste | widerruf | widerspr  # German
+    | d[eé]sabo | d[eé]sinscri | baja | disiscri  # French, Spanish, Italian
+    """
+)
+
+
+def means_no_mail(name: str) -> bool:
+    """Whether the name of a column or file says that people in it get no mail."""
+    return _NO_MAIL.search(name) is not None
+
 
 def consent(text: Column, yes: Collection[str] = (), no: Collection[str] = ()) -> Column:
-    """Whether a text says yes to mail; null: it says nothing, or nothing that is understood.
+    """Whether a text says yes to mail; null: it is empty or not understood.
 
     Case, white space, _ and - do not count: `Opted In` is `opted_in`.
 
     Args:
-        yes: further words that mean yes, before what they mean otherwise; `no` likewise.
+        yes: further words that mean yes, whatever they mean otherwise.
+        no: further words that mean no.
     """
     word = _word(text)
     own_yes, own_no = ([_word(F.lit(one)) for one in words] for words in (yes, no))
@@ -44,6 +61,6 @@ def consent(text: Column, yes: Collection[str] = (), no: Collection[str] = ()) -
 
 
 def _word(text: Column) -> Column:
-    # Not the sign of -1.
+    # The sign of -1 stays.
     joined = F.regexp_replace(text, r"[\p{Z}\p{C}_]+|(?<=[\p{L}\p{Z}_])-(?=[\p{L}\p{Z}_])", "")
     return F.lower(joined)

@@ -14,12 +14,14 @@ from pyspark.sql import functions as F
 from ncf_spark import schemas
 from ncf_spark.config import Source
 from ncf_spark.errors import ConfigError, DataError, SchemaError
-from ncf_spark.inputs import nanoseconds, sources, suggest
+from ncf_spark.inputs import nanoseconds, sources
 from ncf_spark.inputs.canonical import masked
 from ncf_spark.inputs.checks import check_input_files
 from ncf_spark.inputs.columns import fitting_time_formats
 from ncf_spark.inputs.outcomes import read_outcomes
 from ncf_spark.inputs.sniffing import Sniffed, sniff, sniff_records
+from ncf_spark.inputs.suggest import suggest
+from ncf_spark.inputs.suggestion import Suggestion, to_name, write_config
 from ncf_spark.inputs.text import HEAD_BYTES
 from ncf_spark.pipeline.context import Job, readable
 from ncf_spark.schemas.results import Preparation, counts_of
@@ -178,17 +180,17 @@ def suggest_config(spark: SparkSession, paths: Sequence[str]) -> str:
         DataError: when there are files that cannot be read or are no known table, with what is
             wrong; after it printed what is suggested for the others.
     """
-    found, problems, shop = list[suggest.Suggestion](), list[str](), "my_shop"
+    found, problems, shop = list[Suggestion](), list[str](), "my_shop"
     for path in paths:
         try:
             listing = _find_files(spark, path)
             if not found and not problems:
                 folder = PurePath(path) if listing.folder else PurePath(path).parent
-                shop = suggest.to_name(folder.name, "shop") if folder.name else shop
+                shop = to_name(folder.name, "shop") if folder.name else shop
             found.append(_suggest(spark, path, listing))
         except DataError as error:
             problems += str(error).splitlines()
-    text = suggest.write_config(shop, found, problems)
+    text = write_config(shop, found, problems)
     if not problems:
         return text
     print(text, flush=True)
@@ -205,16 +207,14 @@ def _find_files(spark: SparkSession, path: str) -> Listing:
         raise DataError(said if said.startswith(path) else f"{path}: {said}") from None
 
 
-def _suggest(spark: SparkSession, path: str, listing: Listing) -> suggest.Suggestion:
+def _suggest(spark: SparkSession, path: str, listing: Listing) -> Suggestion:
     file = next(file for file in listing.files if file.num_bytes)
     found = sniff(file.name, hadoop.read_head(spark, file, HEAD_BYTES))
     if isinstance(found, Sniffed) and not found.columns:
         found = _read_first_rows(spark, found, listing, path)
     name = f"{PurePath(path).name}/{file.name}" if listing.folder else file.name
     suggested = (
-        suggest.suggest(path, name, found, fitting_time_formats)
-        if isinstance(found, Sniffed)
-        else found
+        suggest(path, name, found, fitting_time_formats) if isinstance(found, Sniffed) else found
     )
     if isinstance(suggested, str):
         place = f"{path}: {file.name}" if listing.folder else path

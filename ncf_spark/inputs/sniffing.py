@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ncf_spark.inputs import text
+from ncf_spark.inputs.consent import means_no_mail
 from ncf_spark.inputs.text import HEAD_BYTES, Options
 
 _SEPARATORS = (",", "::", ";", "\t", "|")
@@ -45,9 +46,6 @@ _WORDS = {
     "consent": "consent *email*consent acceptsemailmarketing acceptsmarketing *optin emailsubscribe"
     " *subscribed *consent newsletter newsletterstatus subscriptionstatus permission status"
     " *einwilligung *zustimmung *consentement *consentimiento *consenso",
-    # Who has something there must not be written to.
-    "opt_out": "*unsubscribe* *optout* *optedout* donot* *suppress* *bounce* *complain* *blocklist*"
-    " *blacklist* *blocked* cleaned *abmeldung* *abgemeldet* *gesperrt* *désabonn* *desabonn* baja",
     "locale": "locale language lang sprache langue idioma",
     "country": "country countrycode land landcode pays país pais",
     "segment": "segment customersegment kundengruppe kundensegment",
@@ -177,23 +175,34 @@ def _sniff_csv(content: bytes, decoded: str, found: dict[str, str], is_cut: bool
 def guess_roles(found: Sniffed, time_formats: TimeFormats) -> dict[str, str]:
     """The columns by what they seem to be: by their names, then by their values."""
     roles = {ours: names[0] for ours in _WORDS if (names := find_by_names(found, ours))}
+    if opt_outs := find_opt_outs(found):
+        roles["opt_out"] = opt_outs[0]
     _add_by_values(roles, found, time_formats)
     return roles
 
 
 def find_by_names(found: Sniffed, ours: str) -> list[str]:
     """The columns whose names are usual for one of ours, the likeliest first."""
-    words, is_of_mail = dict[str, str](), ours in ("consent", "opt_out")
-    refused = find_by_names(found, "opt_out") if ours == "consent" else []
+    words = dict[str, str]()
     for name in found.columns:
+        if ours == "consent" and (means_no_mail(name) or not _is_of_mail(name)):
+            continue
         for part in (name, name.rsplit(".", 1)[-1] if name in found.nested else name):
-            word = "".join(filter(str.isalnum, part.casefold()))
-            if name not in refused and not (is_of_mail and _NOT_OF_MAIL.search(word)):
-                words.setdefault(word, name)
+            words.setdefault("".join(filter(str.isalnum, part.casefold())), name)
     patterns = _WORDS[ours].split()
     return list(
         dict.fromkeys(words[w] for pattern in patterns for w in words if fnmatchcase(w, pattern))
     )
+
+
+def find_opt_outs(found: Sniffed) -> list[str]:
+    """The columns that hold something for people who get no mail."""
+    return [name for name in found.columns if means_no_mail(name) and _is_of_mail(name)]
+
+
+def _is_of_mail(name: str) -> bool:
+    """Whether a column about consent is about mail."""
+    return not _NOT_OF_MAIL.search("".join(filter(str.isalnum, name.casefold())))
 
 
 def _add_by_values(roles: dict[str, str], found: Sniffed, time_formats: TimeFormats) -> None:

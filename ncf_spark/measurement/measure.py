@@ -35,7 +35,7 @@ def sent_run(job: Job) -> Run:
         DataError: when there is none, or it does not say who was in which arm.
     """
     complete = [run for run in job.warehouse.runs() if run.state == "complete"]
-    of_date = [run for run in complete if run.age[0] == str(job.run_date)]
+    of_date = [run for run in complete if run.sort_key[0] == str(job.run_date)]
     if not of_date:
         raise DataError(
             f"{job.warehouse.uri}: there is no complete run of {job.run_date}. "

@@ -72,7 +72,7 @@ def _block_reason(job: Job) -> str | None:
         return (
             "was withdrawn by jobs/runs.py, and is not published again; --force makes another run"
         )
-    if published is not None and published.age > job.run.age:
+    if published is not None and published.sort_key > job.run.sort_key:
         return f"is complete, but not published: {published.name}, of a later night, stays so"
     return None
 

@@ -18,6 +18,7 @@ from ncf_spark.schemas.campaign import (
     campaign_schema,
     slot_column,
 )
+from ncf_spark.schemas.columns import TABLES
 from ncf_spark.schemas.fitting import check_columns, conform
 from ncf_spark.schemas.models import (
     CHAMPION,
@@ -45,6 +46,7 @@ from ncf_spark.schemas.preparation import (
     TRAIN,
     USER_INDEX,
     USER_NUMBERS,
+    VALIDATION,
     with_features,
 )
 
@@ -81,11 +83,13 @@ __all__ = [
     "SLOT_COLUMNS",
     "SPLIT",
     "SUPPRESSIONS",
+    "TABLES",
     "TRAIN",
     "USER_INDEX",
     "USER_NUMBERS",
     "USER_TOPK",
     "USER_VECTORS",
+    "VALIDATION",
     "campaign_schema",
     "check_columns",
     "conform",

@@ -11,16 +11,17 @@ from pyspark.sql.types import (
     IntegerType,
     LongType,
     StringType,
-    StructField,
     StructType,
     TimestampType,
 )
 
-from ncf_spark.schemas.columns import ITEM_ID, ITEM_INDEX_COLUMN, RANK, USER_ID, column
+from ncf_spark.schemas.columns import ITEM_ID, ITEM_INDEX_COLUMN, RANK, USER_ID, column, table
 from ncf_spark.schemas.preparation import CATALOGUE
 
-# Grain: item_id, the items of the catalogue or with events tonight.
-CAMPAIGN_ITEMS = StructType(
+CAMPAIGN_ITEMS = table(
+    "campaign_items",
+    "An item of the catalogue or with events tonight, and why it may not be shown.",
+    ("item_id",),
     [
         ITEM_ID,
         column("item_index", IntegerType(), "null: no event tonight", nullable=True),
@@ -33,14 +34,18 @@ CAMPAIGN_ITEMS = StructType(
         column(
             "reason",
             StringType(),
-            "why it is not shown, a code of campaign.reasons; null: it may be",
+            "why it may not be shown, a code of campaign.reasons; null: it may",
             nullable=True,
         ),
-    ]
+    ],
 )
 
-# Grain: item_index, the items that may be recommended tonight.
-ELIGIBLE_ITEMS = StructType([ITEM_INDEX_COLUMN])
+ELIGIBLE_ITEMS = table(
+    "eligible_items",
+    "An item that may be recommended tonight.",
+    ("item_index",),
+    [ITEM_INDEX_COLUMN],
+)
 
 # Grain: a row of the customer's table, never stored by itself.
 RECIPIENTS = StructType(
@@ -86,8 +91,10 @@ SUPPRESSIONS = StructType(
     ]
 )
 
-# Grain: user_id; what became of each recipient. Addresses stand in the sent files alone.
-CAMPAIGN_RECIPIENTS = StructType(
+CAMPAIGN_RECIPIENTS = table(
+    "campaign_recipients",
+    "A recipient, and why there is no mail. Holds no addresses.",
+    ("user_id",),
     [
         column("campaign_id", StringType(), "campaign.id"),
         column("run_date", DateType(), "the night"),
@@ -95,45 +102,47 @@ CAMPAIGN_RECIPIENTS = StructType(
         column(
             "arm",
             StringType(),
-            "model, popular, or holdout, who gets nothing and is listed for comparison; null: is "
-            "not eligible",
+            "model, popular, or holdout (no mail, listed for comparison); null: not eligible",
             nullable=True,
         ),
         column(
             "reason",
             StringType(),
-            "why the user gets no mail, a code of campaign.reasons; null: is written to, or would "
-            "be were the arm not holdout",
+            "why there is no mail, a code of campaign.reasons; null: there is, or the arm is "
+            "holdout",
             nullable=True,
         ),
-        column("num_items", IntegerType(), "filled slots; 0 without a mail"),
-    ]
+        column("num_items", IntegerType(), "filled slots; 0: no mail"),
+    ],
 )
 
-# Grain: (arm, outcome); what a campaign brought. The columns from `difference` on compare the arm
-# `model` with the row's arm, and are null on the rows of `model` itself.
-CAMPAIGN_RESULTS = StructType(
+CAMPAIGN_RESULTS = table(
+    "measurements/<campaign>/<date>/results",
+    "An outcome of an arm: what a campaign brought. Written by `jobs/measure_campaign.py` "
+    "below the warehouse. The columns from `difference` on compare the arm `model` with the "
+    "row's arm; they are null on the rows of `model` itself.",
+    ("arm", "outcome"),
     [
         column("campaign_id", StringType(), "campaign.id"),
         column("run_date", DateType(), "the night"),
         column("arm", StringType(), "model, popular or holdout"),
         column("outcome", StringType(), "sent, opened, clicked, bought, or revenue"),
-        column("num_users", LongType(), "of the arm, whatever became of them; at least 1"),
-        column("num_with", LongType(), "of these, with the outcome; revenue: that is not 0"),
+        column("num_users", LongType(), "of the arm, with or without mail; at least 1"),
+        column("num_with", LongType(), "of these, with the outcome; revenue: with revenue"),
         column("value", DoubleType(), "num_with / num_users; revenue: mean of the users"),
         column("difference", DoubleType(), "value of model - value; null: model", nullable=True),
-        column("difference_low", DoubleType(), "of 95 % interval; null: model", nullable=True),
-        column("difference_high", DoubleType(), "of 95 % interval; null: model", nullable=True),
+        column("difference_low", DoubleType(), "of the 95 % interval; null: model", nullable=True),
+        column("difference_high", DoubleType(), "of the 95 % interval; null: model", nullable=True),
         column("lift", DoubleType(), "difference / value; null: model, or by 0", nullable=True),
-        column("lift_low", DoubleType(), "of 95 % interval; null: no lift", nullable=True),
-        column("lift_high", DoubleType(), "of 95 % interval; null: no lift", nullable=True),
+        column("lift_low", DoubleType(), "of the 95 % interval; null: no lift", nullable=True),
+        column("lift_high", DoubleType(), "of the 95 % interval; null: no lift", nullable=True),
         column(
             "p_value",
             DoubleType(),
             "of the two-proportion test; null: model, revenue, or all or none of both arms have it",
             nullable=True,
         ),
-    ]
+    ],
 )
 
 # One slot of a list: what a mail shows of an item.
@@ -149,7 +158,7 @@ CAMPAIGN_SLOT = StructType(
     ]
 )
 
-# Grain: user_id, the recipients who are written to; what the files of a campaign are made from.
+# Grain: user_id, the recipients with mail. The files of a campaign are made from it.
 CAMPAIGN_LISTS = StructType(
     [
         USER_ID,
@@ -162,17 +171,22 @@ CAMPAIGN_LISTS = StructType(
     ]
 )
 
-# Grain: key; what a campaign's last export held, by which the next one tells what changed.
-CAMPAIGN_STATE = StructType(
+CAMPAIGN_STATE = table(
+    "campaign_state/<profile>",
+    "A person in the last export of a profile, by which the next night's "
+    "`campaign.files.deltas` finds what changed.",
+    ("key",),
     [
-        column("key", StringType(), "whom the row is of in the file: address, hash or id"),
-        column("row_hash", LongType(), "of what a mail shows and who gets it"),
+        column("key", StringType(), "the person in the file: address, hash or id"),
+        column("row_hash", LongType(), "of what the mail shows and who gets it"),
         column("updated_at", TimestampType(), "the export in which the row last changed"),
-    ]
+    ],
 )
 
-# Grain: (user_id, rank), the long form of a campaign.
-CAMPAIGN_LONG = StructType(
+CAMPAIGN_LONG = table(
+    "campaign_long",
+    "A filled slot of a recipient.",
+    ("user_id", "rank"),
     [
         column("campaign_id", StringType(), "campaign.id"),
         column("run_date", DateType(), "the night"),
@@ -198,11 +212,14 @@ CAMPAIGN_LONG = StructType(
             "what filled the slot: pin, model or a baseline's name, bought_together, similar, "
             "bestseller_here (of the user's country or segment), bestseller",
         ),
-    ]
+    ],
 )
 
-# Grain: (kind, reason): what a campaign left out and what filled it.
-CAMPAIGN_REPORT = StructType(
+CAMPAIGN_REPORT = table(
+    "campaign_report",
+    "A reason: how many recipients, items and pairs each rule left out, how many slots each "
+    "source filled, how many recipients each suppression list names.",
+    ("kind", "reason"),
     [
         column("kind", StringType(), "recipient, item, pair, slot, arm or list"),
         column(
@@ -212,7 +229,7 @@ CAMPAIGN_REPORT = StructType(
             "lists the name",
         ),
         column("num", LongType(), "recipients (also of lists), items, pairs or slots"),
-    ]
+    ],
 )
 
 
@@ -223,7 +240,12 @@ def campaign_schema(k: int) -> StructType:
     """
     head = [field for field in CAMPAIGN_LONG if field.name in CAMPAIGN_RECIPIENT]
     slots = [
-        StructField(slot_column(name, rank), CAMPAIGN_LONG[name].dataType, True)
+        column(
+            slot_column(name, rank),
+            CAMPAIGN_LONG[name].dataType,
+            f"{name} in slot {rank}; null: not given, or the slot is empty",
+            nullable=True,
+        )
         for rank in range(1, k + 1)
         for name in SLOT_COLUMNS
     ]
@@ -240,3 +262,11 @@ SLOT_COLUMNS = ("item_id", "title", "url", "image_url", "price", "score", "sourc
 def slot_column(name: str, rank: int) -> str:
     """`item_1` for the id in slot 1, `title_1` for its title."""
     return f"{name.removesuffix('_id')}_{rank}"
+
+
+table(
+    "campaign",
+    "A recipient with mail, with its slots side by side: `item_1` … `item_<k>` with their columns.",
+    ("user_id",),
+    campaign_schema(1),
+)

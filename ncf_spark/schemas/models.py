@@ -10,34 +10,54 @@ from pyspark.sql.types import (
     IntegerType,
     LongType,
     StringType,
-    StructType,
 )
 
-from ncf_spark.schemas.columns import ITEM_INDEX_COLUMN, RANK, USER_INDEX_COLUMN, VECTOR, column
-
-# Grain: user_index; part of the model.
-USER_VECTORS = StructType([USER_INDEX_COLUMN, VECTOR])
-
-# Grain: item_index; part of the model.
-ITEM_VECTORS = StructType([ITEM_INDEX_COLUMN, VECTOR])
-
-# Grain: item_index, the items that are present; the popularity baseline, counted on train alone.
-ITEM_POPULARITY = StructType(
-    [ITEM_INDEX_COLUMN, column("num_users", LongType(), "different users in train, 0 if none")]
+from ncf_spark.schemas.columns import (
+    ITEM_INDEX_COLUMN,
+    RANK,
+    USER_INDEX_COLUMN,
+    VECTOR,
+    column,
+    table,
 )
 
-# Grain: (item_index, rank), rank from 1: the neighbours of each item in the baseline item_item.
-ITEM_NEIGHBOURS = StructType(
+USER_VECTORS = table(
+    "model/user_vectors",
+    "A user with a vector.",
+    ("user_index",),
+    [USER_INDEX_COLUMN, VECTOR],
+)
+
+ITEM_VECTORS = table(
+    "model/item_vectors",
+    "An item with a vector.",
+    ("item_index",),
+    [ITEM_INDEX_COLUMN, VECTOR],
+)
+
+ITEM_POPULARITY = table(
+    "item_popularity",
+    "An item of tonight: the baseline `popularity`, counted on `train` alone.",
+    ("item_index",),
+    [ITEM_INDEX_COLUMN, column("num_users", LongType(), "different users in train, 0 if none")],
+)
+
+ITEM_NEIGHBOURS = table(
+    "item_neighbours",
+    "A neighbour of an item: the baseline `item_item`.",
+    ("item_index", "rank"),
     [
         ITEM_INDEX_COLUMN,
         RANK,
         column("neighbour_index", IntegerType(), "item_index of the neighbour"),
         column("similarity", DoubleType(), "cosine of the items' train users, shrunk"),
-    ]
+    ],
 )
 
-# Grain: (model, protocol, user_index, item_index), one row for each holdout pair.
-RANKS = StructType(
+RANKS = table(
+    "ranks",
+    "A holdout pair, ranked by a model.",
+    ("model", "protocol", "user_index", "item_index"),
     [
         column("model", StringType(), "model.kind, a baseline, or a name of evaluation.compared"),
         column("protocol", StringType(), "sampled_99 or full"),
@@ -51,11 +71,13 @@ RANKS = StructType(
             "full row of each model and user; null: on the others",
             nullable=True,
         ),
-    ]
+    ],
 )
 
-# Grain: (model, protocol, metric, k, segment), one row a figure.
-METRICS = StructType(
+METRICS = table(
+    "metrics",
+    "A figure of a model. The file `metrics.json` beside the tables has the same rows.",
+    ("model", "protocol", "metric", "k", "segment"),
     [
         column("model", StringType(), "model.kind, a baseline, or a name of evaluation.compared"),
         column("protocol", StringType(), "sampled_99 or full"),
@@ -69,15 +91,17 @@ METRICS = StructType(
         column("value", DoubleType(), "0 to 1"),
         column("low", DoubleType(), "of the 95 % interval; null: not computed", nullable=True),
         column("high", DoubleType(), "of the 95 % interval; null: not computed", nullable=True),
-    ]
+    ],
 )
 
-# Grain: model, one row a candidate; the night's own model alone where none are configured.
-CHAMPION = StructType(
+CHAMPION = table(
+    "champion",
+    "A candidate for publishing; without `model.candidates` only the night's own model.",
+    ("model",),
     [
         column("model", StringType(), "its name in metrics"),
-        column("kind", StringType(), "of scorer: model, dot, popularity or item_item"),
-        column("place", StringType(), "in the run, of the model or of the baseline's table"),
+        column("kind", StringType(), "how it is scored: model, dot, popularity or item_item"),
+        column("place", StringType(), "folder in the run, of the model or of the baseline's table"),
         column("protocol", StringType(), "model.selection.protocol"),
         column("metric", StringType(), "model.selection.metric"),
         column("k", IntegerType(), "model.selection.k"),
@@ -86,23 +110,27 @@ CHAMPION = StructType(
         column("high", DoubleType(), "of the 95 % interval; null: not computed", nullable=True),
         column("is_incumbent", BooleanType(), "whether a model of this name was published before"),
         column("is_champion", BooleanType(), "true on one row: what is published"),
-        column("reason", StringType(), "of the choice, a sentence"),
-    ]
+        column("reason", StringType(), "of the choice, as a sentence"),
+    ],
 )
 
-# Grain: (user_index, rank).
-USER_TOPK = StructType(
+USER_TOPK = table(
+    "user_topk",
+    "A recommendation for a user.",
+    ("user_index", "rank"),
     [
         USER_INDEX_COLUMN,
         RANK,
         ITEM_INDEX_COLUMN,
         column("score", FloatType(), "higher is better, comparable within a user"),
-        column("source", StringType(), "what filled the slot: model, or a baseline's name"),
-    ]
+        column("source", StringType(), "model, or the name of a baseline"),
+    ],
 )
 
-# Grain: (item_index, method, rank).
-ITEM_TOPK = StructType(
+ITEM_TOPK = table(
+    "item_topk",
+    "A similar item of an item, by item vectors and by common buyers.",
+    ("item_index", "method", "rank"),
     [
         ITEM_INDEX_COLUMN,
         column("method", StringType(), "embedding: by item vectors; co_purchase: by common buyers"),
@@ -110,5 +138,5 @@ ITEM_TOPK = StructType(
         column("similar_item_index", IntegerType(), "the neighbour"),
         column("score", FloatType(), "cosine of the vectors, or of the buyers, shrunk; -1 to 1"),
         column("support", LongType(), "users who bought both; null: by embedding", nullable=True),
-    ]
+    ],
 )

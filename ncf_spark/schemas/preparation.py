@@ -16,10 +16,19 @@ from pyspark.sql.types import (
 )
 
 from ncf_spark.errors import SchemaError
-from ncf_spark.schemas.columns import ITEM_ID, ITEM_INDEX_COLUMN, USER_ID, USER_INDEX_COLUMN, column
+from ncf_spark.schemas.columns import (
+    ITEM_ID,
+    ITEM_INDEX_COLUMN,
+    USER_ID,
+    USER_INDEX_COLUMN,
+    column,
+    table,
+)
 
-# Grain: (user_id, item_id), one row for each pair with at least one event.
-INTERACTIONS = StructType(
+INTERACTIONS = table(
+    "interactions",
+    "A pair with at least one event that training may use.",
+    ("user_id", "item_id"),
     [
         USER_ID,
         ITEM_ID,
@@ -27,35 +36,38 @@ INTERACTIONS = StructType(
         column("weight", DoubleType(), "sum of the events' weights"),
         column("first_event_at", TimestampType(), "null: the input has no times", nullable=True),
         column("last_event_at", TimestampType(), "null: the input has no times", nullable=True),
-    ]
+    ],
 )
 
-# Grain: (user_id, item_id), what a user did with an item up to the run date, also where training
-# does without: too few events, too old, of too low a value.
+# The columns of the table `history` that the rules of a campaign need.
 HISTORY = StructType(
     [
         USER_ID,
         ITEM_ID,
         column("last_event_at", TimestampType(), "null: no readable time", nullable=True),
-        column("has_undated", BooleanType(), "whether an event of it has no readable time"),
-        column("is_bought", BooleanType(), "an event is of campaign.pairs.bought_types"),
-        column("last_bought_at", TimestampType(), "null: not, or at no known time", nullable=True),
-        column("is_wanted", BooleanType(), "an event is of campaign.pairs.wanted_types"),
+        column("has_undated", BooleanType(), "an event has no readable time"),
+        column("is_bought", BooleanType(), "an event has a type of campaign.pairs.bought_types"),
+        column("last_bought_at", TimestampType(), "null: never, or no time", nullable=True),
+        column("is_wanted", BooleanType(), "an event has a type of campaign.pairs.wanted_types"),
     ]
 )
 
-# The table `history`: with the events that training is made of, which are one row of INTERACTIONS.
-KEPT_HISTORY = StructType(
+KEPT_HISTORY = table(
+    "history",
+    "A pair with at least one event up to the run date, also where training does without it: "
+    "too few events, too old, too low a value. Columns with `kept` are about the events that "
+    "training may use; they are one row of `interactions`.",
+    ("user_id", "item_id"),
     [
         *HISTORY,
-        column("num_kept", LongType(), "events that are kept; 0: none"),
+        column("num_kept", LongType(), "events that training may use"),
         column("kept_weight", DoubleType(), "sum of their weights; null: none", nullable=True),
         column("first_kept_at", TimestampType(), "null: none, or no times", nullable=True),
         column("last_kept_at", TimestampType(), "null: none, or no times", nullable=True),
-    ]
+    ],
 )
 
-# Grain: the id. What a night takes over from the indexes of the night before.
+# Grain: the id. What a night keeps of the indexes of the night before.
 USER_NUMBERS = StructType([USER_ID, USER_INDEX_COLUMN])
 
 ITEM_NUMBERS = StructType([ITEM_ID, ITEM_INDEX_COLUMN])
@@ -64,16 +76,27 @@ NUMBERS = {"user": USER_NUMBERS, "item": ITEM_NUMBERS}
 
 _IS_PRESENT = column("is_present", BooleanType(), "in tonight's input; false: departed")
 
-# Grain: user_id. Append-only across nights: departed ids keep their number, and may return.
-USER_INDEX = StructType([*USER_NUMBERS, _IS_PRESENT])
+USER_INDEX = table(
+    "user_index",
+    "A user of tonight or of an earlier night. Append-only: departed users keep their index "
+    "and may return. The next night continues from it.",
+    ("user_id",),
+    [*USER_NUMBERS, _IS_PRESENT],
+)
 
-# Grain: item_id. Append-only across nights, as user_index.
-ITEM_INDEX = StructType([*ITEM_NUMBERS, _IS_PRESENT])
+ITEM_INDEX = table(
+    "item_index",
+    "An item of tonight or of an earlier night. Append-only, as `user_index`.",
+    ("item_id",),
+    [*ITEM_NUMBERS, _IS_PRESENT],
+)
 
 INDEXES = {"user": USER_INDEX, "item": ITEM_INDEX}
 
-# Grain: item_id, the items of the customer's catalogue.
-CATALOGUE = StructType(
+CATALOGUE = table(
+    "catalogue",
+    "An item of the customer's catalogue. A double column for each of `activity.features` follows.",
+    ("item_id",),
     [
         ITEM_ID,
         column("title", StringType(), "null: not given", nullable=True),
@@ -92,14 +115,17 @@ CATALOGUE = StructType(
         column(
             "countries",
             ArrayType(StringType(), False),
-            "where it may be recommended, in capitals; null: everywhere",
+            "where it may be recommended, in upper case; null: everywhere",
             nullable=True,
         ),
-    ]
+    ],
 )
 
-# Grain: item_id, the items with interactions. The configured side features follow (double).
-ITEM_ACTIVITY = StructType(
+ITEM_ACTIVITY = table(
+    "item_activity",
+    "An item with interactions, counted on `train`, with its chance of being drawn as a "
+    "negative by each distribution. A double column for each of `activity.features` follows.",
+    ("item_id",),
     [
         ITEM_ID,
         ITEM_INDEX_COLUMN,
@@ -107,46 +133,65 @@ ITEM_ACTIVITY = StructType(
         column("num_events", LongType(), "events, at least 1"),
         column("activity", DoubleType(), "0 (the least active) to 1"),
         column("is_new", BooleanType(), "first seen within activity.new_item_days"),
-        column("activity_by_counts", DoubleType(), "the same by users and events alone"),
-        column("low_activity", DoubleType(), "chance of being drawn; sums to 1 over the table"),
+        column("activity_by_counts", DoubleType(), "the same, by users and events alone"),
+        column("low_activity", DoubleType(), "chance of being drawn as a negative; sums to 1"),
         column("low_activity_by_counts", DoubleType(), "the same, by activity_by_counts"),
         column("uniform", DoubleType(), "the same, equal for all items"),
-        column("popularity", DoubleType(), "the same, in proportion to the train users"),
-    ]
+        column("popularity", DoubleType(), "the same, in proportion to its users in train"),
+    ],
 )
 
-# Grain: (user_index, item_index), the interactions by index and what each serves for, and with
-# split.method provided the pairs that stand only in the test set.
-SPLIT = StructType(
+SPLIT = table(
+    "split",
+    "An interaction and what it is used for. With `split.method: provided` also the pairs "
+    "that are only in the test set.",
+    ("user_index", "item_index"),
     [
         USER_INDEX_COLUMN,
         ITEM_INDEX_COLUMN,
         column("num_events", LongType(), "null: only in the provided test set", nullable=True),
         column("first_event_at", TimestampType(), "null: no time", nullable=True),
         column("last_event_at", TimestampType(), "null: no time", nullable=True),
-        column("is_holdout", BooleanType(), "not for training"),
-        column("is_validation", BooleanType(), "not for training either; never both"),
-    ]
+        column("is_holdout", BooleanType(), "held out for the metrics"),
+        column("is_validation", BooleanType(), "held out to choose the best epoch; never both"),
+    ],
 )
 
-# Grain: (user_index, item_index), positives only. Laid out in folders by shard.
-TRAIN = StructType(
+TRAIN = table(
+    "train",
+    "A positive for training. Stored in folders `shard=<n>`, which divide the users among the "
+    "workers.",
+    ("user_index", "item_index"),
     [
         USER_INDEX_COLUMN,
         ITEM_INDEX_COLUMN,
         column("shard", IntegerType(), "user_index % training.num_shards"),
-    ]
+    ],
 )
 
-# Grain: (user_index, item_index), pairs that training must not see. The table `validation`, by
-# which the best epoch is chosen, has the same columns; evaluate alone looks at `holdout`, once.
-HOLDOUT = StructType(
+HOLDOUT = table(
+    "holdout",
+    "A pair that training must not see, for the metrics. Only `evaluate` reads it. Stored in "
+    "folders `shard=<n>`.",
+    ("user_index", "item_index"),
     [
         USER_INDEX_COLUMN,
         ITEM_INDEX_COLUMN,
-        column("negatives", ArrayType(IntegerType(), False), "item_index of sampled_99's rivals"),
+        column(
+            "negatives",
+            ArrayType(IntegerType(), False),
+            "item indexes that sampled_99 ranks it against",
+        ),
         column("shard", IntegerType(), "user_index % training.num_shards"),
-    ]
+    ],
+)
+
+VALIDATION = table(
+    "validation",
+    "A pair that training must not see, by which the best epoch is chosen. Stored in folders "
+    "`shard=<n>`.",
+    ("user_index", "item_index"),
+    HOLDOUT,
 )
 
 

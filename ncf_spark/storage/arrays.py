@@ -1,4 +1,4 @@
-"""NumPy arrays to Arrow and Parquet and back, for what runs outside Spark's own readers."""
+"""NumPy arrays to Arrow and Parquet and back, without Spark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ncf_spark.storage import files
 
 
 def record_batch(columns: Mapping[str, np.ndarray]) -> pa.RecordBatch:
-    """An Arrow batch; a matrix (rows, width) becomes a list column, strings keep their type."""
+    """An Arrow batch; a matrix (rows, width) becomes a list column."""
     arrays = [_to_arrow(column) for column in columns.values()]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
@@ -28,14 +28,14 @@ def _to_arrow(column: np.ndarray) -> pa.Array:
 
 
 def matrix(column: pa.ListArray) -> np.ndarray:
-    """(rows, width) from a list column whose lists are all of one length; (0, 0) from no list.
+    """(rows, width) from a list column whose lists have one length; (0, 0) from an empty column.
 
     Raises:
-        ValueError: when their lengths differ.
+        ValueError: when the lengths differ.
     """
     values = column.flatten().to_numpy(zero_copy_only=False)
     if len(column.value_lengths().unique()) > 1:
-        raise ValueError("the lists are of different lengths")
+        raise ValueError("the lists have different lengths")
     return values.reshape(len(column), len(values) // max(len(column), 1))
 
 
@@ -106,13 +106,13 @@ def count_rows(uri: str) -> int:
 
 
 def count_values(uri: str, column: str) -> int:
-    """Values in the lists of a column of one Parquet file, by its footer; an empty list has one."""
+    """Values in a list column of one Parquet file, by its footer; an empty list counts as 1."""
     filesystem, path = files.resolve(uri)
     footer = pq.read_metadata(path, filesystem=filesystem)
     names = [footer.schema.column(i).path.split(".")[0] for i in range(footer.num_columns)]
-    place = names.index(column)
+    index = names.index(column)
     groups = (footer.row_group(group) for group in range(footer.num_row_groups))
-    return sum(group.column(place).num_values for group in groups)
+    return sum(group.column(index).num_values for group in groups)
 
 
 def _dataset(uri: str) -> ds.Dataset:

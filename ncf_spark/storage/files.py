@@ -1,7 +1,7 @@
-"""Small files by URI: on the local disk, HDFS or an object store; the one place that knows which.
+"""Small files by URI, on the local disk, HDFS or S3; only this module knows the difference.
 
-S3 is reached as Amazon's own tools reach it, by the environment: AWS_ACCESS_KEY_ID and its like (or
-the machine's role), AWS_REGION, and AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL for another server.
+S3 is configured by the environment, as for Amazon's own tools: AWS_ACCESS_KEY_ID and so on (or the
+machine's role), AWS_REGION, and AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL for another server.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def to_uri(path: str) -> str:
 def resolve(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system that holds `uri` and the path on it.
 
-    `s3a:` is Hadoop's name for what others call `s3:`. Local paths and keys of objects are taken as
-    they stand, since a URI would want blanks and percent signs escaped.
+    `s3a:` is Hadoop's name of `s3:`. Local paths and keys of objects are taken as they are: a blank
+    or a percent sign is part of the name.
 
     Raises:
-        DataError: when the URI names no bucket, or nothing that is known.
+        DataError: when the URI has no bucket, or an unknown scheme.
     """
     scheme = _scheme(uri)
     if scheme in ("", "file"):
@@ -45,11 +45,11 @@ def resolve(uri: str) -> tuple[fs.FileSystem, str]:
         path = uri.removeprefix(f"{scheme}://")
         bucket = path.split("/", 1)[0]
         if not bucket or path == uri:
-            raise DataError(f"{uri}: names no bucket; write {scheme}://bucket/folder.")
+            raise DataError(f"{uri}: has no bucket; write {scheme}://bucket/folder.")
         return _s3(bucket), path
     if scheme not in _HADOOP:
         known = ", ".join(f"{name}:" for name in ("file", *_HADOOP, *_S3))
-        raise DataError(f"{uri}: {scheme}: is not supported; known are {known}.")
+        raise DataError(f"{uri}: {scheme}: is not supported; use one of {known}.")
     return fs.FileSystem.from_uri(uri)
 
 
@@ -58,19 +58,19 @@ _HADOOP = ("hdfs", "viewfs")
 
 
 def _scheme(uri: str) -> str:
-    # Not urlsplit: a number sign is part of a name here.
+    # Not urlsplit, which cuts at a number sign.
     return uri.split(":", 1)[0] if ":" in uri.split("/", 1)[0] else ""
 
 
 def _s3(bucket: str) -> fs.FileSystem:
-    """S3 where the environment says; never asked for anything that it does not say."""
+    """S3 as the environment says; nothing is looked up that it sets."""
     named = (os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
     endpoint = next(filter(None, named), None)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if endpoint is None:
         return fs.S3FileSystem(region=region or _region_of(bucket))
     url = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
-    # Any region will do for a server of one's own, but signatures need one.
+    # Another server ignores the region, but signatures need one.
     return fs.S3FileSystem(
         region=region or "us-east-1", scheme=url.scheme, endpoint_override=url.netloc
     )
@@ -83,13 +83,13 @@ def _region_of(bucket: str) -> str:
 
 
 def exists(uri: str) -> bool:
-    """Whether a file or folder is there."""
+    """Whether a file or folder exists."""
     filesystem, path = resolve(uri)
     return filesystem.get_file_info(path).type != fs.FileType.NotFound
 
 
 def list_names(uri: str) -> list[str]:
-    """Names of the files and folders directly in the folder, sorted; none if it is not there."""
+    """Names of the files and folders directly in the folder, sorted; none if it does not exist."""
     filesystem, path = resolve(uri)
     found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
     return sorted(info.base_name for info in found)
@@ -101,16 +101,16 @@ def list_files(uri: str, suffix: str) -> list[str]:
     found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
     scheme = _scheme(uri) or "file"
     paths = sorted(i.path for i in found if i.is_file and i.base_name.endswith(suffix))
-    # pyarrow counts a bucket as part of the path, but not a name node.
+    # For pyarrow a bucket is part of the path, but a name node is not.
     host = urlsplit(uri).netloc if scheme in _HADOOP else ""
     return [f"{scheme}://{host}{path}" for path in paths]
 
 
 def sizes(uri: str, without: str | None = None) -> dict[str, int]:
-    """Bytes of each file directly in the folder, by name; none if it is not there.
+    """Bytes of each file directly in the folder, by name; none if it does not exist.
 
     Args:
-        without: a name that is left out.
+        without: a name to leave out.
     """
     filesystem, path = resolve(uri)
     found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
@@ -118,14 +118,14 @@ def sizes(uri: str, without: str | None = None) -> dict[str, int]:
 
 
 def total_bytes(uri: str) -> int:
-    """Bytes of all files below the folder; 0 if it is not there."""
+    """Bytes of all files below the folder; 0 if it does not exist."""
     filesystem, path = resolve(uri)
     found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
     return sum(info.size for info in found if info.is_file)
 
 
 def delete(uri: str) -> None:
-    """Removes a file or a folder with all that is in it, if it is there."""
+    """Removes a file, or a folder with its content, if it exists."""
     filesystem, path = resolve(uri)
     kind = filesystem.get_file_info(path).type
     if kind == fs.FileType.Directory:
@@ -135,21 +135,20 @@ def delete(uri: str) -> None:
 
 
 def copy(source: str, target: str) -> None:
-    """Copies a folder and all that is in it, in one store; where it is not there, nothing."""
+    """Copies a folder with its content within one file system, if it exists."""
     filesystem, path = resolve(source)
     if exists(source):
-        place = resolve(target)[1]
-        filesystem.create_dir(place, recursive=True)
-        fs.copy_files(path, place, filesystem, filesystem)
+        target_path = resolve(target)[1]
+        filesystem.create_dir(target_path, recursive=True)
+        fs.copy_files(path, target_path, filesystem, filesystem)
 
 
 def write_bytes(uri: str, content: bytes) -> None:
-    """Writes a file whole: a reader sees the old content or the new, never a part.
+    """Writes a file as a whole: a reader sees the old content or the new, never a part.
 
-    On S3 there is no rename and none is needed: an object shows when its upload is completed, which
-    closing the stream does; whoever dies before leaves nothing that can be read. Elsewhere the file
-    is written beside its place and renamed. (HDFS renames onto no file: there pyarrow removes the
-    old one first, and for that moment there is neither.)
+    On S3 an object appears when its upload is completed, which closing the stream does. Elsewhere a
+    temporary file beside it is renamed. (HDFS does not rename onto a file: pyarrow removes the old
+    one first, and for that moment there is neither.)
     """
     filesystem, path = resolve(uri)
     if not isinstance(filesystem, fs.S3FileSystem):
@@ -163,16 +162,16 @@ def write_bytes(uri: str, content: bytes) -> None:
             delete(uri + ending)
             raise
     else:
-        # One write: an upload of which a part failed is not completed by closing it.
+        # In one write: closing the stream would not complete an upload of which a part failed.
         with filesystem.open_output_stream(path) as stream:
             stream.write(content)
 
 
 def read_bytes(uri: str) -> bytes:
-    """The content of a file, old or new where it is replaced meanwhile, but never of both.
+    """The content of a file: the old or the new one if it is replaced meanwhile, never a mixture.
 
     Raises:
-        FileNotFoundError: when it is not there.
+        FileNotFoundError: when it does not exist.
     """
     filesystem, path = resolve(uri)
     if isinstance(filesystem, fs.S3FileSystem):
@@ -186,10 +185,9 @@ _READS = 10
 
 
 def _read_object(filesystem: fs.FileSystem, path: str) -> bytes:
-    """An object read again until it was the same before and after, by its entity tag.
+    """The content of an object, read again until its entity tag was the same before and after.
 
-    An object has no handle that would keep the old content: its size is asked for first, and each
-    part then comes from what stands there at that moment.
+    No handle keeps the old content: the size and each part are requests of their own.
     """
     for _ in range(_READS):
         with filesystem.open_input_file(path) as stream:
@@ -198,11 +196,11 @@ def _read_object(filesystem: fs.FileSystem, path: str) -> bytes:
         with filesystem.open_input_file(path) as stream:
             if stream.metadata() == tag:
                 return content
-    raise OSError(f"{path}: was replaced each of the {_READS} times that it was read")
+    raise OSError(f"{path}: was replaced during each of {_READS} attempts to read it")
 
 
 def write_json(uri: str, content: dict[str, Any] | list[Any]) -> None:
-    """Writes a JSON file whole, readable by a person."""
+    """Writes an indented JSON file as a whole."""
     text = json.dumps(content, indent=2, default=str, ensure_ascii=False)
     write_bytes(uri, (text + "\n").encode())
 
@@ -211,8 +209,8 @@ def read_json(uri: str) -> Any:
     """The content of a JSON file.
 
     Raises:
-        FileNotFoundError: when it is not there.
-        DataError: when it is not JSON (a file that was cut short, for instance).
+        FileNotFoundError: when it does not exist.
+        DataError: when it is not JSON, for example because the file was cut short.
     """
     try:
         return json.loads(read_bytes(uri))

@@ -1,6 +1,6 @@
-"""What an executor does with the rows of its task: it writes them into files, and tells which.
+"""How an executor writes the rows of its task into files.
 
-A file is named anew by each attempt of a task; only what a successful one tells counts.
+Each attempt of a task names its files anew; only the files that a successful one returns count.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pyspark import TaskContext
 
 from ncf_spark.storage import private
 
-# What is told of each file, in Spark's terms and in Arrow's.
-FRAGMENTS = "task int, nth int, file string, rows long, bytes long, sha256 string"
+# A row for each file, as a schema of Spark and of Arrow.
+FRAGMENTS = "task int, number int, file string, rows long, bytes long, sha256 string"
 _SCHEMA = pa.schema(
     [
         ("task", pa.int32()),
-        ("nth", pa.int32()),
+        ("number", pa.int32()),
         ("file", pa.string()),
         ("rows", pa.int64()),
         ("bytes", pa.int64()),
@@ -32,7 +32,13 @@ _SCHEMA = pa.schema(
 
 
 class Cut(NamedTuple):
-    """Where files go, what each begins with, and after how many bytes the next one begins."""
+    """How lines become files.
+
+    Args:
+        folder: of the files.
+        head: the first bytes of each.
+        max_bytes: of a file; None: one file.
+    """
 
     folder: str
     head: bytes
@@ -40,12 +46,12 @@ class Cut(NamedTuple):
 
 
 class _Fragment:
-    """One file as it is written: its bytes, its rows and its hash."""
+    """A file that is being written, with its bytes, rows and hash."""
 
     def __init__(self, folder: str) -> None:
         self.file = uuid.uuid4().hex
         self.bytes = self.rows = 0
-        self.closed = False  # asked for by pyarrow
+        self.closed = False  # pyarrow needs it
         self._sha256 = hashlib.sha256()
         self._stream = private.open_new(f"{folder}/{self.file}")
 
@@ -62,10 +68,10 @@ class _Fragment:
         self.closed = True
         self._stream.close()
 
-    def told(self, nth: int) -> pa.RecordBatch:
-        """The file as a row, once it is closed."""
+    def record(self, number: int) -> pa.RecordBatch:
+        """The row of the file, once it is closed."""
         context = TaskContext.get()
-        row = (context.partitionId() if context else 0, nth, self.file, self.rows, self.bytes)
+        row = (context.partitionId() if context else 0, number, self.file, self.rows, self.bytes)
         columns = [[value] for value in (*row, self._sha256.hexdigest())]
         return pa.RecordBatch.from_arrays(
             [pa.array(c, field.type) for c, field in zip(columns, _SCHEMA, strict=True)],
@@ -74,9 +80,9 @@ class _Fragment:
 
 
 def write_lines(batches: Iterator[pa.RecordBatch], cut: Cut) -> Iterator[pa.RecordBatch]:
-    """Writes (line), with their ends, and starts another file before one grows too large."""
+    """Writes lines, which have their ends, and starts another file before one becomes too large."""
     fragment: _Fragment | None = None
-    nth = 0
+    number = 0
     for batch in batches:
         content, ends = _contiguous(batch.column(0))
         row = 0
@@ -90,18 +96,18 @@ def write_lines(batches: Iterator[pa.RecordBatch], cut: Cut) -> Iterator[pa.Reco
                 fragment.rows += last - row
                 row = last
             else:
-                # Or the task would make empty files for ever.
+                # Otherwise the task would make empty files for ever.
                 assert fragment.rows, "a line is longer than a file may be"
                 fragment.close()
-                yield fragment.told(nth)
-                fragment, nth = None, nth + 1
+                yield fragment.record(number)
+                fragment, number = None, number + 1
     if fragment is not None:
         fragment.close()
-        yield fragment.told(nth)
+        yield fragment.record(number)
 
 
 def _contiguous(lines: pa.Array) -> tuple[memoryview, np.ndarray]:
-    """The bytes of all lines, and where each begins, with the end of the last."""
+    """The bytes of all lines; the start of each line and the end of the last."""
     lines = lines.cast(pa.large_string())
     _, offsets, content = lines.buffers()
     ends = np.frombuffer(offsets, np.int64, len(lines) + 1, lines.offset * 8)
@@ -109,14 +115,14 @@ def _contiguous(lines: pa.Array) -> tuple[memoryview, np.ndarray]:
 
 
 def _last_row(ends: np.ndarray, row: int, written: int, max_bytes: int | None) -> int:
-    """The row after the last one that still goes into the file."""
+    """The row after the last one that fits into the file."""
     if max_bytes is None:
         return len(ends) - 1
     return int(np.searchsorted(ends, ends[row] + max_bytes - written, side="right")) - 1
 
 
 def write_parquet(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa.RecordBatch]:
-    """Writes rows as they come, a row group a batch."""
+    """Writes each batch as a row group."""
     fragment = _Fragment(folder)
     writer: pq.ParquetWriter | None = None
     for batch in batches:
@@ -128,4 +134,4 @@ def write_parquet(batches: Iterator[pa.RecordBatch], folder: str) -> Iterator[pa
     if writer is not None:
         writer.close()
         fragment.close()
-        yield fragment.told(0)
+        yield fragment.record(0)

@@ -1,4 +1,4 @@
-"""Files for petastorm, which asks for the file systems that pyarrow had before `pyarrow.fs`."""
+"""Files for petastorm, which uses the file systems that pyarrow had before `pyarrow.fs`."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from ncf_spark.storage import files
 
 
 class ReadableFiles(filesystem.FileSystem):
-    """Any file system of `pyarrow.fs`, as far as petastorm reads Parquet files from it.
+    """A file system of `pyarrow.fs` with the methods by which petastorm reads Parquet files.
 
     Args:
-        readable: paths are taken without the slash before them, as S3 wants them.
+        readable: gets paths without a leading slash, as S3 needs them.
     """
 
     def __init__(self, readable: fs.FileSystem) -> None:
         self._readable = readable
 
     def isfile(self, path: str) -> bool:
-        """Whether a file is there."""
+        """Whether the path is a file."""
         return self._type(path) == fs.FileType.File
 
     def isdir(self, path: str) -> bool:
-        """Whether a folder is there."""
+        """Whether the path is a folder."""
         return self._type(path) == fs.FileType.Directory
 
     def exists(self, path: str) -> bool:
-        """Whether a file or folder is there."""
+        """Whether a file or folder exists."""
         return self._type(path) != fs.FileType.NotFound
 
     def open(self, path: str, mode: str = "rb") -> Any:
-        """The file, for reading anywhere in it."""
+        """The file, for random access."""
         return self._readable.open_input_file(path.lstrip("/"))
 
     def _type(self, path: str) -> fs.FileType:
@@ -41,13 +41,12 @@ class ReadableFiles(filesystem.FileSystem):
 
 
 def for_petastorm(uris: Sequence[str]) -> tuple[list[str], ReadableFiles | None]:
-    """URLs of the files as petastorm takes them, and what it reads them through.
+    """URLs of the files for petastorm, and the file system to read them from.
 
-    None: petastorm knows the way itself. On S3 it does not: it would ask for s3fs, and with that
-    fail on this pyarrow, so it is given what everything else here reads through.
+    None: petastorm finds it itself. On S3 it would use s3fs, which fails with this pyarrow.
     """
     readable, _ = files.resolve(uris[0])
     if not isinstance(readable, fs.S3FileSystem):
         return list(uris), None
-    # With "file" petastorm takes the path as it stands; nothing is read from the local disk.
+    # "file" only makes petastorm keep the path as it is; nothing is read from the local disk.
     return [f"file:///{files.resolve(uri)[1]}" for uri in uris], ReadableFiles(readable)

@@ -1,12 +1,12 @@
-"""Numbered files of at most so many bytes, each whole, written by the executors.
+"""Numbered files of limited size, written by the executors.
 
 campaign_files/
-  campaign-0001.csv     with a header of its own; rows are ordered by key within a file
+  campaign-0001.csv     with its own header; rows are ordered by key within a file
   campaign-0002.csv
   removed-0001.csv      another group of files
-  manifest.json         written last; without it the files don't count
+  manifest.json         written last; without it the files do not count
 
-A row is in the file that the hash of its key says, so the same rows give the same bytes.
+The hash of its key decides the file of a row, so the same rows give the same bytes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from ncf_spark.storage import files, private
 from ncf_spark.storage.fragments import FRAGMENTS, Cut, write_lines, write_parquet
 
 MANIFEST = "manifest.json"
-# Of a file's bytes, so that a bucket that is a little fuller than the others needs no second file.
-_FILLED = 0.97
+# Share of a file's bytes that is planned for, so that a fuller hash bucket still fits in one file.
+_FILL = 0.97
 
 
 class Part(NamedTuple):
@@ -41,27 +41,27 @@ class Part(NamedTuple):
 
 
 class PartsFolder:
-    """A folder of files that appears whole, or not at all: leave the block to publish it.
+    """A folder of files that appears as a whole, at the end of the `with` block, or not at all.
 
-    On a file system it is written beside its place and renamed. On S3, which knows no rename, what
-    stood in its place goes first, and the files count once the manifest stands.
+    On a file system a temporary folder is renamed. On S3, which has no rename, the old files are
+    deleted first, and the new ones count when the manifest exists.
 
     Args:
-        uri: of the folder; what is there is replaced.
-        facts: what else the manifest says; nothing of a person.
+        uri: of the folder; its old content is replaced.
+        facts: what else the manifest says; nothing about a person.
     """
 
     def __init__(self, uri: str, facts: Mapping[str, Any]) -> None:
         self.uri = uri
         self.facts = dict(facts)
         self.groups: dict[str, list[Part]] = {}
-        self._place = f"{uri}.{uuid.uuid4().hex}.tmp" if private.has_folders(uri) else uri
-        self._fragments = f"{self._place}/.fragments"
+        self._folder = f"{uri}.{uuid.uuid4().hex}.tmp" if private.can_rename_folders(uri) else uri
+        self._fragments = f"{self._folder}/.fragments"
 
     def __enter__(self) -> PartsFolder:
-        if self._place == self.uri:
+        if self._folder == self.uri:
             self._delete_old()
-        private.make_folder(self._place)
+        private.make_folder(self._folder)
         private.make_folder(self._fragments)
         return self
 
@@ -70,8 +70,8 @@ class PartsFolder:
             if error is None:
                 self._publish()
         finally:
-            if error is not None or self._place != self.uri:
-                files.delete(self._place)
+            if error is not None or self._folder != self.uri:
+                files.delete(self._folder)
 
     def write_lines(
         self,
@@ -84,14 +84,14 @@ class PartsFolder:
         max_bytes: int | None = None,
         profile: str,
     ) -> list[Part]:
-        """Writes `campaign-0001.csv`, …, one file where all fits; none where there are no lines.
+        """Writes `campaign-0001.csv` and so on; one file if all lines fit, none without lines.
 
         Args:
             lines: (key, line, …).
-            group: what the names begin with.
+            group: the start of the files' names.
             header: the first line of each file.
-            max_bytes: of a file, with its header and line ends; None: all in one file.
-            profile: whose files they are, for the error.
+            max_bytes: of a file, with its header and line ends; None: no limit.
+            profile: the files' profile, for the error.
 
         Raises:
             DataError: when a single line is too long for a file.
@@ -100,7 +100,7 @@ class PartsFolder:
         ended = lines.select("key", F.concat("line", F.lit(line_end)).alias("line"))
         if max_bytes is None:
             return self._write(ended, 1, Cut(self._fragments, head, None), group, suffix)
-        # Measured, then written. Kept in between by the executors, on their own disks.
+        # Measured first, then written; kept on the executors' disks in between.
         ended = ended.persist(StorageLevel.DISK_ONLY)
         try:
             total, longest = _measure(ended)
@@ -119,7 +119,7 @@ class PartsFolder:
         return self._number(written, group, suffix)
 
     def write_parquet(self, rows: DataFrame, *, group: str) -> list[Part]:
-        """Writes `campaign-0001.parquet`; none where there are no rows.
+        """Writes `campaign-0001.parquet`; no file without rows.
 
         Args:
             rows: (key, row, …); the file holds the columns of the struct `row`.
@@ -129,12 +129,12 @@ class PartsFolder:
         return self._number(ordered.select("row.*").mapInArrow(write, FRAGMENTS), group, "parquet")
 
     def _number(self, written: DataFrame, group: str, suffix: str) -> list[Part]:
-        """Gives the files of the tasks that succeeded their names, in the order of the tasks."""
-        found = sorted(written.collect(), key=lambda row: (row.task, row.nth))
+        """Names the files of the successful tasks, in the order of the tasks."""
+        found = sorted(written.collect(), key=lambda row: (row.task, row.number))
         parts = []
         for number, row in enumerate(found, 1):
             part = Part(f"{group}-{number:04d}.{suffix}", row.rows, row.bytes, row.sha256)
-            private.move(f"{self._fragments}/{row.file}", f"{self._place}/{part.name}")
+            private.move(f"{self._fragments}/{row.file}", f"{self._folder}/{part.name}")
             parts.append(part)
         self.groups[group] = parts
         return parts
@@ -146,20 +146,20 @@ class PartsFolder:
             "parts": [part._asdict() for parts in self.groups.values() for part in parts],
             "totals": {group: _totals(parts) for group, parts in self.groups.items()},
         }
-        with private.open_new(f"{self._place}/{MANIFEST}") as stream:
+        with private.open_new(f"{self._folder}/{MANIFEST}") as stream:
             stream.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
-        if self._place != self.uri:
+        if self._folder != self.uri:
             self._delete_old()
-            private.move(self._place, self.uri)
+            private.move(self._folder, self.uri)
 
     def _delete_old(self) -> None:
-        # A reader that comes now finds no manifest, rather than one of files that are gone.
+        # The manifest first: a reader must not find one of files that are gone.
         files.delete(f"{self.uri}/{MANIFEST}")
         files.delete(self.uri)
 
 
 def _measure(lines: DataFrame) -> tuple[int, int]:
-    """Bytes of all lines, and of the longest."""
+    """Bytes of all lines, and of the longest line."""
     size = F.octet_length("line")
     row = lines.agg(F.coalesce(F.sum(size), F.lit(0)), F.coalesce(F.max(size), F.lit(0))).first()
     assert row is not None
@@ -170,16 +170,16 @@ def _check_longest(longest: int, head: int, max_bytes: int, profile: str) -> Non
     if head + longest > max_bytes:
         raise DataError(
             f"campaign files: the longest row of profile {profile} takes {longest:,} bytes and the "
-            f"header {head:,}, but a file may hold {max_bytes:,}. Lower campaign.k, or leave out "
+            f"header {head:,}, but a file may have {max_bytes:,}. Lower campaign.k, or exclude "
             "the items with the longest texts."
         )
 
 
 def _num_files(total: int, head: int, max_bytes: int) -> int:
-    """One where all fits; else so many that a file is not filled to the last byte."""
+    """1 if all lines fit; otherwise so many that no file is planned to be full."""
     if head + total <= max_bytes:
         return 1
-    return math.ceil(total / (_FILLED * (max_bytes - head)))
+    return math.ceil(total / (_FILL * (max_bytes - head)))
 
 
 def _totals(parts: list[Part]) -> dict[str, int]:

@@ -1,13 +1,13 @@
-"""Run directories and the pointer to the published one.
+"""The directory of a run.
 
 warehouse/
   LATEST.json                     which run is published; replaced in one write
-  locks/                          who writes; see ncf_spark.storage.lock
-  runs/2026-11-23.1/              a run: its date and the how manieth of that date
+  locks/                          who is writing; see ncf_spark.storage.lock
+  runs/2026-11-23.1/              a run: its date and its number within the date
     <table>/                      Parquet
-    steps/<step>.json             written last by each step; without it its tables don't count
+    steps/<step>.json             written last by each step; without it its tables do not count
     manifest.json                 written when all steps are done, before the pointer moves
-    refused.json                  in its place, when a gate refused to publish
+    refused.json                  in place of it, when a gate refused to publish
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Run:
         self.name = uri.rsplit("/", 1)[-1]
 
     @property
-    def age(self) -> tuple[str, int]:
-        """Its date and number, by which runs are ordered."""
+    def sort_key(self) -> tuple[str, int]:
+        """Its date and its number within the date."""
         night, number = self.name.rsplit(".", 1)
         return night, int(number)
 
@@ -45,7 +45,7 @@ class Run:
         return "complete" if self.manifest() is not None else "damaged"
 
     def manifest(self) -> dict[str, Any] | None:
-        """What a complete run says about itself; None for a run that is not whole."""
+        """The manifest of a complete run; None: not complete, or damaged."""
         try:
             content = files.read_json(f"{self.uri}/manifest.json")
         except (FileNotFoundError, DataError):
@@ -53,11 +53,11 @@ class Run:
         return content if isinstance(content, dict) and "completed_at" in content else None
 
     def table_uri(self, table: str) -> str:
-        """Where a table stands, finished or not."""
+        """The folder of a table, finished or not."""
         return f"{self.uri}/{table}"
 
     def finished_table_uri(self, table: str) -> str:
-        """Where a finished table stands.
+        """The folder of a finished table.
 
         Raises:
             DataError: when the step that writes it has not finished in this run.
@@ -66,7 +66,7 @@ class Run:
         return self.table_uri(table)
 
     def recorded_rows(self, table: str) -> int:
-        """Rows that a finished table was written with.
+        """The number of rows of a finished table, as it was written.
 
         Raises:
             DataError: when the step that writes it has not finished in this run.
@@ -75,49 +75,49 @@ class Run:
         if found is None:
             raise DataError(
                 f"{self.uri}: table {table} is not finished. Run jobs/nightly.py for this date: "
-                "it goes on with the first step that is not done."
+                "it continues with the first unfinished step."
             )
         return found
 
     def find_rows(self, table: str) -> int | None:
-        """Rows that a finished table was written with; None where it is not finished."""
+        """The number of rows of a table, as it was written; None: it is not finished."""
         for record in self.step_records().values():
             if table in record.get("tables", {}):
                 return int(record["tables"][table]["num_rows"])
         return None
 
     def step_records(self) -> dict[str, dict[str, Any]]:
-        """What each finished step wrote about itself, by its name."""
+        """The record of each finished step, by its name."""
         names = [name for name in files.list_names(f"{self.uri}/steps") if name.endswith(".json")]
         steps = [name.removesuffix(".json") for name in names]
         return {step: record for step in steps if (record := self.step_record(step)) is not None}
 
     def step_record(self, step: str) -> dict[str, Any] | None:
-        """What a finished step wrote about itself; None if it has not finished."""
+        """The record of a step; None: it has not finished."""
         uri = f"{self.uri}/steps/{step}.json"
         record: dict[str, Any] | None = files.read_json(uri) if files.exists(uri) else None
         return record
 
     def check_open(self) -> None:
-        """Raises DataError when the run is complete, and so may be published."""
+        """Raises DataError when the run is complete: it may be published."""
         if self.is_complete:
             raise DataError(
                 f"{self.uri}: is complete, and a complete run never changes. "
-                "Start another one with jobs/build_interactions.py or jobs/nightly.py."
+                "Start another run with jobs/build_interactions.py or jobs/nightly.py."
             )
 
     def start_step(self, steps: Sequence[str], tables: Sequence[str]) -> list[str]:
-        """Makes room for a step: what it and the later steps left no longer counts.
+        """Deletes the records of a step and of the later ones, and the tables of the step.
 
         Args:
-            steps: it and the later ones.
-            tables: that it writes.
+            steps: the step and the later ones.
+            tables: the tables that the step writes.
 
         Returns:
-            The names of the finished steps that were undone.
+            The names of the finished steps that no longer count.
 
         Raises:
-            DataError: when the run is complete, and so may be published.
+            DataError: when the run is complete.
         """
         self.check_open()
         undone = [step for step in steps if self.step_record(step) is not None]
@@ -129,7 +129,7 @@ class Run:
         return undone
 
     def copy_step(self, other: Run, step: str, tables: Sequence[str]) -> None:
-        """Copies a finished step of another run: the tables that it writes, then its record."""
+        """Copies the tables and the record of a finished step of another run."""
         for table in tables:
             files.copy(other.table_uri(table), self.table_uri(table))
         record = other.step_record(step)
@@ -137,17 +137,17 @@ class Run:
         self.finish_step(step, {**record, "copied_from": other.name})
 
     def based_on(self) -> str | None:
-        """The name of the run whose indexes this one went on from."""
+        """The name of the run whose indexes this run continues."""
         records = self.step_records().values()
         return next((record["based_on"] for record in records if "based_on" in record), None)
 
     def finish_step(self, step: str, record: dict[str, Any]) -> None:
-        """Declares a step's tables finished."""
+        """Writes the record of a step, from when on its tables count."""
         files.write_json(f"{self.uri}/steps/{step}.json", record)
 
     @property
     def is_complete(self) -> bool:
-        """Whether every step finished and the manifest stands."""
+        """Whether every step has finished and the manifest is written."""
         return files.exists(f"{self.uri}/manifest.json")
 
     def complete(self, facts: Mapping[str, Any], steps: Iterable[str]) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class Run:
         return self._write_manifest("manifest.json", facts, steps)
 
     def refuse(self, facts: Mapping[str, Any], steps: Iterable[str]) -> None:
-        """Writes what would be the manifest, for a run that must not be published."""
+        """Writes the manifest of a run that must not be published, as refused.json."""
         self._write_manifest("refused.json", facts, steps)
 
     def _write_manifest(
@@ -183,13 +183,10 @@ class Run:
         return manifest
 
     def check_whole(self, steps: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Checks every table against what its step recorded.
+        """The record of each step, after the rows of every table are counted again.
 
         Args:
             steps: of the night, in their order.
-
-        Returns:
-            What each step recorded.
 
         Raises:
             DataError: naming each step that is missing and each table that differs.
@@ -208,14 +205,14 @@ class Run:
         return {step: record for step, record in records.items() if record is not None}
 
     def _changes(self, table: str, num_rows: int) -> list[str]:
-        """What is wrong with a table that was written with `num_rows` rows."""
+        """What is wrong with a table that had `num_rows` rows when it was written."""
         try:
             found = arrays.count_rows(self.table_uri(table))
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-            return [f"{self.uri}: table {table} cannot be read ({error}); rerun its step."]
+            return [f"{self.uri}: table {table} cannot be read ({error}); run its step again."]
         if found == num_rows:
             return []
-        return [f"{self.uri}: table {table} holds {found} rows, but {num_rows} were written."]
+        return [f"{self.uri}: table {table} has {found} rows, but {num_rows} were written."]
 
 
 def now() -> str:

@@ -1,4 +1,4 @@
-"""Spark tables in Parquet: written once, checked on the way in and out."""
+"""Spark tables in Parquet, checked at every read and write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ncf_spark.errors import DataError
 from ncf_spark.schemas import check_columns, conform
 from ncf_spark.storage import arrays, files
 
-# Where Spark keeps the types of a Parquet file that it wrote.
+# The footer's key under which Spark stores its types.
 _SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 
 
@@ -27,10 +27,10 @@ def read_table(spark: SparkSession, uri: str, schema: StructType, table: str) ->
 
     Raises:
         DataError: when the footer cannot be read.
-        SchemaError: when the files don't fit `schema`.
+        SchemaError: when the files do not fit `schema`.
     """
     parts = files.list_files(uri, ".parquet")
-    # Spark writes no file at all for an empty table that is laid out in folders.
+    # Spark writes no file at all for an empty table with partition folders.
     if not parts and files.exists(uri):
         return empty_table(spark, schema)
     stored = StructType(schema.fields)
@@ -66,7 +66,7 @@ def read_rows(uri: str, schema: StructType, table: str) -> list[dict[str, Any]]:
 
     Raises:
         DataError: when a file cannot be read.
-        SchemaError: when the files don't fit `schema`.
+        SchemaError: when the files do not fit `schema`.
     """
     parts = files.list_files(uri, ".parquet")
     for part in parts:
@@ -88,18 +88,18 @@ def write_table(
     row_group_bytes: int | None = None,
     counts: Mapping[str, Column] | None = None,
 ) -> dict[str, int]:
-    """Writes a table whole, and counts it in the same pass.
+    """Writes a table and counts its rows in the same pass.
 
     Args:
-        row_group_bytes: of each row group, encoded, about; None: as Spark is set.
-        counts: what else is counted: a name and an aggregate of the table's columns.
+        row_group_bytes: approximate encoded size of a row group; None: Spark's default.
+        counts: further aggregates of the table's columns, by name.
 
     Returns:
-        `num_rows` and the `counts`, by name; a sum of no rows is 0.
+        `num_rows` and the `counts`, by name; null becomes 0.
 
     Raises:
-        SchemaError: when `rows` doesn't fit `schema`.
-        DataError: when a column that must not be null holds nulls.
+        SchemaError: when `rows` does not fit `schema`.
+        DataError: when a column has nulls that must not have any.
     """
     required = [field.name for field in schema if not field.nullable]
     asked = {"num_rows": F.count(F.lit(1)), **(counts or {})}
@@ -119,7 +119,7 @@ def write_table(
         raise DataError(
             "\n".join(
                 f"{table}: column {name} is null in {found[f'null {name}']} rows, "
-                f"but must never be ({schema[name].metadata['comment']})."
+                f"but must not be ({schema[name].metadata['comment']})."
                 for name in nulls
             )
         )
@@ -127,7 +127,7 @@ def write_table(
 
 
 def staged(rows: DataFrame, uri: str) -> DataFrame:
-    """`rows`, written to `uri` and read back, so that what is built on them is computed once."""
-    # Read once or twice: finding what repeats would take longer than it saves.
+    """`rows`, written to `uri` and read back, so that they are computed once."""
+    # They are read once or twice: a dictionary would take longer than it saves.
     rows.write.mode("overwrite").option("parquet.enable.dictionary", "false").parquet(uri)
     return rows.sparkSession.read.schema(rows.schema).parquet(uri)

@@ -1,6 +1,6 @@
-"""The root of everything written: its runs, who writes, and which run readers are pointed at.
+"""The warehouse: its runs, its lock and its pointer to the published run.
 
-`ncf_spark.storage.runs` says what stands where.
+`ncf_spark.storage.runs` has the layout.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ncf_spark.storage.runs import Run, now
 
 
 class Warehouse:
-    """The root of everything written.
+    """The root of everything that is written.
 
     Args:
         path: a path or URI; without a scheme it is on the local disk.
@@ -30,14 +30,14 @@ class Warehouse:
 
     @contextmanager
     def locked(self, what: str, expires_after: timedelta | None) -> Iterator[None]:
-        """While the block runs, no other job writes here.
+        """Keeps other jobs from writing during the `with` block.
 
         Args:
             what: the job and its night.
-            expires_after: a lock without a sign of life for so long is taken over; None: never.
+            expires_after: a lock without a heartbeat for so long is taken over; None: never.
 
         Raises:
-            LockedError: when another one does.
+            LockedError: when another job has the lock.
         """
         with Lock(self.uri, what, expires_after) as lock:
             self._lock = lock
@@ -64,7 +64,7 @@ class Warehouse:
         except OSError as error:
             raise DataError(
                 f"storage.warehouse: cannot write to {self.uri} ({error}). "
-                "Name a folder that this user may write to."
+                "Set a folder that this user may write to."
             ) from None
 
     def published_run(self) -> Run | None:
@@ -85,7 +85,7 @@ class Warehouse:
             ) from None
         if not isinstance(content, dict) or not isinstance(content.get("run"), str):
             raise DataError(
-                f'{pointer}: names no run; expected {{"run": "<date>.<number>"}}. '
+                f'{pointer}: has no run; expected {{"run": "<date>.<number>"}}. '
                 "Restore it with jobs/runs.py --publish RUN."
             )
         run = self._run(content["run"])
@@ -97,40 +97,42 @@ class Warehouse:
         return run
 
     def runs(self) -> list[Run]:
-        """All runs, the oldest first."""
+        """All runs, by date and number."""
         names = (name for name in files.list_names(f"{self.uri}/runs") if _is_run(name))
-        return sorted((self._run(name) for name in names), key=lambda run: run.age)
+        return sorted((self._run(name) for name in names), key=lambda run: run.sort_key)
 
     def last_complete_run(self) -> Run | None:
-        """The run that was completed last, whatever its date: the next night's ids go on from it.
+        """The run that was completed last, whatever its date: the next night continues its indexes.
 
-        Following the pointer, ids would get other numbers after it was set back.
+        Not the published run: after a rollback, ids would get other indexes.
         """
         manifests = [(run.manifest(), run) for run in self.runs()]
-        whole = [
-            (manifest["completed_at"], run.age, run) for manifest, run in manifests if manifest
+        complete = [
+            (manifest["completed_at"], run.sort_key, run) for manifest, run in manifests if manifest
         ]
-        return max(whole)[2] if whole else None
+        return max(complete)[2] if complete else None
 
     def night_before(self, run: Run) -> Run | None:
-        """The run that a run is compared with and starts from: of an earlier date.
+        """The run of an earlier date that a run is compared with and starts from.
 
-        The published one, or where that is of the same date or later (a backfill, a rerun), the
-        newest complete one.
+        The published one; or, if its date is not earlier (a backfill, a rerun), the newest complete
+        one.
         """
         published = self.published_run()
-        if published is not None and published.age[0] < run.age[0]:
+        if published is not None and published.sort_key[0] < run.sort_key[0]:
             return published
         earlier = self.complete_runs_before(run)
         return earlier[-1] if earlier else None
 
     def complete_runs_before(self, run: Run) -> list[Run]:
-        """The complete runs of earlier dates, the last one of each, the oldest first."""
-        found = [r for r in self.runs() if r.age[0] < run.age[0] and r.state == "complete"]
-        return list({r.age[0]: r for r in found}.values())
+        """The last complete run of each earlier date, by date."""
+        found = [
+            r for r in self.runs() if r.sort_key[0] < run.sort_key[0] and r.state == "complete"
+        ]
+        return list({r.sort_key[0]: r for r in found}.values())
 
     def newest_run(self, run_date: date) -> Run | None:
-        """The last run that was opened for a date; None if there is none."""
+        """The last run of a date; None: there is none."""
         numbers = self._numbers(run_date)
         return self._run(f"{run_date}.{numbers[-1]}") if numbers else None
 
@@ -140,29 +142,33 @@ class Warehouse:
         return self._run(f"{run_date}.{numbers[-1] + 1 if numbers else 1}")
 
     def publish(self, run: Run, withdrawn: str | None = None) -> None:
-        """Points readers at a complete run.
+        """Moves the pointer to a complete run.
 
         Args:
-            withdrawn: the run that was published, when it is taken back.
+            withdrawn: the run that was published until now, if it is taken back.
+
+        Raises:
+            LockedError: when the lock was lost.
+            DataError: when the run is not complete.
         """
         self.check_lock()
         if run.state != "complete":
-            raise DataError(f"{run.uri}: is {run.state}; only a complete run is published.")
+            raise DataError(f"{run.uri}: is {run.state}; only a complete run can be published.")
         pointer = {"run": run.name, "path": f"runs/{run.name}", "published_at": now()}
         if withdrawn is not None:
             pointer["withdrawn"] = withdrawn
         files.write_json(f"{self.uri}/LATEST.json", pointer)
 
     def withdrawn_run(self) -> str | None:
-        """The name of the run that was published and was taken back for the present one."""
+        """The name of the run that was taken back when the published one replaced it."""
         pointer = f"{self.uri}/LATEST.json"
         return files.read_json(pointer).get("withdrawn") if files.exists(pointer) else None
 
     def delete_old_runs(self, keep: int, in_use: Run) -> list[str]:
         """Deletes all but the newest runs.
 
-        Kept are also the published run, the one whose numbers the next night goes on from, the one
-        that is `in_use`, and those that these were made from.
+        Also kept are the published run, the last complete one, the one `in_use`, and the runs that
+        these were made from.
 
         Returns:
             The names of the deleted runs.
@@ -173,7 +179,7 @@ class Warehouse:
         kept |= {run.based_on() or run.name for run in filter(None, roots)}
         old = [run for run in runs if run.name not in kept]
         for run in old:
-            # A reader that comes now finds no run, rather than a part of one.
+            # The manifest first: a reader must not find a part of a run.
             files.delete(f"{run.uri}/manifest.json")
             files.delete(run.uri)
         return [run.name for run in old]
@@ -182,7 +188,7 @@ class Warehouse:
         return Run(f"{self.uri}/runs/{name}")
 
     def _numbers(self, run_date: date) -> list[int]:
-        return [run.age[1] for run in self.runs() if run.age[0] == str(run_date)]
+        return [run.sort_key[1] for run in self.runs() if run.sort_key[0] == str(run_date)]
 
 
 def _is_run(name: str) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 from pyspark.sql import functions as F
 
-from ncf_spark.inputs.consent import consent
+from ncf_spark.inputs.consent import consent, means_no_mail
 
 YES = [
     *["true", "TRUE", "yes", " Yes ", "y", "1", "1.0", "on", "SUBSCRIBED", "subscribed"],
@@ -33,3 +33,15 @@ def test_own_words_come_before_what_they_mean_otherwise(spark):
         spark, ["Ja", "N e i n", "pending", "1", "yes"], yes=["ja", "pending"], no=["nein", "1"]
     )
     assert found == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *[("unsubscribed.csv", True), ("Opted_Out", True), ("do not contact", True)],
+        *[("black-list", True), ("SPERRLISTE", True), ("Désabonnés", True), ("fecha_baja", True)],
+        *[("newsletter", False), ("opt_in", False), ("Zustimmung", False), ("donation", False)],
+    ],
+)
+def test_names_of_columns_and_files_of_people_who_get_no_mail(name, expected):
+    assert means_no_mail(name) is expected

@@ -7,7 +7,8 @@ from pyspark.sql import functions as F
 from ncf_spark.inputs.columns import fitting_time_formats
 from ncf_spark.inputs.consent import consent
 from ncf_spark.inputs.sniffing import Sniffed, sniff, sniff_records
-from ncf_spark.inputs.suggest import EXPORTS, Suggestion, suggest, write_config
+from ncf_spark.inputs.suggest import EXPORTS, suggest
+from ncf_spark.inputs.suggestion import Suggestion, write_config
 
 
 def suggestion(name: str, content: str | bytes) -> Suggestion | str:
@@ -31,14 +32,12 @@ def section(name: str, content: str | bytes) -> tuple[str, dict]:
 
 @pytest.mark.parametrize("export", EXPORTS, ids=lambda export: export.name)
 def test_an_export_is_known_by_its_columns(export):
-    columns = [*{*export.roles.values(), *export.also} - export.derived.keys()]
-    found, settings = section("export.csv", ",".join(["Id", *columns]) + "\nx\n")
+    found, settings = section("export.csv", ",".join(["Id", *export.known_by]) + "\nx\n")
     assert found == export.section
     settings = settings.get("export", settings)
     assert settings["path"] == "/in/export.csv"
     assert settings["options"] == {"header": True}
-    expected = yaml.safe_load("\n".join(["user: x", *export.more]))
-    assert settings | {"user": "x"} | expected == settings | {"user": "x"}
+    assert settings | export.settings == settings
 
 
 @pytest.mark.parametrize(
@@ -172,7 +171,7 @@ def test_a_first_row_of_values_is_no_header(content, columns, more):
 def test_no_address_of_a_first_row_is_printed():
     for content in ("ann@shop.example;x\n", "ann@local;C-1;1 2\nann2@local;C-1;1 2\n"):
         found = suggestion("a.csv", content)
-        assert "ann" not in (found if isinstance(found, str) else "\n".join(found.lines))
+        assert "ann" not in (found if isinstance(found, str) else "\n".join(found.lines()))
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(night: Night, tmp_path: Pa
         job.kill()
         assert warehouse.published_run() is None
     output = expect(submit("jobs/nightly.py", *arguments, options=NO_REPLANNING), 0)
-    assert "a lock was left behind and is removed: nightly of" in output
+    assert "a stale lock is removed: nightly of" in output
     done = [f"{step}: done in {RUN_DATE}.1, nothing has changed: skipped" for step in STEPS]
     assert [line in output for line in done] == [True] * 3 + [False] * 4
     run = warehouse.published_run()

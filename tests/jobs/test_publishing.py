@@ -254,7 +254,7 @@ def test_only_a_complete_run_can_be_published_by_hand(warehouse: Warehouse):
     with pytest.raises(DataError, match=r"there is no run 2026-01-01\.1\. There are: 2026"):
         publish_again(warehouse, "2026-01-01.1", None)
     reopen(copy_run(warehouse, "2026-11-02.1"))
-    with pytest.raises(DataError, match="is open; only a complete run is published"):
+    with pytest.raises(DataError, match="is open; only a complete run can be published"):
         publish_again(warehouse, "2026-11-02.1", None)
     with (
         warehouse.locked("nightly of 2026-11-02", None),

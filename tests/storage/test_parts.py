@@ -23,17 +23,23 @@ WHOLE = "user,n\r\nana,1\r\nben,2\r\ncem,33\r\nzoé,😀\r\n".encode()
 MANY = [(f"user-{n}", f"user-{n},{'é' * (n % 7)}") for n in range(200)]
 
 
+LAYOUT = {"suffix": "csv", "line_end": "\r\n", "header": "user,n", "profile": "braze_csv"}
+
+
 @pytest.fixture
 def folder(tmp_path) -> Path:
     return tmp_path / "shop" / "campaign_files"
 
 
-def write(spark, folder, lines, max_bytes=None, partitions=2, **settings):
+def opened(folder: Path, facts: dict | None = None) -> PartsFolder:
+    return PartsFolder(files.to_uri(str(folder)), facts or {})
+
+
+def write(spark, folder, lines, max_bytes=None, partitions=2, **layout):
     table = spark.createDataFrame(lines, "key string, line string").repartition(partitions)
-    layout = {"suffix": "csv", "line_end": "\r\n", "header": "user,n", "profile": "braze_csv"}
-    with PartsFolder(files.to_uri(str(folder)), {}) as parts:
-        layout |= {"group": "campaign", **settings}
-        return parts.write_lines(table, max_bytes=max_bytes, **layout)
+    how = {**LAYOUT, "group": "campaign", "max_bytes": max_bytes, **layout}
+    with folder if isinstance(folder, PartsFolder) else opened(folder) as parts:
+        return parts.write_lines(table, **how)
 
 
 def contents(folder):
@@ -82,19 +88,12 @@ def test_files_are_filled(spark, folder):
 
 @pytest.mark.parametrize("max_bytes", [None, 500])
 def test_a_rerun_writes_the_same_bytes(spark, folder, max_bytes):
-    write(spark, folder, MANY, max_bytes)
+    lines = [*MANY, *[("user-1", f"user-1,{n}") for n in range(50)]]  # one key with many lines
+    write(spark, folder, lines, max_bytes)
     first = contents(folder)
-    write(spark, folder, MANY[::-1], max_bytes)
+    write(spark, folder, lines[::-1], max_bytes)
     assert contents(folder) == first
-    write(spark, folder, MANY, max_bytes, partitions=7)
-    assert contents(folder) == first
-
-
-def test_lines_of_one_key_have_an_order_too(spark, folder):
-    lines = [("ana", f"ana,{n}") for n in range(50)]
-    write(spark, folder, lines)
-    first = contents(folder)
-    write(spark, folder, lines[::-1])
+    write(spark, folder, lines, max_bytes, partitions=7)
     assert contents(folder) == first
 
 
@@ -113,16 +112,10 @@ def test_only_the_owner_may_read(spark, folder):
 
 def test_the_manifest_says_what_is_there_and_names_nobody(spark, folder):
     facts = {"profile": "braze_csv", "campaign_id": "autumn", "columns": ["user", "n"]}
-    with PartsFolder(files.to_uri(str(folder)), facts) as parts:
+    with opened(folder, facts) as parts:
         for group, lines in (("campaign", LINES), ("removed", [("zoé", "zoé")])):
-            parts.write_lines(
-                spark.createDataFrame(lines, "key string, line string"),
-                group=group,
-                suffix="csv",
-                line_end="\r\n",
-                header="user,n",
-                profile="braze_csv",
-            )
+            table = spark.createDataFrame(lines, "key string, line string")
+            parts.write_lines(table, group=group, **LAYOUT)
     manifest = json.loads((folder / "manifest.json").read_bytes())
     removed = "user,n\r\nzoé\r\n".encode()
     assert manifest == {
@@ -170,18 +163,11 @@ def test_a_row_that_no_file_can_hold_is_an_error_that_names_nobody(spark, folder
     write(spark, folder / "fits", LINES, longest)
     with pytest.raises(DataError, match="longest row of profile braze_csv takes 11") as raised:
         write(spark, folder, LINES, longest - 1)
-    assert "a file may hold 18. Lower campaign.k" in str(raised.value)
+    assert "a file may have 18. Lower campaign.k" in str(raised.value)
     assert "zoé" not in str(raised.value)
     assert {n: c for n, c in before.items() if n != "fits"} == {
         file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()
     }
-
-
-def write_two_groups(table, folder):
-    layout = {"suffix": "csv", "line_end": "\r\n", "profile": "braze_csv"}
-    with PartsFolder(files.to_uri(str(folder)), {}) as parts:
-        parts.write_lines(table.where("key = 'user-1'"), group="first", **layout)
-        parts.write_lines(table, group="campaign", **layout)
 
 
 def test_an_export_that_fails_leaves_what_was_there_and_no_scraps(spark, folder):
@@ -190,18 +176,24 @@ def test_an_export_that_fails_leaves_what_was_there_and_no_scraps(spark, folder)
     bad = F.when(F.col("key") == "user-9", F.raise_error(F.lit("on purpose")).cast("string"))
     table = spark.createDataFrame(MANY, "key string, line string")
     table = table.withColumn("line", F.coalesce(bad, "line"))
+
+    def export() -> None:
+        with opened(folder) as parts:
+            parts.write_lines(table.where("key = 'user-1'"), group="first", **LAYOUT)
+            parts.write_lines(table, group="campaign", **LAYOUT)
+
     with pytest.raises(PySparkException, match="on purpose"):
-        write_two_groups(table, folder)
+        export()
     assert contents(folder) == before
     assert [file.name for file in folder.parent.iterdir()] == ["campaign_files"]
 
 
 def test_what_an_attempt_left_that_failed_is_not_published(spark, folder):
     table = spark.createDataFrame(LINES, "key string, line string")
-    with PartsFolder(files.to_uri(str(folder)), {}) as parts:
+    with opened(folder) as parts:
         (left,) = folder.parent.glob("campaign_files.*.tmp/.fragments")
         (left / "half").write_bytes(b"half a file")
-        parts.write_lines(table, group="campaign", suffix="csv", line_end="\n", profile="braze_csv")
+        parts.write_lines(table, group="campaign", **LAYOUT)
     assert set(contents(folder)) == {"campaign-0001.csv", "manifest.json"}
 
 
@@ -209,29 +201,20 @@ def test_what_an_attempt_left_that_failed_is_not_published(spark, folder):
 def test_parquet_holds_the_columns_of_the_row_sorted_by_key(spark, folder, order):
     lists = [("b", ("b", [1.5])), ("a", ("a", None)), ("c", ("c", []))]
     schema = "key string, row struct<user_id: string, prices: array<double>>"
-    with PartsFolder(files.to_uri(str(folder)), {}) as parts:
+    with opened(folder) as parts:
         table = spark.createDataFrame(lists[::order], schema)
         (part,) = parts.write_parquet(table, group="campaign")
     content = (folder / "campaign-0001.parquet").read_bytes()
-    assert part == (
-        "campaign-0001.parquet",
-        3,
-        len(content),
-        hashlib.sha256(content).hexdigest(),
-    )
+    digest = hashlib.sha256(content).hexdigest()
+    assert part == ("campaign-0001.parquet", 3, len(content), digest)
     assert pq.read_table(folder / part.name).to_pylist() == [
         {"user_id": "a", "prices": None},
         {"user_id": "b", "prices": [1.5]},
         {"user_id": "c", "prices": []},
     ]
     assert stat.S_IMODE((folder / part.name).stat().st_mode) == 0o600
-
-
-def test_parquet_without_rows_makes_no_file(spark, folder):
-    with PartsFolder(files.to_uri(str(folder)), {}) as parts:
-        table = spark.createDataFrame([], "key string, row struct<user_id: string>")
-        assert parts.write_parquet(table, group="campaign") == []
-    assert set(contents(folder)) == {"manifest.json"}
+    with opened(folder) as parts:
+        assert parts.write_parquet(table.limit(0), group="campaign") == []
 
 
 # --- an object store ----------------------------------------------------------------------------
@@ -239,31 +222,17 @@ def test_parquet_without_rows_makes_no_file(spark, folder):
 
 @pytest.fixture
 def s3_folder(spark, s3, monkeypatch) -> str:
-    """A place on S3 that the tests' executors reach too."""
+    """A URI on S3 that the tests' executors reach too."""
     environment = spark.sparkContext.environment
     for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setitem(environment, name, os.environ[name])
     return "s3a://shop/nächte #1/campaign_files"
 
 
-def write_to(uri, spark, lines, max_bytes):
-    table = spark.createDataFrame(lines, "key string, line string")
-    with PartsFolder(uri, {}) as parts:
-        return parts.write_lines(
-            table,
-            group="campaign",
-            suffix="csv",
-            line_end="\r\n",
-            header="user,n",
-            profile="braze_csv",
-            max_bytes=max_bytes,
-        )
-
-
 def test_on_s3_the_manifest_comes_last(spark, s3, s3_folder):
-    many = write_to(s3_folder, spark, MANY, 500)
+    many = write(spark, PartsFolder(s3_folder, {}), MANY, 500)
     s3.requests.clear()
-    parts = write_to(s3_folder, spark, LINES, 500)
+    parts = write(spark, PartsFolder(s3_folder, {}), LINES, 500)
     assert (len(many) > 1, len(parts)) == (True, 1)
     assert files.read_bytes(f"{s3_folder}/campaign-0001.csv") == WHOLE
     assert files.list_names(s3_folder) == ["campaign-0001.csv", "manifest.json"]
@@ -274,9 +243,9 @@ def test_on_s3_the_manifest_comes_last(spark, s3, s3_folder):
 
 
 def test_on_s3_an_export_that_fails_leaves_nothing_that_counts(spark, s3, s3_folder):
-    write_to(s3_folder, spark, MANY, 500)
+    write(spark, PartsFolder(s3_folder, {}), MANY, 500)
     with pytest.raises(DataError, match="longest row"):
-        write_to(s3_folder, spark, LINES, 10)
+        write(spark, PartsFolder(s3_folder, {}), LINES, 10)
     assert files.list_files(s3_folder, "") == []
 
 
@@ -285,15 +254,7 @@ def test_on_s3_an_export_that_fails_leaves_nothing_that_counts(spark, s3, s3_fol
 
 @pytest.mark.parametrize(
     ("row", "written", "max_bytes", "last"),
-    [
-        (0, 0, None, 3),
-        (0, 0, 9, 3),
-        (0, 0, 8, 2),
-        (0, 1, 9, 2),
-        (0, 0, 2, 0),
-        (1, 0, 5, 2),
-        (1, 0, 6, 3),
-    ],
+    [(0, 0, None, 3), (0, 0, 9, 3), (0, 0, 8, 2), (0, 1, 9, 2), (0, 0, 2, 0), (1, 0, 5, 2)],
 )
 def test_rows_go_into_a_file_as_long_as_there_is_room(row, written, max_bytes, last):
     ends = np.array([0, 3, 5, 9])

@@ -14,13 +14,13 @@ from ncf_spark.storage.warehouse import Warehouse
 NIGHT = date(2026, 11, 23)
 
 
-@pytest.fixture(params=["plain", "Läden 100%"])
-def warehouse(request, tmp_path) -> Warehouse:
-    return Warehouse(str(tmp_path / request.param))
+@pytest.fixture
+def warehouse(tmp_path) -> Warehouse:
+    return Warehouse(str(tmp_path / "Läden 100%"))
 
 
 def start(run: Run, step: str) -> list[str]:
-    """Makes room for a step."""
+    """Starts a step."""
     return run.start_step(list(STEPS)[list(STEPS).index(step) :], STEPS[step].writes)
 
 
@@ -46,27 +46,14 @@ def whole_run(warehouse) -> Run:
 
 
 def test_runs_of_a_date_are_numbered_from_1_and_beyond_9(warehouse):
+    for name in ("2026-11-22.5", "2026-11-23.x", "2026-11-23", "2026-11-231.7"):
+        files.write_bytes(f"{warehouse.uri}/runs/{name}/x", b"")
     assert warehouse.newest_run(NIGHT) is None
     for number in range(1, 12):
         run = warehouse.open_run(NIGHT)
         assert run.uri == f"{warehouse.uri}/runs/2026-11-23.{number}"
         files.write_bytes(f"{run.uri}/x", b"")
     assert warehouse.newest_run(NIGHT).name == "2026-11-23.11"
-
-
-def test_a_table_that_an_older_version_did_not_write_is_not_finished(warehouse):
-    run = warehouse.open_run(NIGHT)
-    run.finish_step("build_interactions", {"tables": {"interactions": {"num_rows": 2}}})
-    assert run.recorded_rows("interactions") == 2
-    with pytest.raises(DataError, match=r"history is not finished"):
-        run.recorded_rows("history")
-
-
-def test_other_names_and_dates_do_not_count(warehouse):
-    for name in ("2026-11-22.5", "2026-11-23.x", "2026-11-23", "2026-11-231.7"):
-        files.write_bytes(f"{warehouse.uri}/runs/{name}/x", b"")
-    assert warehouse.newest_run(NIGHT) is None
-    assert warehouse.open_run(NIGHT).name == "2026-11-23.1"
 
 
 # --- steps --------------------------------------------------------------------------------------
@@ -92,14 +79,6 @@ def test_starting_a_step_again_undoes_it_and_the_later_ones(warehouse):
     for table in ("item_activity", "model/user_vectors", "user_topk"):
         with pytest.raises(DataError, match=f"table {table} is not finished"):
             run.finished_table_uri(table)
-
-
-def test_a_step_that_fails_leaves_nothing_that_counts(warehouse):
-    run = warehouse.open_run(NIGHT)
-    write_step(run, "evaluate")
-    start(run, "evaluate")  # … and here the machine goes down
-    with pytest.raises(DataError, match=r"metrics is not finished"):
-        run.finished_table_uri("metrics")
 
 
 def test_a_record_cut_in_half_is_a_clear_error(warehouse):
@@ -141,7 +120,7 @@ def test_changed_missing_and_damaged_tables_and_missing_steps_are_named_together
     lines = str(raised.value).splitlines()
     assert len(lines) == 4
     assert "table ranks cannot be read" in lines[1]
-    assert "table metrics holds 5 rows, but 2 were written" in lines[2]
+    assert "table metrics has 5 rows, but 2 were written" in lines[2]
     assert "table item_topk cannot be read" in lines[3]
     assert not whole_run.is_complete
 
@@ -149,11 +128,8 @@ def test_changed_missing_and_damaged_tables_and_missing_steps_are_named_together
 # --- publishing ---------------------------------------------------------------------------------
 
 
-def test_nothing_is_published_before_the_first_night(warehouse):
-    assert warehouse.published_run() is None
-
-
 def test_the_pointer_names_the_run_that_was_published_last(warehouse, whole_run):
+    assert warehouse.published_run() is None
     whole_run.complete({}, STEPS)
     warehouse.publish(whole_run)
     second = warehouse.open_run(NIGHT)
@@ -167,7 +143,7 @@ def test_the_pointer_names_the_run_that_was_published_last(warehouse, whole_run)
 
 
 def test_an_incomplete_run_is_not_published(warehouse, whole_run):
-    with pytest.raises(DataError, match="is open; only a complete run is published"):
+    with pytest.raises(DataError, match="is open; only a complete run can be published"):
         warehouse.publish(whole_run)
     assert warehouse.published_run() is None
 
@@ -175,19 +151,5 @@ def test_an_incomplete_run_is_not_published(warehouse, whole_run):
 @pytest.mark.parametrize("content", [b'{"run": "2026-1', b"{}", b"[]"])
 def test_a_damaged_pointer_is_a_clear_error(warehouse, content):
     files.write_bytes(f"{warehouse.uri}/LATEST.json", content)
-    with pytest.raises(DataError, match=r"LATEST\.json: (is not valid JSON|names no run)"):
+    with pytest.raises(DataError, match=r"LATEST\.json: (is not valid JSON|has no run)"):
         warehouse.published_run()
-
-
-# --- the warehouse itself -----------------------------------------------------------------------
-
-
-def test_a_writable_warehouse_is_left_as_it_was(warehouse):
-    warehouse.check_writable()
-    assert files.list_files(warehouse.uri, "") == []
-
-
-def test_a_warehouse_below_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"storage\.warehouse: cannot write to file://.*/file/w "):
-        Warehouse(str(tmp_path / "file" / "w")).check_writable()

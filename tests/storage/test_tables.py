@@ -5,7 +5,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 
 from ncf_spark.errors import DataError, SchemaError
-from ncf_spark.schemas import ITEM_POPULARITY, TRAIN, USER_NUMBERS, USER_VECTORS
+from ncf_spark.schemas import TRAIN, USER_NUMBERS, USER_VECTORS
 from ncf_spark.storage import arrays, files, tables
 from tests.conftest import rows
 
@@ -22,15 +22,9 @@ def test_a_table_is_read_as_it_was_written_and_counted(spark, tmp_path):
     assert found == {"num_rows": 3, "longest": 1}
     assert rows(tables.read_table(spark, uri, USER_NUMBERS, "user_index")) == USERS
     assert arrays.count_rows(uri) == 3
-
-
-def test_writing_again_replaces_the_table(spark, tmp_path):
-    uri = files.to_uri(str(tmp_path / "user_index"))
-    for users in (USERS, USERS[:1]):
-        tables.write_table(
-            spark.createDataFrame(users, USER_NUMBERS), uri, USER_NUMBERS, "user_index"
-        )
-    assert rows(tables.read_table(spark, uri, USER_NUMBERS, "user_index")) == USERS[:1]
+    # Writing again replaces it.
+    tables.write_table(users.limit(0), uri, USER_NUMBERS, "user_index")
+    assert rows(tables.read_table(spark, uri, USER_NUMBERS, "user_index")) == []
 
 
 def test_a_table_in_folders_keeps_its_columns_and_their_order(spark, tmp_path):
@@ -92,16 +86,13 @@ def test_a_table_is_opened_without_a_job(spark, tmp_path):
     assert (rows(opened), rows(of_users)) == ([(0, 5, 0)], [(3, [0.5, 1.0])])
 
 
-def test_a_file_without_a_footer_is_named(spark, tmp_path):
-    (tmp_path / "part.parquet").write_bytes(b"PAR1")
+def test_a_missing_table_and_a_file_without_a_footer_are_errors(spark, tmp_path):
     uri = files.to_uri(str(tmp_path))
+    with pytest.raises(AnalysisException, match="PATH_NOT_FOUND"):
+        tables.read_table(spark, f"{uri}/none", TRAIN, "train")
+    (tmp_path / "part.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"part\.parquet: cannot be read .* run the step that"):
         tables.read_table(spark, uri, USER_NUMBERS, "user_index")
-
-
-def test_a_table_that_is_not_there_is_not_read_as_empty(spark, tmp_path):
-    with pytest.raises(AnalysisException, match="PATH_NOT_FOUND"):
-        tables.read_table(spark, files.to_uri(str(tmp_path / "none")), TRAIN, "train")
 
 
 def test_nulls_where_none_may_be_are_counted_for_every_column(spark, tmp_path):
@@ -111,8 +102,8 @@ def test_nulls_where_none_may_be_are_counted_for_every_column(spark, tmp_path):
     with pytest.raises(DataError, match="user_id is null in 1 rows") as raised:
         tables.write_table(users, files.to_uri(str(tmp_path / "u")), USER_NUMBERS, "user_index")
     assert str(raised.value).splitlines() == [
-        "user_index: column user_id is null in 1 rows, but must never be (the customer's id).",
-        "user_index: column user_index is null in 2 rows, but must never be "
+        "user_index: column user_id is null in 1 rows, but must not be (your id of the user).",
+        "user_index: column user_index is null in 2 rows, but must not be "
         "(from 0 without gaps, the same every night).",
     ]
 
@@ -125,8 +116,3 @@ def test_a_table_of_another_shape_is_refused_on_both_ways(spark, tmp_path):
     wrong.write.parquet(uri)
     with pytest.raises(SchemaError, match="column user_index is bigint, expected int"):
         tables.read_table(spark, uri, USER_NUMBERS, "user_index")
-
-
-def test_empty_table_has_the_columns_and_no_rows(spark):
-    empty = tables.empty_table(spark, ITEM_POPULARITY)
-    assert (empty.schema, empty.collect()) == (ITEM_POPULARITY, [])

@@ -79,3 +79,11 @@ def test_a_pointer_to_a_run_that_is_not_whole_is_a_clear_error(warehouse):
     files.write_bytes(f"{run.uri}/manifest.json", b'{"comp')
     with pytest.raises(DataError, match=r"names 2026-11-01\.1, whose manifest\.json is missing or"):
         warehouse.published_run()
+
+
+def test_a_warehouse_that_cannot_be_written_is_refused(tmp_path, warehouse):
+    warehouse.check_writable()
+    assert files.list_files(warehouse.uri, "") == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"storage\.warehouse: cannot write to file://.*/file/w "):
+        Warehouse(str(tmp_path / "file" / "w")).check_writable()

@@ -9,6 +9,7 @@ from ncf_spark.schemas import conform
 from tests.conftest import rows
 
 TABLES = {name: value for name, value in vars(schemas).items() if isinstance(value, StructType)}
+TABLES |= {name: table.schema for name, table in schemas.TABLES.items()}
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -25,8 +26,10 @@ def test_a_column_is_nullable_only_where_null_has_a_meaning(table):
         assert field.nullable == ("null: " in field.metadata["comment"]), field.name
 
 
-def test_every_design_table_is_linted():
-    assert {"INTERACTIONS", "USER_INDEX", "ITEM_ACTIVITY", "TRAIN", "CAMPAIGN_LONG"} <= set(TABLES)
+@pytest.mark.parametrize("table", schemas.TABLES)
+def test_the_key_of_a_table_is_of_its_columns(table):
+    found = schemas.TABLES[table]
+    assert set(found.key) <= set(found.schema.names)
 
 
 def test_conform_selects_the_columns_in_order(spark):
