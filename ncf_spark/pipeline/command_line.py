@@ -225,19 +225,9 @@ def _choose_run(job: Job, may_start: bool) -> None:
         return
     before, same = job.run, same_steps_before(job, first)
     job.run = job.warehouse.open_run(job.run_date)
-    log.info(
-        "%s is complete and stays as it is; %s is started: %s: %s",
-        before.name,
-        job.run.name,
-        first,
-        why,
-    )
+    log.info("%s is complete; %s is started: %s: %s", before.name, job.run.name, first, why)
     for step in same:
         job.run.copy_step(before, step, job.steps[step].writes)
     if same:
-        log.info(
-            "%s: copied from %s, since nothing has changed: %s",
-            job.run.name,
-            before.name,
-            ", ".join(same),
-        )
+        copied = ", ".join(same)
+        log.info("%s: unchanged, copied from %s: %s", job.run.name, before.name, copied)

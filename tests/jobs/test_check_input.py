@@ -69,7 +69,7 @@ def test_what_is_in_the_tables_is_shown_and_nothing_stays(config: str, tmp_path:
     assert "  row: user=u0, email=a…@shop.example, consent=yes" in output
     assert "  row: user=u\\n30, email=a…@shop.example, consent=yes\n" in output
     assert "ana0@shop.example" not in output
-    assert "  events: raw events 240; events used 240; interactions 240" in output
+    assert "  events: raw 240; used 240; interactions 240" in output
     assert "  rows of recipients: consenting 26; of users without events 6" in output
     assert "  rows of suppressions: gone addresses 2; none 0 rows" in output
     assert (
