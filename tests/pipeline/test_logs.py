@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ncf_spark.pipeline.logs import log, numbers, say_at_the_end, set_up_logging, working_on
+from ncf_spark.pipeline.logs import log, numbers, print_last_message, set_up_logging, working_on
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_what_another_library_warns_of_and_an_error_are_json_too(capsys):
         raise ValueError("boom")
     except ValueError:
         log.warning("failed", exc_info=True)
-    say_at_the_end("error: input.path is not set")
+    print_last_message("error: input.path is not set")
     first, second, last = lines(capsys)
     assert (first["logger"], first["message"]) == ("py4j", "beware")
     assert second["exception"].endswith("ValueError: boom")
@@ -76,7 +76,7 @@ def test_text_is_one_short_line_and_says_no_fields(capsys):
     set_up_logging("INFO", "text")
     log.debug("not said")
     log.info("train: done", extra=numbers(seconds=3.25))
-    say_at_the_end("error: no")
+    print_last_message("error: no")
     first, last = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"\d\d:\d\d:\d\d INFO train: done", first)
     assert last == "error: no"
