@@ -50,7 +50,6 @@ def evaluate(job: Job) -> Evaluation:
         candidates=[
             Candidate(name=c.name, value=c.value, low=c.low, high=c.high) for c in choice.candidates
         ],
-        k=k,
         metrics=sorted(
             (Metric(**row) for row in shown), key=lambda m: (m.model, m.protocol, m.metric)
         ),

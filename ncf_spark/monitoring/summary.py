@@ -70,12 +70,12 @@ class NightFacts:
 def night_summary(facts: NightFacts) -> str:
     """One page: what came in, what was dropped and why, how the model did, what was published."""
     sections = {
-        "What came in": _came_in(facts.records),
-        "What was dropped, and why": _dropped(facts.records),
-        "How the model did": _how_it_did(facts),
+        "Input": _input(facts.records),
+        "Dropped events, and why": _dropped(facts.records),
+        "Model quality": _quality(facts),
         "Gates": facts.verdicts,
-        "What was made": _made(facts),
-        "How long it took": _durations(facts.records),
+        "Output": _output(facts),
+        "Duration": _durations(facts.records),
         "Published": [facts.outcome],
     }
     lines = [f"Night of {facts.run_date}, run {facts.run}"]
@@ -92,7 +92,7 @@ def _num_rows(records: Records, table: str) -> int | None:
     return None
 
 
-def _came_in(records: Records) -> list[str]:
+def _input(records: Records) -> list[str]:
     prepared = find_result(records.get("build_interactions"), Preparation)
     if prepared is None:
         return []
@@ -130,7 +130,7 @@ def _dropped(records: Records) -> list[str]:
     return [*lines, *_aligned((f"recipients: {code}", n) for code, n in left_out.items())]
 
 
-def _how_it_did(facts: NightFacts) -> list[str]:
+def _quality(facts: NightFacts) -> list[str]:
     figures = _figures(facts.metrics)
     before = _figures(facts.metrics_before)
     own_before = facts.before[1] if facts.before else ""
@@ -169,7 +169,7 @@ def _beside(whose: str, row: Mapping[str, Any], other: Mapping[str, Any] | None)
     return f"; {whose} {other['value']:.4f} ({row['value'] - other['value']:+.4f})"
 
 
-def _made(facts: NightFacts) -> list[str]:
+def _output(facts: NightFacts) -> list[str]:
     users = find_result(facts.records.get("score_users"), UserLists)
     items = find_result(facts.records.get("similar_items"), ItemLists)
     exported = find_result(facts.records.get("export_campaign"), CampaignCounts)

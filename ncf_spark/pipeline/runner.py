@@ -157,7 +157,7 @@ def _counts(rows: Mapping[str, int], record: Mapping[str, Any]) -> str:
         if "bytes" in name:
             continue
         shown = [f"{path} {count:,}".strip() for path, count in _flat(counts)]
-        parts.append(f"{name}: {', '.join(shown)}" if isinstance(counts, dict) else shown[0])
+        parts.append(f"{name}: {', '.join(shown)}")
     return "".join(f"; {part}" for part in parts)
 
 

@@ -133,7 +133,7 @@ class Candidate(Result):
 
 
 class Evaluation(Result):
-    """Of `evaluate`: what is published, why, and the `metrics` of all users at the cut-off `k`.
+    """Of `evaluate`: what is published, why, and the `metrics` of all users at the main cut-off.
 
     `measure` is what `candidates` are compared by, `incumbent` what was published before.
     """
@@ -143,9 +143,13 @@ class Evaluation(Result):
     measure: str
     incumbent: str | None
     candidates: list[Candidate]
-    k: int
     metrics: list[Metric]
     last_night: LastNight | None
+
+    @property
+    def k(self) -> int:
+        """The cut-off of `metrics`."""
+        return self.metrics[0].k
 
 
 class UserLists(Result):

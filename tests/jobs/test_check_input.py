@@ -70,7 +70,10 @@ def test_what_is_in_the_tables_is_shown_and_nothing_stays(config: str, tmp_path:
     assert "  row: user=u\\n30, email=a…@shop.example, consent=yes\n" in output
     assert "ana0@shop.example" not in output
     assert "  events: raw 240; used 240; interactions 240" in output
-    assert "  rows of recipients: consenting 26\n  rows of recipients whose user has no events: 6" in output
+    assert (
+        "  rows of recipients: consenting 26\n  rows of recipients whose user has no events: 6"
+        in output
+    )
     assert "  suppression rows: gone addresses 2; none 0 rows" in output
     assert (
         "  events used are from 2026-10-01 10:00:00 to 2026-10-12 10:00:00, 19 days before the run "

@@ -4,7 +4,7 @@ from tests.monitoring.night_facts import RECORDS, facts, figure
 PAGE = """\
 Night of 2026-11-23, run 2026-11-23.2
 
-What came in
+Input
   1,200  raw events
   1,020  events used
     900  interactions
@@ -12,21 +12,21 @@ What came in
     150  items known
   from s3a://shop/orders
 
-What was dropped, and why
+Dropped events, and why
    30  the user id is null or empty (2.5%)
   150  another event is equal to it (12.5%)
   4  items with events that are not in the catalogue
   50  recipients: no_consent
    7  recipients: suppressed
 
-How the model did
+Model quality
   ndcg@10 full: neumf 0.2500 (0.2400 to 0.2600); last night 0.2702 (-0.0202); last night's model on tonight's holdout 0.2400 (+0.0100); popularity 0.1000 (+0.1500)
   Last night is run 2026-11-22.1, each on the holdout of its own night.
 
 Gates
   events: 1,020 lies between 900 and 1,500, around the median of 5 nights
 
-What was made
+Output
      80  users with recommendations
   1,234  rows to send
   3,702  slots: from the model
@@ -34,7 +34,7 @@ What was made
   s3a://shop/w/runs/2026-11-23.2/campaign_files
   s3a://shop/w/runs/2026-11-23.2/report/index.html
 
-How long it took
+Duration
   117 s: build_interactions 12 s, train 100 s, score_users 2 s, export_campaign 3 s
 
 Published
@@ -68,12 +68,12 @@ def test_a_night_that_dropped_nothing_says_so():
     events = {"raw": 5, "dropped": {"duplicates": 0}, "used": 5, "interactions": 5}
     result = {**RECORDS["build_interactions"]["result"], "events": events}
     page = night_summary(facts(records={"build_interactions": {"result": result}}))
-    assert "What was dropped, and why\n  no event\n" in page
+    assert "Dropped events, and why\n  no event\n" in page
 
 
 def test_what_is_not_known_is_left_out():
     page = night_summary(facts(records={}, metrics=[figure("popularity", 0.1)]))
-    assert "What came in" not in page
+    assert "Input" not in page
     assert "ndcg@10" not in page
 
 
