@@ -7,8 +7,8 @@ from ncf_spark.campaign.items import build_eligible_items
 from ncf_spark.job import Job, main
 from ncf_spark.job.champion import champion_users, read_champion
 from ncf_spark.job.eligibility import mask_known, write_campaign_items
-from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import build_trained_users, build_user_topk
+from ncf_spark.scoring.spec import ScorerSpec
 
 
 def run(job: Job) -> None:
@@ -20,13 +20,15 @@ def run(job: Job) -> None:
         "eligible_items", build_eligible_items(items), schemas.ELIGIBLE_ITEMS, if_empty=remedy
     )
     users = mask_known(job, build_trained_users(job.read("split", schemas.SPLIT)), items)
-    num_items, place = job.num_rows("item_index"), uri(champion.place)
+    scorer = ScorerSpec(
+        champion.kind,
+        uri(champion.place),
+        settings.block_bytes,
+        job.num_rows("item_index"),
+        items_uri=uri("eligible_items"),
+    )
     topk = build_user_topk(
-        champion_users(job, champion, users),
-        scorer=ScorerPlace(champion.kind, place, settings.block_bytes, num_items),
-        eligible_uri=uri("eligible_items"),
-        k=settings.k,
-        source=champion.source,
+        champion_users(job, champion, users), scorer=scorer, k=settings.k, source=champion.source
     )
     users_with_some = {"users": F.count_if(F.col("rank") == 1)}
     job.write("user_topk", topk, schemas.USER_TOPK, counts=users_with_some)

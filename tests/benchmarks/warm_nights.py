@@ -33,8 +33,8 @@ from ncf_spark.job import Job, run_step
 from ncf_spark.job.baselines import write_baselines
 from ncf_spark.job.models import training_places
 from ncf_spark.job.report import known_pairs
-from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import build_trained_users, build_user_topk, with_seen
+from ncf_spark.scoring.spec import ScorerSpec
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
@@ -153,8 +153,12 @@ class Night:
         vectors = self.job.spark.read.parquet(f"{model_uri}/user_vectors")
         return build_user_topk(
             vectors.join(users, on="user_index"),
-            scorer=ScorerPlace("model", model_uri, self.job.config.scoring.block_bytes),
-            eligible_uri=self.run.table_uri("item_popularity"),
+            scorer=ScorerSpec(
+                "model",
+                model_uri,
+                self.job.config.scoring.block_bytes,
+                items_uri=self.run.table_uri("item_popularity"),
+            ),
             k=K,
             source="model",
         )

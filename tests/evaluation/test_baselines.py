@@ -12,8 +12,8 @@ from ncf_spark.job.baselines import write_baselines
 from ncf_spark.job.context import Job
 from ncf_spark.job.last_night import judged_models
 from ncf_spark.job.models import note_failed
-from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.ranks import build_held_out, build_ranks
+from ncf_spark.scoring.spec import ScorerSpec
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 
@@ -150,7 +150,7 @@ def test_the_same_seed_gives_the_same_vectors_and_ranks(spark, fitted, tmp_path)
     ranks = []
     for number, (users, items) in enumerate(fitted[:2]):
         items.write.parquet(f"file://{tmp_path}/{number}/item_vectors")
-        place = ScorerPlace("dot", f"file://{tmp_path}/{number}")
+        place = ScorerSpec("dot", f"file://{tmp_path}/{number}")
         options = {"name": "als", "sampled": "sampled_99", "max_k": 3}
         ranks.append(rows(build_ranks(held_out, scorer=place, user_vectors=users, **options)))
     assert len(ranks[0]) == 16
