@@ -36,7 +36,7 @@ _FOR_SMALL_INPUTS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.autoBroadcastJoinThreshold": "-1",
 }
-FOR_LARGE_INPUTS = {
+_FOR_LARGE_INPUTS = {
     # Spark joins small partitions up to so many bytes. What a task groups then fits into its
     # memory; one of the default 64 MiB spills, and one of 16 MiB waits for the garbage collector.
     "spark.sql.shuffle.partitions": "128",
@@ -77,7 +77,7 @@ def fit_to_input(spark: SparkSession, config: Config, run: Run | None) -> bool:
     """
     size = _input_bytes(spark, config, run)
     is_small = size is not None and size <= SMALL_INPUT_BYTES
-    chosen, given = _apply(spark, _FOR_SMALL_INPUTS if is_small else FOR_LARGE_INPUTS)
+    chosen, given = _apply(spark, _FOR_SMALL_INPUTS if is_small else _FOR_LARGE_INPUTS)
     log.info(
         "Spark is set for a %s input (%s): %s%s",
         "small" if is_small else "large",

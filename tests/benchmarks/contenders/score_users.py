@@ -20,7 +20,7 @@ import torch
 from pyspark.sql import DataFrame, SparkSession
 
 from ncf_spark.config import load_config
-from ncf_spark.job.session import FOR_LARGE_INPUTS
+from ncf_spark.job import session
 from ncf_spark.model import store
 from ncf_spark.model.recommender import (
     Architecture,
@@ -143,7 +143,7 @@ class Scoring:
 
 def main(folder: str) -> None:
     """Answers the requests on standard input: score, start or check."""
-    as_jobs_do = {key.replace(".", "_"): value for key, value in FOR_LARGE_INPUTS.items()}
+    as_jobs_do = {key.replace(".", "_"): value for key, value in session._FOR_LARGE_INPUTS.items()}
     scoring = Scoring(start_spark("score_users", **as_jobs_do), Path(folder))
     for request in sys.stdin:
         answer = getattr(scoring, request.strip())()
