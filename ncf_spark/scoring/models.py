@@ -170,16 +170,14 @@ class _Tower:
         """Adds the logits of the first B users to (B, I); further users fill the block up."""
         shifts, constants = self._shifts(users @ self._of_users + self._first_bias)
         scores += constants[: len(scores), None]
+        weights = [weight for weight, _ in self._layers]
         for number, items in enumerate(self._tiles):
             columns = slice(number * self._tile_items, (number + 1) * self._tile_items)
-            for row in range(len(scores)):
-                hidden = self._activate(items, shifts[0][row], self._spaces[0])
-                for (weight, _), shift, space in zip(
-                    self._layers, shifts[1:], self._spaces[1:], strict=True
-                ):
-                    np.matmul(weight, hidden, out=space)
-                    hidden = self._activate(space, shift[row], space)
-                part = scores[row, columns]
+            for row, (first, *further) in zip(scores, zip(*shifts, strict=True), strict=False):
+                hidden = self._activate(items, first, self._spaces[0])
+                for weight, shift, space in zip(weights, further, self._spaces[1:], strict=True):
+                    hidden = self._activate(np.matmul(weight, hidden, out=space), shift, space)
+                part = row[columns]
                 part += (self._output @ hidden)[0, : len(part)]
 
     def _shifts(self, users: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
