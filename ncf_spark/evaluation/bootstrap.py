@@ -86,8 +86,8 @@ def build_intervals(sums: DataFrame, figures: Sequence[Figure]) -> DataFrame:
 def build_differences(sums: DataFrame, figures: Sequence[Figure], *, to: str) -> DataFrame:
     """Each other model's figures minus those of the model `to`, with paired 95 % intervals.
 
-    Columns as in schemas.METRICS; `value` is the difference, -1 to 1. An interval without 0 tells
-    the two models apart, also where their own intervals overlap.
+    Columns as in schemas.METRICS; `value` is the difference, -1 to 1. An interval without 0
+    shows that the two models differ, even where their own intervals overlap.
 
     Args:
         sums: of `build_sums` with the same figures.

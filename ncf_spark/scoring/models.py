@@ -70,8 +70,8 @@ def normalised(vectors: np.ndarray) -> np.ndarray:
 class ModelScorer:
     """Logits of a model for every item; the items' half is computed once.
 
-    Each user is scored by operations on arrays of the same shapes, whatever the other users of the
-    block. So a user's scores are the same to the last bit in any block.
+    Each user is scored by operations on arrays of fixed shapes, so its scores are the same bits in any
+    block.
 
     Args:
         model: of any kind.
@@ -207,8 +207,8 @@ class _Tower:
 def _tile_items(num_items: int, most: int) -> int:
     """Items of a tile: an odd multiple of 16, at about `most`, so that tiles are alike.
 
-    Rows then begin where vector registers load fast, and not a multiple of 4 KiB apart, which would
-    make a product take twice as long.
+    So rows are aligned for vector instructions, and are not a multiple of 4 KiB apart, which would
+    make a matrix product take twice as long.
     """
     count = max(1, -(-num_items // most))
     return 16 * (-(-num_items // (16 * count)) | 1)

@@ -88,14 +88,15 @@ def build_ranks(
 ) -> DataFrame:
     """The rank of each held-out item, among its negatives and among all unseen items.
 
-    Items that don't take part, such as departed ones, neither count nor are shown.
+    Items that are not in the scorer's `items_uri`, such as departed ones, are neither counted nor
+    shown.
 
     On the full row of a user's first held-out item, `top_items` are the best `max_k` items that
     the user has no other pair with. Each user is scored once.
 
     A user without a vector gets no items, and each of its held-out items the last rank. An item
-    that the scorer does not know (those of last night's models are fewer) is ranked last, and
-    nobody's recommendation.
+    that the scorer does not know (last night's models know fewer) is ranked last and recommended to
+    nobody.
 
     Args:
         held_out: as `build_held_out` makes it.
@@ -113,7 +114,7 @@ def build_ranks(
     ranked = held_out.sortWithinPartitions("user_index").mapInArrow(
         over_blocks(rank), f"{ddl(RANKS)}, has_top boolean"
     )
-    # Arrow's matrices have neither nulls nor shorter rows: -1 stands for no item.
+    # Arrow's matrices have neither nulls nor shorter rows: -1 means no item.
     top_items = F.when(F.col("has_top"), F.filter("top_items", lambda item: item >= 0))
     return ranked.withColumn("top_items", top_items).select(*RANKS.names)
 

@@ -102,7 +102,7 @@ class ItemItemScorer:
         similarities: np.ndarray,
         num_items: int,
     ) -> None:
-        # By neighbour: what a seen item adds to stands together.
+        # Sorted by neighbour: the items that a seen item adds to are contiguous.
         order = np.lexsort((items, neighbours))
         self._items, self._similarities = items[order], similarities[order].astype(np.float64)
         self._lengths = np.bincount(neighbours, minlength=num_items)

@@ -12,8 +12,6 @@ from ncf_spark.job.baselines import write_baselines
 from ncf_spark.job.context import Job
 from ncf_spark.job.last_night import judged_models
 from ncf_spark.job.models import note_failed
-from ncf_spark.scoring.ranks import build_held_out, build_ranks
-from ncf_spark.scoring.spec import ScorerSpec
 from ncf_spark.storage.warehouse import Warehouse
 from tests.conftest import rows
 
@@ -74,10 +72,6 @@ def test_shrinkage_counts_few_common_users_less(spark):
     )
 
 
-def test_without_train_nobody_has_neighbours(spark):
-    assert neighbours(spark, []) == []
-
-
 @pytest.mark.usefixtures("two_partitions")
 @pytest.mark.parametrize(
     ("bytes_", "items"), [(64 * 2**20, 256), (4 * 40 * 3, 256), (1, 256), (2**20, 7)]
@@ -136,25 +130,10 @@ def test_als_finds_the_users_groups(fitted):
         assert np.abs(other).max() < 0.1
 
 
-def test_the_same_seed_gives_the_same_vectors_and_ranks(spark, fitted, tmp_path):
+def test_the_same_seed_gives_the_same_vectors(fitted):
     first, again, other = ([rows(table) for table in tables] for tables in fitted)
     assert first == again
     assert first != other
-    holdout = [(user, 3 * (user // 4) + (4 - user % 4) % 3, [6], 0) for user in range(8)]
-    held_out = build_held_out(
-        spark.createDataFrame(
-            holdout, "user_index int, item_index int, negatives array<int>, shard int"
-        ),
-        spark.createDataFrame(GROUPS, TRAIN),
-    )
-    ranks = []
-    for number, (users, items) in enumerate(fitted[:2]):
-        items.write.parquet(f"file://{tmp_path}/{number}/item_vectors")
-        place = ScorerSpec("dot", f"file://{tmp_path}/{number}")
-        options = {"name": "als", "sampled": "sampled_99", "max_k": 3}
-        ranks.append(rows(build_ranks(held_out, scorer=place, user_vectors=users, **options)))
-    assert len(ranks[0]) == 16
-    assert ranks[0] == ranks[1]
 
 
 def job(spark, folder: Path, chosen: str) -> Job:

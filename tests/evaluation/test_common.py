@@ -4,7 +4,6 @@ import pytest
 
 from ncf_spark import schemas
 from ncf_spark.evaluation.common import common_users_metric
-from tests.evaluation.test_judging import metrics_of
 
 # Under full user 0 has two held-out items; user 1 is judged by neumf alone, user 3 by last_night.
 RANKS = [
@@ -49,30 +48,6 @@ def test_the_users_of_both_alone_count(spark, order, how, expected):
     assert expected[1] is None or theirs == pytest.approx(expected[1])
     turned = common(spark, "last_night", "neumf", RANKS[::order], **how)
     assert turned == (theirs, ours, num_users)
-
-
-def test_a_model_with_itself_is_as_in_the_metrics(spark):
-    ranks = spark.createDataFrame(RANKS, schemas.RANKS)
-    metrics = metrics_of(
-        ranks,
-        spark.createDataFrame([(0, 0, 0)], schemas.TRAIN),
-        spark.createDataFrame([], "item_index int, category string"),
-        spark.createDataFrame([(item, 1) for item in range(5)], schemas.ITEM_POPULARITY),
-        ks=[3],
-        segment_bounds=[1, 2],
-        bootstrap_samples=0,
-        seed=1,
-    )
-    found = {
-        (row["protocol"], row["metric"]): row["value"]
-        for row in metrics.where("model = 'neumf' and segment = 'all'").collect()
-    }
-    for protocol, num_users in (("full", 3), ("sampled_99", 2)):
-        for metric in ("hr", "ndcg", "recall", "mrr", "map"):
-            how = {"protocol": protocol, "metric": metric, "k": 3}
-            ours, same, counted = common_users_metric(ranks, "neumf", "neumf", **how)
-            assert ours == same == pytest.approx(found[protocol, metric], abs=1e-8)
-            assert counted == num_users
 
 
 def test_nothing_in_common_has_no_value(spark):

@@ -39,16 +39,6 @@ def test_padding_does_not_count():
     assert rank_among(2.0, [9.0], [-1]) == 1
 
 
-def test_rows_are_ranked_each_by_themselves():
-    ranks = sampled_ranks(
-        np.array([1.0, 5.0]),
-        np.array([[2.0, 3.0], [2.0, 3.0]]),
-        np.array([0, 0]),
-        np.array([[1, 2], [1, 2]]),
-    )
-    assert ranks.tolist() == [3, 1]
-
-
 @pytest.mark.parametrize(("positive", "negatives"), [(NAN, [1.0, 2.0]), (1.0, [NAN, NAN])])
 def test_a_model_that_diverged_does_not_rank_first(positive, negatives):
     assert rank_among(positive, negatives, [1, 2]) == 3
@@ -97,9 +87,3 @@ def test_no_rows_have_no_ranks():
 def test_lists_are_filled_up_with_minus_one():
     padded = pad(np.array([4, 9, 4, 7, 8]), np.array([0, 2, 2, 5]))
     assert padded.tolist() == [[4, 9, -1], [-1, -1, -1], [4, 7, 8]]
-
-
-def test_no_lists_or_only_empty_ones_have_no_width():
-    nothing = np.empty(0, np.int64)
-    assert pad(nothing, np.array([0])).shape == (0, 0)
-    assert pad(nothing, np.array([0, 0, 0])).shape == (2, 0)

@@ -1,6 +1,6 @@
 """The three charts of the report, as data URIs of SVG: the same data gives the same bytes.
 
-No colour stands alone: each kind of mark has a shape of its own as well.
+Colours are never the only difference: each kind of mark has its own shape.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def draw_training(history: Sequence[Mapping[str, Any]], chosen: int | None) -> s
 
 @contextmanager
 def _axes(height: float, panels: int = 1) -> Iterator[tuple[list[Axes], Any]]:
-    """Empty axes, whatever matplotlib settings the machine has, and what writes the picture."""
+    """Empty axes and what saves them; matplotlib settings of the machine have no effect."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)

@@ -137,11 +137,11 @@ class Comparison(NamedTuple):
         return "better than" if self.difference > 0 else "worse than"
 
     @property
-    def apart(self) -> bool | None:
+    def beyond_chance(self) -> bool | None:
         """Whether the difference is more than chance explains; None without intervals.
 
-        By the interval of the difference, which is without 0 then, else by the two intervals, which
-        then do not overlap.
+        It is if the interval of the difference does not contain 0; without that interval, if the
+        two models' intervals do not overlap.
         """
         own, other, paired = self.own_figure, self.other_figure, self.paired
         if paired.low is not None and paired.high is not None:
@@ -164,13 +164,13 @@ class Comparison(NamedTuple):
 
     @property
     def _chance(self) -> str:
-        if self.apart is None:
+        if self.beyond_chance is None:
             return "There are no intervals, so the difference may be chance."
         intervals = f"95\u00a0% intervals: {self.own_figure.interval}; {self.other_figure.interval}"
         if self.paired.low is not None:
             ends = f"{self.paired.low:+.4f} to {self.paired.high:+.4f}"
             intervals = f"95\u00a0% interval of the difference: {ends}"
-        verdict = "is more than chance explains" if self.apart else "may be chance"
+        verdict = "is more than chance explains" if self.beyond_chance else "may be chance"
         return f"The difference {verdict} ({intervals})."
 
 
@@ -219,7 +219,7 @@ def headline(own: str, comparisons: Sequence[Comparison]) -> str:
         if chosen:
             parts.append(f"{outcome} {chosen[0].other_is} under {' and '.join(amounts)}")
     unequal = [c for c in comparisons if c.outcome != "equal to"]
-    unclear = [c.protocol for c in unequal if not c.apart]
+    unclear = [c.protocol for c in unequal if not c.beyond_chance]
     chance = ""
     if unclear:
         chance = f" Under {' and '.join(unclear)} the difference may be chance."
@@ -239,7 +239,7 @@ def better_model(figures: Estimates, comparison: Comparison) -> str:
 
 
 def protocol_words(protocol: str) -> str:
-    """What an item held out is ranked against."""
+    """What a held-out item is ranked against, for the reader."""
     if sampled := re.fullmatch(r"sampled_(\d+)", protocol):
         return f"each held-out item is ranked among {int(sampled[1]):,} other items"
     if protocol == "full":

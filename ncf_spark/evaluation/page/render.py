@@ -139,7 +139,7 @@ def _models(data: ReportData, figures: Estimates) -> Section:
     if not figures.protocols:
         return Section(name, title, ["There are no figures of any model."])
     has_intervals = any(figure.interval for figure in figures.by_key.values())
-    intervals = "Below a value stands its 95\u00a0% interval." if has_intervals else ""
+    intervals = "The 95\u00a0% interval is below each value." if has_intervals else ""
     found = []
     for protocol in figures.protocols:
         other = figures.best_baseline(protocol, data.own, data.baselines)

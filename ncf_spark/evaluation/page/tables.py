@@ -198,7 +198,7 @@ def epoch_table(model: str, history: Sequence[Mapping[str, Any]], chosen: int | 
 
 
 def chosen_position(history: Sequence[Mapping[str, Any]], chosen: int | None) -> int | None:
-    """Where the chosen epoch stands: the last record of that number, as phases may count anew."""
+    """Index of the chosen epoch: the last record of that number, as phases count from 1 again."""
     found = [number for number, record in enumerate(history) if record["epoch"] == chosen]
     return found[-1] if found else None
 
@@ -210,9 +210,9 @@ def measures_of(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     return sorted(((match[1], int(match[2])) for match in found), key=lambda m: (m[1], m[0]))
 
 
-def _amount(value: Any, places: int) -> str:
+def _amount(value: Any, digits: int) -> str:
     number = finite(value)
-    return "" if number is None else f"{number:,.{places}f}"
+    return "" if number is None else f"{number:,.{digits}f}"
 
 
 def share_table(shares: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> Table:
@@ -237,7 +237,7 @@ def share_table(shares: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> Table:
 
 
 def plain(value: Any) -> str:
-    """A fact as text: thousands separated, a few places of what is no whole number."""
+    """A fact as text: thousands separated, fractions rounded."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):

@@ -61,7 +61,7 @@ def test_the_interval_of_the_difference_goes_before_those_of_the_two():
         "The difference may be chance (95\xa0% interval of the difference: -0.0100 to +0.1100)."
     )
     worse = comparison(NEUMF, BELOW, differences=[figure("als", 0.05, 0.02, 0.08)])
-    assert worse.apart
+    assert worse.beyond_chance
     plain = comparison(NEUMF, BELOW)
     assert comparison(NEUMF, BELOW, differences=[figure("als", -0.05)]) == plain
 
