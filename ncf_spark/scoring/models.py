@@ -70,8 +70,8 @@ def normalised(vectors: np.ndarray) -> np.ndarray:
 class ModelScorer:
     """Logits of a model for every item; the items' half is computed once.
 
-    Each user is scored by operations on arrays of fixed shapes, so its scores are the same bits in any
-    block.
+    Each user is scored by operations on arrays of fixed shapes, so its scores do not depend on the
+    other users of a block, not even in the last bit.
 
     Args:
         model: of any kind.
