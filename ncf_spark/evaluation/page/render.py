@@ -139,17 +139,18 @@ def _models(data: ReportData, figures: Estimates) -> Section:
     if not figures.protocols:
         return Section(name, title, ["There are no figures of any model."])
     has_intervals = any(figure.interval for figure in figures.by_key.values())
-    intervals = "The 95\u00a0% interval is below each value." if has_intervals else ""
-    found = []
+    intervals = "The 95\u00a0% interval is below each value."
+    found, other_is = [], "the best baseline" if data.baselines else "the best other model"
     for protocol in figures.protocols:
         other = figures.best_baseline(protocol, data.own, data.baselines)
-        other_is = "the best baseline" if data.baselines else "the best other model"
         found.append(tables.model_table(figures, protocol, data.own, other, other_is))
     sentences = [
         "The best model comes first. ★ marks the best value of a column, and values that are equal "
-        f"to it at four decimals. {intervals or 'No intervals were computed.'}"
+        f"to it at four decimals. {intervals if has_intervals else 'No intervals were computed.'}"
     ]
-    return Section(name, title, sentences, _model_chart(data, figures), found)
+    if chart := _model_chart(data, figures):
+        sentences.append(f"In the chart, {data.own} is the circle and {other_is} is the diamond.")
+    return Section(name, title, sentences, chart, found)
 
 
 def _model_chart(data: ReportData, figures: Estimates) -> Chart | None:
@@ -201,7 +202,7 @@ def _popularity(data: ReportData, figures: Estimates) -> Section:
         sentences,
         chart,
         [table for table in described if table is not None],
-        [tables.share_table(shares)] if chart else [],
+        [tables.share_table(shares)] if shares else [],
     )
 
 
