@@ -9,7 +9,7 @@ INSTALL_REQUIRES = [
     "pyarrow>=14.0.1,<15",  # petastorm 0.12.1 breaks on 15; 14.0.1 closed a code-execution hole
     # Streams the training shards from Parquet into torch.
     "petastorm==0.12.1",  # 0.13 asks for setuptools < 70, which torch refuses
-    # Scoring, index arithmetic and metrics; 2 has another binary interface than pyarrow 14 was built for.
+    # Scoring, indexes and metrics; 2 has another binary interface than pyarrow 14 was built for.
     "numpy<2",
     # Record batches of petastorm and pyspark, and small result tables.
     "pandas<3",
