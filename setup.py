@@ -9,11 +9,11 @@ INSTALL_REQUIRES = [
     "pyarrow>=14.0.1,<15",  # petastorm 0.12.1 breaks on 15; 14.0.1 closed a code-execution hole
     # Streams the training shards from Parquet into torch.
     "petastorm==0.12.1",  # 0.13 asks for setuptools < 70, which torch refuses
-    # Index arithmetic and metrics; 2 has another binary interface than pyarrow 14 was built for.
+    # Scoring, indexes and metrics; 2 has another binary interface than pyarrow 14 was built for.
     "numpy<2",
     # Record batches of petastorm and pyspark, and small result tables.
     "pandas<3",
-    # The model, its training loop and block scoring. An installed torch is kept as it is.
+    # The model and its training loop. An installed torch is kept as it is.
     "torch>=2.0",
     # Model weights on disk without pickle.
     "safetensors",

@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from ncf_spark.resampling import user_weights
+from ncf_spark.resampling import sum_replicates, user_weights
 
 
 def test_copies_of_users_are_poisson_and_independent():
@@ -24,3 +25,12 @@ def test_copies_depend_on_the_user_alone():
     assert np.array_equal(user_weights(users[::-1], samples=20, seed=4), weights[::-1])
     assert np.array_equal(user_weights(users, samples=9, seed=4), weights[:, :10])
     assert not np.array_equal(user_weights(users, samples=20, seed=-4), weights)
+
+
+def test_users_of_several_blocks_are_all_drawn():
+    rows = pd.DataFrame({"group": "g", "user": np.arange(2500) % 2400, "value": 0.5})
+    columns = {"group": ["group"], "user": "user", "columns": ["value"]}
+    [found] = sum_replicates([rows], **columns, samples=3, seed=4)
+    weights = user_weights(rows["user"].to_numpy(), samples=3, seed=4)
+    assert found["group"].tolist() == ["g"]
+    assert found["sums"][0].tolist() == (weights.sum(axis=0) / 2).tolist()

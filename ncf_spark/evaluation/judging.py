@@ -123,7 +123,7 @@ def build_metric_differences(user_sums: DataFrame, *, to: str, ks: Sequence[int]
     """The list metrics of each other model minus those of the model `to`, with paired intervals.
 
     Over all users; as schemas.METRICS, `value` is from -1 to 1. Both models are judged on the same
-    draws of users, which tells them apart better than two intervals do.
+    draws of users, which shows more differences than comparing two intervals does.
 
     Args:
         user_sums: as of `build_user_sums`, with the same `ks`.

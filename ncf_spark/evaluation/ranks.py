@@ -1,6 +1,6 @@
 """Ranks of held-out items by any model, and the lists that the model would have shown.
 
-Shapes: B users of a block, P held-out items of theirs, N rivals of each, I items, K `max_k`.
+Shapes: B users of a block, P held-out items of theirs, N negatives of each, I items, K `max_k`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from functools import partial, reduce
 from typing import Any
 
 import numpy as np
-import torch
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from torch import Tensor
 
 from ncf_spark.evaluation.judging import Judged
 from ncf_spark.evaluation.ranking import full_ranks, pad, sampled_ranks
 from ncf_spark.schemas import RANKS
-from ncf_spark.scoring.batches import ddl, lists, matrix, over_blocks, pairs
-from ncf_spark.scoring.blocks import BLOCK_ROWS, Pairs, Scorer, UserBlock, positions_in_row, top_k
-from ncf_spark.scoring.places import ScorerPlace, absent_items, load_scorer
+from ncf_spark.scoring.batches import ddl, over_blocks, pairs
+from ncf_spark.scoring.scorers import UserBlock
 from ncf_spark.scoring.spark import with_seen
+from ncf_spark.scoring.spec import ScorerSpec, compute_scores, load_scorer
+from ncf_spark.scoring.topk import Pairs, positions_in_row, top_k
+from ncf_spark.storage import arrays
 
 
 def build_held_out(holdout: DataFrame, train: DataFrame) -> DataFrame:
@@ -65,7 +65,7 @@ def build_all_ranks(
         build_ranks(
             held_out,
             name=model.name,
-            scorer=ScorerPlace(model.kind, model.uri, block_bytes, num_items, items_uri),
+            scorer=ScorerSpec(model.kind, model.uri, block_bytes, num_items, items_uri),
             user_vectors=model.user_vectors,
             sampled=sampled,
             max_k=max_k,
@@ -80,7 +80,7 @@ def build_ranks(
     held_out: DataFrame,
     *,
     name: str,
-    scorer: ScorerPlace,
+    scorer: ScorerSpec,
     user_vectors: DataFrame | None,
     sampled: str,
     max_k: int,
@@ -88,14 +88,15 @@ def build_ranks(
 ) -> DataFrame:
     """The rank of each held-out item, among its negatives and among all unseen items.
 
-    Items that don't take part, such as departed ones, neither count nor are shown.
+    Items that are not in the scorer's `items_uri`, such as departed ones, are neither counted nor
+    shown.
 
     On the full row of a user's first held-out item, `top_items` are the best `max_k` items that
     the user has no other pair with. Each user is scored once.
 
     A user without a vector gets no items, and each of its held-out items the last rank. An item
-    that the scorer does not know (those of last night's models are fewer) is ranked last, and
-    nobody's recommendation.
+    that the scorer does not know (last night's models know fewer) is ranked last and recommended to
+    nobody.
 
     Args:
         held_out: as `build_held_out` makes it.
@@ -111,87 +112,74 @@ def build_ranks(
         held_out = held_out.join(vectors, on="user_index", how=how)
     rank = partial(_rank_users, name=name, scorer=scorer, sampled=sampled, max_k=max_k)
     ranked = held_out.sortWithinPartitions("user_index").mapInArrow(
-        over_blocks(rank, BLOCK_ROWS), f"{ddl(RANKS)}, has_top boolean"
+        over_blocks(rank), f"{ddl(RANKS)}, has_top boolean"
     )
-    # Arrow's matrices have neither nulls nor shorter rows: -1 stands for no item.
+    # Arrow's matrices have neither nulls nor shorter rows: -1 means no item.
     top_items = F.when(F.col("has_top"), F.filter("top_items", lambda item: item >= 0))
     return ranked.withColumn("top_items", top_items).select(*RANKS.names)
 
 
 def _rank_users(
-    batch: Any, *, name: str, scorer: ScorerPlace, sampled: str, max_k: int
+    batch: Any, *, name: str, scorer: ScorerSpec, sampled: str, max_k: int
 ) -> dict[str, np.ndarray]:
-    seen = pairs(batch.column("seen"))
-    scores = _scores(load_scorer(scorer), batch, seen)
-    missing = max(0, scorer.num_items - scores.shape[1])
-    scores = torch.nn.functional.pad(scores, (0, missing), value=-torch.inf)
-    scores[:, absent_items(scorer.items_uri, scores.shape[1])] = -torch.inf
-    rows, items = pairs(batch.column("items"))
-    rivals = _rivals(batch)
-    ranks = torch.cat(
-        [_sampled_ranks(scores, rows, items, rivals), _full_ranks(scores, rows, items, seen)]
-    )
-    # Masks the scores, so it comes last.
-    shown = _top_items(scores, seen, max_k)
-    first = torch.cat([torch.zeros(len(rows), dtype=torch.bool), positions_in_row(rows) == 1])
-    top_items = torch.full((len(ranks), max_k), -1)
-    top_items[first] = shown
+    seen, (rows, items) = pairs(batch.column("seen")), pairs(batch.column("items"))
+    scores = _scores(scorer, batch, seen)
+    negatives = _negatives(batch)
+    negative_scores = scores[rows[:, None], negatives.clip(min=0)]
+    of_sampled = sampled_ranks(scores[rows, items], negative_scores, items, negatives)
+    ranks = np.concatenate([of_sampled, _full_ranks(scores, rows, items, seen)])
+    first = np.concatenate([np.zeros(len(rows), bool), positions_in_row(rows) == 1])
+    top_items = np.full((len(ranks), max_k), -1, np.int32)
+    top_items[first] = _top_items(scores, seen, max_k)  # overwrites the scores, so it comes last
     return {
         "model": np.full(len(ranks), name),
         "protocol": np.repeat([sampled, "full"], len(rows)),
-        "user_index": np.tile(batch.column("user_index").to_numpy()[rows.numpy()], 2),
-        "item_index": np.tile(items.numpy().astype(np.int32), 2),
-        "rank": ranks.numpy().astype(np.int32),
-        "top_items": top_items.numpy().astype(np.int32),
-        "has_top": first.numpy(),
+        "user_index": np.tile(batch.column("user_index").to_numpy()[rows], 2),
+        "item_index": np.tile(items.astype(np.int32), 2),
+        "rank": ranks.astype(np.int32),
+        "top_items": top_items,
+        "has_top": first,
     }
 
 
-def _scores(scorer: Scorer, batch: Any, seen: Pairs) -> Tensor:
-    """(B, I); nan for users without a vector, where the scorer needs one."""
+def _scores(scorer: ScorerSpec, batch: Any, seen: Pairs) -> np.ndarray:
+    """(B, I); -inf for users without a vector, where the scorer needs one."""
     if "vector" not in batch.schema.names:
-        return scorer(UserBlock(torch.empty(batch.num_rows, 0), seen))
+        return compute_scores(scorer, UserBlock(np.empty((batch.num_rows, 0)), seen))
     column = batch.column("vector")
-    known = torch.from_numpy(column.is_valid().to_numpy(zero_copy_only=False).copy())
-    if known.all():
-        return scorer(UserBlock(matrix(column), seen))
-    scores = torch.full((batch.num_rows, scorer.num_items), torch.nan)
+    known = column.is_valid().to_numpy(zero_copy_only=False)
+    width = load_scorer(scorer).num_items
+    scores = np.full((batch.num_rows, max(width, scorer.num_items)), -np.inf, np.float32)
     if known.any():
-        # No scorer of vectors looks at what was seen.
-        nothing = (torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
-        scores[known] = scorer(UserBlock(matrix(column.drop_null()), nothing))
+        # Scorers of vectors look at no seen items.
+        scores[known] = compute_scores(scorer, UserBlock(arrays.matrix(column.drop_null()), seen))
     return scores
 
 
-def _rivals(batch: Any) -> Tensor:
+def _negatives(batch: Any) -> np.ndarray:
     """(P, N), filled up with -1."""
-    sizes, _ = lists(batch.column("sizes"))
-    negatives, _ = lists(batch.column("negatives"))
-    return pad(negatives, torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)]))
+    sizes, _ = arrays.ragged(batch.column("sizes"))
+    negatives, _ = arrays.ragged(batch.column("negatives"))
+    return pad(negatives, np.concatenate([[0], np.cumsum(sizes)]))
 
 
-def _sampled_ranks(scores: Tensor, rows: Tensor, items: Tensor, rivals: Tensor) -> Tensor:
-    rival_scores = scores[rows.unsqueeze(1), rivals.clamp(min=0)]
-    return sampled_ranks(scores[rows, items], rival_scores, items, rivals)
-
-
-def _full_ranks(scores: Tensor, rows: Tensor, items: Tensor, seen: Pairs) -> Tensor:
+def _full_ranks(scores: np.ndarray, rows: np.ndarray, items: np.ndarray, seen: Pairs) -> np.ndarray:
     """(P,): the users' first items, then their second ones …, so that at most B rows are copied."""
-    ranks, positions = torch.empty_like(items), positions_in_row(rows)
-    for position in range(1, int(positions.max()) + 1):
+    ranks, positions = np.empty_like(items), positions_in_row(rows)
+    for position in range(1, positions.max() + 1):
         chosen = positions == position
         users = rows[chosen]
-        place = torch.full((len(scores),), -1)
-        place[users] = torch.arange(len(users))
-        places = place[seen[0]]
-        among = (places[places >= 0], seen[1][places >= 0])
-        ranks[chosen] = full_ranks(scores[users], items[chosen], among)
+        among = np.full(len(scores), -1)
+        among[users] = np.arange(len(users))
+        found = among[seen[0]]
+        of_chosen = (found[found >= 0], seen[1][found >= 0])
+        ranks[chosen] = full_ranks(scores[users], items[chosen], of_chosen)
     return ranks
 
 
-def _top_items(scores: Tensor, seen: Pairs, max_k: int) -> Tensor:
+def _top_items(scores: np.ndarray, seen: Pairs, max_k: int) -> np.ndarray:
     """(B, K), best first, filled up with -1; overwrites the scores."""
     rows, items, _ = top_k(scores, max_k, seen)
-    shown = torch.full((len(scores), max_k), -1)
+    shown = np.full((len(scores), max_k), -1)
     shown[rows, positions_in_row(rows) - 1] = items
     return shown

@@ -12,9 +12,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
-from ncf_spark.evaluation.bootstrap import PRECISION, Figure, with_parts
+from ncf_spark.evaluation.bootstrap import Figure, with_parts
 from ncf_spark.evaluation.lists import FULL
 from ncf_spark.evaluation.segments import ALL, with_user_segment
+from ncf_spark.resampling import PRECISION
 
 _DECILES = 10
 

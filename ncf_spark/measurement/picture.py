@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ncf_spark.measurement.results import Row
 
 _INK, _MUTED, _GRID = "#1a1a1a", "#565656", "#d4d4d4"
-# No colour stands alone: each arm has a shape of its own as well.
+# Colours are never the only difference: each arm has its own shape.
 _MARKS = {"popular": ("#a84300", "D"), "holdout": ("#0b57a4", "o")}
 _LANE = 0.42  # inches a line
 _PERCENT = FuncFormatter(lambda lift, _: f"{100 * lift:+.4g} %" if abs(lift) > 1e-9 else "0 %")
@@ -58,7 +58,7 @@ def draw_lifts(rows: Sequence[Row], *, title: str) -> str:
             _draw(axes, dots)
         else:
             axes.axis("off")
-            axes.text(0, 0.5, "No lift can be told: no outcome in the other arms.")
+            axes.text(0, 0.5, "The lift is unknown: the other arms have no outcome.")
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Title": title})
         return text.getvalue()

@@ -104,7 +104,7 @@ _HEAD = (
     *("outcome", "arm", "users", "with it", "value"),
     *("difference", "95 % interval", "lift", "95 % interval", "p"),
 )
-_TEXTS = 2  # columns of text, which stand first
+_TEXTS = 2  # the first columns are text
 
 
 def table_text(rows: Sequence[Row]) -> str:

@@ -1,71 +1,52 @@
-"""Revenue per recipient with bootstrap intervals over users, computed where the users are.
+"""Revenue per recipient with bootstrap intervals over users (`ncf_spark.resampling`).
 
-SciPy's bootstrap would want every user in memory. Here each user gets Poisson(1) copies in each
-replicate by a hash (`ncf_spark.resampling`), and Spark adds up copies and revenue of an arm. Only
-users with revenue take part: the copies of n users without any are Poisson(n) together, which the
-driver draws. So the work grows with the buyers, and what reaches the driver not at all.
+Only users with revenue take part: the copies of n users without any are Poisson(n) together, which
+the driver draws. So the work grows with the buyers, and what reaches the driver not at all.
 
-The intervals are percentile intervals (Efron and Tibshirani 1993, chapter 13). Arms have no user in
-common, so their replicates are independent and differ pair by pair.
+Arms have no user in common, so their replicates are independent and differ pair by pair.
 
-Shapes: U users in a block, B replicates.
+Shapes: B replicates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark.measurement.lift import Lift
 from ncf_spark.measurement.outcomes import ARMS
-from ncf_spark.resampling import user_weights
+from ncf_spark.resampling import build_replicate_sums, percentile_interval, ratios
 
 # Rows of partial sums for each arm: so many tasks share the work.
 PARTS = 8
-
-# Users whose copies are drawn at once: with 1000 replicates 8 MB a matrix, of which there are some.
-_BLOCK = 1024
 
 # Revenue is added in whole millionths: without any rounding up to 9 billion, in whatever order.
 _MILLION = 1e6
 
 
 def build_revenue_sums(users: DataFrame, *, samples: int, seed: int) -> DataFrame:
-    """(arm, sums), at most PARTS rows an arm, to be added up: copies and revenue in each replicate.
+    """(arm, sums), at most PARTS rows an arm, to be added up.
 
-    `sums` is (2, 1 + samples) in one array: the copies of the users with revenue, then their
-    revenue in millionths; in the first place of each, every user counts once.
+    `sums` is (1 + B, 2) in one array: the number of users with revenue and their revenue in
+    millionths, first as they are, then in each replicate.
 
     Args:
         users: (arm, user_key, revenue), one row each.
         samples: replicates.
     """
-    add_up = partial(_sums_of_blocks, samples=samples, seed=seed)
-    paying = users.where(F.col("revenue") != 0).select("arm", "user_key", "revenue")
-    return paying.repartition(PARTS, "user_key").mapInPandas(
-        lambda blocks: add_up(blocks), "arm string, sums array<double>"
+    buyers = users.where(F.col("revenue") != 0).repartition(PARTS, "user_key")
+    millionths = F.rint(F.col("revenue") * _MILLION)
+    return build_replicate_sums(
+        buyers.withColumns({"buyers": F.lit(1), "millionths": millionths}),
+        group=["arm"],
+        user="user_key",
+        columns=["buyers", "millionths"],
+        samples=samples,
+        seed=seed,
     )
-
-
-def _sums_of_blocks(
-    blocks: Iterable[pd.DataFrame], *, samples: int, seed: int
-) -> Iterator[pd.DataFrame]:
-    totals: dict[str, np.ndarray] = {}
-    for block in blocks:
-        for arm, of_arm in block.groupby("arm", sort=False):
-            for start in range(0, len(of_arm), _BLOCK):
-                some = of_arm.iloc[start : start + _BLOCK]
-                copies = user_weights(some["user_key"].to_numpy(), samples=samples, seed=seed)
-                revenue = np.rint(some["revenue"].to_numpy() * _MILLION)  # (U,)
-                sums = np.stack([copies.sum(axis=0), revenue @ copies])  # (2, 1 + B)
-                totals[arm] = totals[arm] + sums if arm in totals else sums
-    for arm, total in totals.items():
-        yield pd.DataFrame({"arm": [arm], "sums": [total.reshape(-1)]})
 
 
 def revenue_means(
@@ -76,24 +57,21 @@ def revenue_means(
     samples: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """(1 + B,) revenue per user of each arm: as it is, then of each replicate; nan: of no user.
+    """(1 + B,) revenue per user of each arm: as it is, then of each replicate; NaN: of no user.
 
     Args:
         sums: the rows of `build_revenue_sums` with the same samples and seed.
         sizes: users of each arm.
         num_with: those with revenue.
     """
-    totals = {arm: np.zeros((2, 1 + samples)) for arm in sizes}
+    totals = {arm: np.zeros((1 + samples, 2)) for arm in sizes}
     for arm, of_part in sums:
-        totals[arm] += np.reshape(of_part, (2, 1 + samples))
+        totals[arm] += np.reshape(of_part, (1 + samples, 2))
     means = {}
-    for arm, (copies, revenue) in totals.items():
+    for arm, (buyers, revenue) in ((arm, total.T) for arm, total in totals.items()):
         others = sizes[arm] - num_with[arm]
         drawn = np.random.default_rng([seed, ARMS.index(arm)]).poisson(others, samples)
-        users = copies + np.concatenate([[others], drawn])
-        means[arm] = np.divide(
-            revenue / _MILLION, users, out=np.full(1 + samples, np.nan), where=users > 0
-        )
+        means[arm] = ratios(revenue / _MILLION, buyers + np.concatenate([[others], drawn]))
     return means
 
 
@@ -108,14 +86,11 @@ def revenue_lift(means: np.ndarray, base: np.ndarray) -> Lift:
     found = Lift(float(differences[0]), *_interval(differences[1:]))
     if base[0] <= 0:
         return found
-    lifts = np.divide(differences, base, out=np.full_like(base, np.nan), where=base > 0)
+    lifts = ratios(differences, base)
     low, high = _interval(lifts[1:])
     return found._replace(lift=float(lifts[0]), lift_low=low, lift_high=high)
 
 
 def _interval(drawn: np.ndarray) -> tuple[float | None, float | None]:
-    whole = drawn[~np.isnan(drawn)]
-    if not len(whole):
-        return None, None
-    low, high = np.percentile(whole, [2.5, 97.5])
-    return float(low), float(high)
+    low, high = percentile_interval(drawn)
+    return (None, None) if np.isnan(low) else (low, high)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ncf_spark.model.initialisers import initialise_output_
 from ncf_spark.model.parts import Encoded, PullPairs, add_gradient
-from ncf_spark.model.tiles import TILE_BYTES
 
 
 def dot(users: Tensor, items: Tensor) -> Tensor:
@@ -86,10 +85,6 @@ class MF(nn.Module):
 
         return dot(users[0], items[0]) + users[1] + items[1], pull
 
-    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
-        """Encoded B users and I items → logits (B, I)."""
-        return users[0] @ items[0].T + users[1].unsqueeze(-1) + items[1]
-
     def initialise(self, generator: torch.Generator, output_init: str) -> None:
         """There is no output layer to fill."""
 
@@ -139,10 +134,6 @@ class GMF(nn.Module):
         """(…, F) → (…, F)."""
         return (items,)
 
-    def item_directions(self, items: Tensor) -> Tensor:
-        """(…, F) → (…, F): what makes two items alike."""
-        return items
-
     def pull_users(self, users: Tensor, of_encoded: Encoded) -> Tensor:
         """Gradients of P encoded users → of their vectors (P, F); adds up those of h."""
         [of_products] = of_encoded
@@ -162,10 +153,6 @@ class GMF(nn.Module):
             return (of_users,), (of_items,)
 
         return dot(users[0], items[0]), pull
-
-    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
-        """Encoded (B, F) and (I, F) → logits (B, I)."""
-        return users[0] @ items[0].T
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator, output_init: str) -> None:

@@ -1,7 +1,7 @@
 """MF, GMF, MLP and NeuMF: how a user's and an item's vector become a logit (He et al. 2017).
 
-Shapes: P positives, N negatives + 1, B users and I items of a block, F factors, E width of an MLP
-embedding, D width of a vector (F + 1, F, E or F + E), H width of the first hidden layer.
+Shapes: P positives, N negatives + 1, F factors, E width of an MLP embedding, D width of a vector
+(F + 1, F, E or F + E), H width of the first hidden layer.
 
 Each head works in two halves, so that what belongs to a user alone is computed once for the user
 and not once for each pair: the first layer splits exactly, W·[u; i] = Wᵤ·u + Wᵢ·i.
@@ -11,7 +11,6 @@ and not once for each pair: the first layer splits exactly, W·[u; i] = Wᵤ·u 
 | encode_users, encode_items    | vectors → parts of one side                             |
 | pairs_and_pull                | parts of both sides → logits (N, P), and the way back   |
 | pull_users, pull_items        | gradients of the parts → gradients of the vectors       |
-| block                         | parts of B users and I items → logits (B, I)            |
 
 What was encoded of the items may be overwritten by `pairs_and_pull`.
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from ncf_spark.model.factorisation import GMF
 from ncf_spark.model.initialisers import glorot_uniform_, initialise_output_
 from ncf_spark.model.parts import Encoded, PullPairs, add_gradient
-from ncf_spark.model.tiles import TILE_BYTES, Layer, add_tower
 from ncf_spark.model.tower import PullTower, run_tower
 
 # Of the activations below 0.
@@ -61,10 +60,6 @@ class MLP(nn.Module):
         """(…, E) → (…, H): the item's half of the first layer."""
         return (nn.functional.linear(items, self._of_items),)
 
-    def item_directions(self, items: Tensor) -> Tensor:
-        """(…, E) → (…, E): what makes two items alike."""
-        return items
-
     def pull_users(self, users: Tensor, of_encoded: Encoded) -> Tensor:
         """Gradients of P encoded users → of their vectors (P, E); adds up those of the layer."""
         add_gradient(self.first.bias, of_encoded[0].sum(dim=0))
@@ -89,22 +84,6 @@ class MLP(nn.Module):
             return (of_first.sum(dim=0),), (of_first,)
 
         return logits, pull
-
-    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
-        """Encoded (B, H) and (I, H) → logits (B, I)."""
-        logits = users[0].new_zeros(len(users[0]), len(items[0]))
-        self.add_block(logits, users, items, tile_bytes)
-        return logits
-
-    def add_block(self, logits: Tensor, users: Encoded, items: Encoded, tile_bytes: int) -> None:
-        """Adds to (B, I), contiguous. No dropout, whatever the mode."""
-        layers, slope = self.further(), self.slope
-        sides = users[0], items[0]
-        add_tower(logits, *sides, layers, self.output, slope=slope, tile_bytes=tile_bytes)
-
-    def further(self) -> list[Layer]:
-        """Weight and bias of each layer after the first."""
-        return [(layer.weight, layer.bias) for layer in self._further]
 
     @property
     def _further(self) -> list[nn.Linear]:
@@ -162,10 +141,6 @@ class NeuMF(nn.Module):
         gmf, mlp = self._split(items)
         return self.gmf.encode_items(gmf) + self.mlp.encode_items(mlp)
 
-    def item_directions(self, items: Tensor) -> Tensor:
-        """(…, F + E) → (…, F + E): what makes two items alike."""
-        return items
-
     def pull_users(self, users: Tensor, of_encoded: Encoded) -> Tensor:
         """Gradients of P encoded users → of their vectors (P, F + E)."""
         gmf, mlp = self._split(users)
@@ -189,12 +164,6 @@ class NeuMF(nn.Module):
             return users_of_gmf + users_of_mlp, items_of_gmf + items_of_mlp
 
         return of_gmf.add_(of_mlp), pull
-
-    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
-        """Encoded B users and I items → logits (B, I)."""
-        logits = self.gmf.block(users[:1], items[:1])
-        self.mlp.add_block(logits, users[1:], items[1:], tile_bytes)
-        return logits
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator, output_init: str) -> None:

@@ -12,11 +12,10 @@ from ncf_spark.config import Config
 from ncf_spark.errors import ConfigError
 from ncf_spark.monitoring.summary import NightFacts
 
-# A server that is down costs half a minute, not the minutes of MLflow's defaults: the night is
-# published, and only the end of the job waits for it.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-_AT_ONCE = {"params": 100, "metrics": 1000}  # what a server takes in one request
-_LONGEST = 6000  # characters of a parameter
+# A server that is down is given up after half a minute, much sooner than by MLflow's defaults:
+# the night is already published, and the job does not end before this.
+_TIMEOUTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_MAX_LENGTH = 6000  # characters of a parameter
 
 
 def check_installed(config: Config) -> None:
@@ -41,33 +40,22 @@ def track(config: Config, facts: NightFacts, texts: Mapping[str, str]) -> str:
         Exception: of whatever kind, when the store does not take it.
     """
     uri = config.monitoring.mlflow_tracking_uri or ""
-    os.environ.update({k: v for k, v in _PATIENCE.items() if k not in os.environ})
+    os.environ.update({k: v for k, v in _TIMEOUTS.items() if k not in os.environ})
     if uri.startswith("file:") or "://" not in uri:
-        # MLflow warns of folders, since it prefers a database; the folder is the user's choice.
+        # MLflow prefers a database; a folder is taken where one is configured.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
-    from mlflow import MlflowClient
-    from mlflow.entities import Metric, Param
+    import mlflow
 
-    client = MlflowClient(uri)
-    name = config.monitoring.mlflow_experiment
-    known = client.get_experiment_by_name(name)
-    experiment_id = client.create_experiment(name) if known is None else known.experiment_id
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_experiment(config.monitoring.mlflow_experiment)
     tags = {"run": facts.run, "run_date": facts.run_date, "published": str(facts.published)}
-    run_id: str = client.create_run(experiment_id, run_name=facts.run, tags=tags).info.run_id
-    try:
-        params = [Param(key, value) for key, value in parameters(config.model_dump(mode="json"))]
-        for start in range(0, len(params), _AT_ONCE["params"]):
-            client.log_batch(run_id, params=params[start : start + _AT_ONCE["params"]])
-        figures = [Metric(key, value, 0, 0) for key, value in metrics(facts).items()]
-        for start in range(0, len(figures), _AT_ONCE["metrics"]):
-            client.log_batch(run_id, metrics=figures[start : start + _AT_ONCE["metrics"]])
+    # Nested, since a notebook may have a run of its own. An exception leaves the run as failed.
+    with mlflow.start_run(run_name=facts.run, tags=tags, nested=True) as run:
+        mlflow.log_params(dict(parameters(config.model_dump(mode="json"))))
+        mlflow.log_metrics(metrics(facts))
         for file_name, text in texts.items():
-            client.log_text(run_id, text, file_name)
-    except BaseException:
-        client.set_terminated(run_id, "FAILED")
-        raise
-    client.set_terminated(run_id)
-    return run_id
+            mlflow.log_text(text, file_name)
+    return str(run.info.run_id)
 
 
 def parameters(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -82,7 +70,7 @@ def parameters(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
         if isinstance(value, Mapping) and value:
             yield from parameters(value, f"{name}.")
         else:
-            yield _as_name(name), str(value)[:_LONGEST]
+            yield _as_name(name), str(value)[:_MAX_LENGTH]
 
 
 def metrics(facts: NightFacts) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Arrow batches of Spark as tensors and back, a block of rows at a time."""
+"""Arrow batches of Spark as NumPy arrays and back, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from pyspark.sql.types import StructType
-from torch import Tensor
 
-from ncf_spark.scoring.blocks import Pairs
+from ncf_spark.scoring.scorers import BLOCK_ROWS
+from ncf_spark.scoring.topk import Pairs
 from ncf_spark.storage import arrays
 
 
 def over_blocks(
-    compute: Callable[[Any], dict[str, np.ndarray]], size: int
+    compute: Callable[[Any], dict[str, np.ndarray]], size: int = BLOCK_ROWS
 ) -> Callable[[Iterable[Any]], Iterator[Any]]:
     """A function for `mapInArrow` that computes on at most `size` rows at a time."""
 
@@ -33,26 +32,13 @@ def over_blocks(
     return over
 
 
-def matrix(column: Any) -> Tensor:
-    """(rows, width) from a column of lists of one length."""
-    return torch.from_numpy(arrays.matrix(column).copy())
-
-
-def lists(column: Any) -> tuple[Tensor, Tensor]:
-    """(values, offsets) of a column of integer lists; a null list is empty."""
-    values, offsets = arrays.ragged(column)
-    return integers(values), integers(offsets)
-
-
 def pairs(column: Any) -> Pairs:
-    """Rows and items of a list column, e.g. [[4, 9], [], [4]] → [0, 0, 2], [4, 9, 4]."""
-    items, offsets = lists(column)
-    return torch.arange(len(column)).repeat_interleave(offsets.diff()), items
+    """Rows and items of a list column, e.g. [[4, 9], [], [4]] → [0, 0, 2], [4, 9, 4].
 
-
-def integers(values: np.ndarray) -> Tensor:
-    """As int64; a copy, since Arrow's memory must not be written to."""
-    return torch.from_numpy(values.astype(np.int64, copy=True))
+    A null list is empty.
+    """
+    items, offsets = arrays.ragged(column)
+    return np.repeat(np.arange(len(column)), np.diff(offsets)), items.astype(np.int64)
 
 
 def ddl(schema: StructType) -> str:

@@ -1,7 +1,6 @@
 """The items that were bought by the same users: item-to-item tables without a model.
 
-Apart from `scoring.spark`, which Python workers import: what this imports took a tenth of their
-start.
+Not in `scoring.spark`, which Python workers import: importing the baselines would slow their start.
 """
 
 from __future__ import annotations

@@ -12,25 +12,25 @@ from ncf_spark.inputs.checks import check_input_files
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.step import Step
 from ncf_spark.schemas.results import ItemLists, UserLists
+from ncf_spark.scoring.spark import build_item_topk, build_trained_users, build_user_topk
+from ncf_spark.scoring.spec import ScorerSpec
 
 
 def score_users(job: Job) -> UserLists:
     """Champion, split and eligibility → user_topk: each user's best items that they don't know."""
-    # Imported when it runs: torch takes seconds, and the step may be skipped.
-    from ncf_spark.scoring.places import ScorerPlace
-    from ncf_spark.scoring.spark import build_trained_users, build_user_topk
-
     check_input_files(job)
     settings, champion, uri = job.config.scoring, read_champion(job), job.run.table_uri
     items = write_campaign_items(job)
     users = mask_known(job, build_trained_users(job.read("split", schemas.SPLIT)), items)
-    num_items, place = job.num_rows("item_index"), uri(champion.place)
+    scorer = ScorerSpec(
+        champion.kind,
+        uri(champion.place),
+        settings.block_bytes,
+        job.num_rows("item_index"),
+        items_uri=uri("eligible_items"),
+    )
     topk = build_user_topk(
-        champion_users(job, champion, users),
-        scorer=ScorerPlace(champion.kind, place, settings.block_bytes, num_items),
-        eligible_uri=uri("eligible_items"),
-        k=settings.k,
-        source=champion.source,
+        champion_users(job, champion, users), scorer=scorer, k=settings.k, source=champion.source
     )
     users_with_some = {"users": F.count_if(F.col("rank") == 1)}
     job.write("user_topk", topk, schemas.USER_TOPK, counts=users_with_some)
@@ -42,9 +42,8 @@ def similar_items(job: Job) -> ItemLists:
 
     Compares the items with interactions tonight, by their vectors and by their buyers.
     """
-    # Spark ML and torch take seconds.
+    # Imported when it runs: Spark ML takes a second, and the step may be skipped.
     from ncf_spark.scoring.bought_together import build_bought_together
-    from ncf_spark.scoring.spark import build_item_topk
 
     settings, (kind, place) = job.config.scoring, item_vectors(read_champion(job))
     activity = job.read("item_activity", schemas.ITEM_ACTIVITY)

@@ -43,7 +43,7 @@ class ValidationItems:
         )
         users = torch.from_numpy(shards.rows_of(scalars["user_index"]))
         items = torch.from_numpy(scalars["item_index"].astype(np.int64))
-        rivals = pad(torch.from_numpy(values.astype(np.int64)), torch.from_numpy(offsets))
+        rivals = torch.from_numpy(pad(values.astype(np.int64), offsets))
         return cls(users.to(device), items.to(device), rivals.to(device))
 
     @torch.no_grad()
@@ -65,4 +65,5 @@ class ValidationItems:
 def _ranks(model: Recommender, users: Tensor, items: Tensor, rivals: Tensor) -> Tensor:
     candidates = torch.cat([items.unsqueeze(1), rivals.clamp(min=0)], dim=1)
     scores = model(users, candidates)
-    return sampled_ranks(scores[:, 0], scores[:, 1:], items, rivals)
+    ranks: Tensor = sampled_ranks(scores[:, 0], scores[:, 1:], items, rivals)
+    return ranks

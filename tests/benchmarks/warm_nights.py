@@ -36,8 +36,8 @@ from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.runner import run_step
 from ncf_spark.schemas.results import Training
-from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import build_trained_users, build_user_topk, with_seen
+from ncf_spark.scoring.spec import ScorerSpec
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
@@ -153,8 +153,12 @@ class Night:
         vectors = self.job.spark.read.parquet(f"{model_uri}/user_vectors")
         return build_user_topk(
             vectors.join(users, on="user_index"),
-            scorer=ScorerPlace("model", model_uri, self.job.config.scoring.block_bytes),
-            eligible_uri=self.run.table_uri("item_popularity"),
+            scorer=ScorerSpec(
+                "model",
+                model_uri,
+                self.job.config.scoring.block_bytes,
+                items_uri=self.run.table_uri("item_popularity"),
+            ),
             k=K,
             source="model",
         )

@@ -120,8 +120,3 @@ def test_differences_are_paired(lists):
     (of_a, of_b) = (row for row in intervals(lists) if row[2] == "hr")
     assert of_b[6] < of_a[7]
     assert (same, same_low, same_high) == (0.0, 0.0, 0.0)
-
-
-def test_nothing_differs_from_a_model_that_is_not_there(lists):
-    sums = build_sums(lists, FIGURES, samples=2, seed=1)
-    assert rows(build_differences(sums, FIGURES, to="c")) == []

@@ -1,6 +1,6 @@
 import pytest
 
-from ncf_spark.evaluation.choice import Candidate, Choice, choose
+from ncf_spark.evaluation.choice import Candidate, choose
 
 NEUMF = Candidate("neumf", 0.20, 0.19, 0.21)
 ALS = Candidate("als", 0.22, 0.205, 0.23)
@@ -52,13 +52,3 @@ def test_of_equal_ones_the_first_is_chosen(incumbent):
     twins = [Candidate("b", 0.2, 0.1, 0.3), Candidate("a", 0.2, 0.1, 0.3)]
     assert choose("hr@5", twins, incumbent).champion == "b"
     assert choose("hr@5", twins[::-1], incumbent).champion == "a"
-
-
-def test_an_only_candidate_is_chosen():
-    assert choose("hr@5", [NEUMF], None) == Choice(
-        "hr@5",
-        [NEUMF],
-        "neumf",
-        None,
-        "neumf has the highest hr@5, 0.2000 (0.1900 to 0.2100); nothing was published before",
-    )

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
-from ncf_spark.evaluation.lists import LIST_METRICS, build_lists, list_figures, with_list_metrics
+from ncf_spark.evaluation.lists import LIST_METRICS, build_lists, with_list_metrics
 from tests.conftest import rows
 
 # A user with two holdout items and one with one, under both protocols.
@@ -60,17 +60,6 @@ def test_a_category_has_the_lists_of_users_with_its_own_items_as_relevant(spark,
     assert found == {"all": [20, 30], "category=tea": [20, 30]}
 
 
-def test_without_categories_there_are_the_other_lists(spark, users, categories):
-    none = categories.where("false")
-    lists = build_lists(spark.createDataFrame(RANKS, schemas.RANKS), users, none)
-    assert without_model(lists) == [row for row in LISTS if row[2][0] == "all"]
-
-
-def test_no_ranks_give_no_lists(spark, users, categories):
-    none = spark.createDataFrame([], schemas.RANKS)
-    assert rows(build_lists(none, users, categories)) == []
-
-
 def metrics(spark, ranks, k):
     """{metric: value} of one list."""
     lists = spark.createDataFrame([(ranks,)], "ranks array<int>")
@@ -98,15 +87,6 @@ def test_metrics_by_hand(spark, case):
     ranks, k, expected = BY_HAND[case]
     found = metrics(spark, ranks, k)
     assert found == pytest.approx(dict(zip(LIST_METRICS, expected, strict=True)), abs=1e-12)
-
-
-def test_the_figures_are_the_columns_of_the_lists(spark):
-    lists = with_list_metrics(spark.createDataFrame([([1],)], "ranks array<int>"), [2, 3])
-    figures = list_figures([2, 3])
-    assert {(figure.metric, figure.k) for figure in figures} == {
-        (metric, k) for metric in ("hr", "ndcg", "recall", "mrr", "map") for k in (2, 3)
-    }
-    assert {name for figure in figures for name in figure[2:]} == {*lists.columns} - {"ranks"}
 
 
 def test_metrics_are_those_of_ir_measures(spark):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from ncf_spark.evaluation.metrics import hr, metric_values, ndcg, rank_histogram
+from ncf_spark.evaluation.metrics import hr, ndcg, rank_histogram
 
 # Four lists, whose items have the ranks 1, 3, 3 and 12.
 COUNTS = np.array([0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1])
@@ -17,11 +17,6 @@ def test_a_histogram_counts_ranks_and_puts_those_above_max_k_together():
 
 def test_a_histogram_of_nothing_has_its_full_length():
     assert rank_histogram(np.empty(0, np.int64), max_k=2).tolist() == [0, 0, 0, 0]
-
-
-def test_histograms_add_up():
-    parts = rank_histogram(np.array([3, 12]), 10) + rank_histogram(np.array([1, 3]), 10)
-    assert parts.tolist() == COUNTS.tolist()
 
 
 @pytest.mark.parametrize(("k", "value"), [(1, 0.25), (2, 0.25), (3, 0.75), (10, 0.75)])
@@ -42,12 +37,3 @@ def test_ndcg_of_rank_two_is_one_by_the_logarithm_of_three():
 def test_without_lists_there_is_no_figure():
     assert math.isnan(hr(np.zeros(4), 2))
     assert math.isnan(ndcg(np.zeros(4), 2))
-
-
-def test_figures_are_named_by_metric_and_cut_off():
-    assert metric_values(COUNTS, [1, 3]) == [
-        ("hr", 1, 0.25),
-        ("ndcg", 1, 0.25),
-        ("hr", 3, 0.75),
-        ("ndcg", 3, 0.5),
-    ]

@@ -6,7 +6,7 @@ import torch
 from ncf_spark.evaluation.judging import Judged
 from ncf_spark.evaluation.ranks import build_all_ranks, build_held_out, build_ranks
 from ncf_spark.schemas import RANKS, conform
-from ncf_spark.scoring.places import ScorerPlace
+from ncf_spark.scoring.spec import ScorerSpec
 from tests.conftest import rows
 from tests.scoring.stored import save_gmf, save_model, types, write_item_vectors, write_table
 
@@ -53,9 +53,9 @@ def ranked(spark, scorer, vectors=USER_VECTORS, max_k=2, **given):
 
 
 @pytest.fixture
-def gmf(tmp_path) -> ScorerPlace:
+def gmf(tmp_path) -> ScorerSpec:
     """A user with the vector 1 scores the items 5, 4, 3, 2, 1."""
-    return ScorerPlace("model", save_gmf(tmp_path / "model", ITEM_VECTORS), 2**16)
+    return ScorerSpec("model", save_gmf(tmp_path / "model", ITEM_VECTORS), 2**16)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -80,7 +80,7 @@ def test_the_order_of_the_rows_does_not_matter(spark, gmf, order):
 
 
 def test_vectors_alone_are_ranked_by_their_product(spark, tmp_path):
-    place = ScorerPlace("dot", write_item_vectors(tmp_path / "als", ITEM_VECTORS))
+    place = ScorerSpec("dot", write_item_vectors(tmp_path / "als", ITEM_VECTORS))
     assert ranked(spark, place) == RANKED
 
 
@@ -88,7 +88,7 @@ def test_mf_is_ranked_with_its_biases(spark, tmp_path):
     items = [
         [vector, bias] for (vector,), bias in zip(ITEM_VECTORS, [0, 0, 0, 0, 2.5], strict=True)
     ]
-    place = ScorerPlace("model", save_model(tmp_path / "model", "mf", items, factors=1), 2**16)
+    place = ScorerSpec("model", save_model(tmp_path / "model", "mf", items, factors=1), 2**16)
     users = [(user, [vector, 7.0]) for user, (vector,) in USER_VECTORS]
     # item 4 is at 3.5 for user 0, after item 1
     assert [row[2:] for row in ranked(spark, place, users) if row[1] == "full"] == [
@@ -102,7 +102,7 @@ def test_mf_is_ranked_with_its_biases(spark, tmp_path):
 def test_popularity_is_ranked_by_the_same_rule(spark, tmp_path):
     # Written in another order than the items'.
     counts = {"item_index": [3, 0, 4, 1, 2], "num_users": [4, 3, 0, 9, 4]}
-    place = ScorerPlace("popularity", write_table(tmp_path / "popularity", counts))
+    place = ScorerSpec("popularity", write_table(tmp_path / "popularity", counts))
     assert ranked(spark, place, vectors=None) == [
         ("m", "full", 0, 2, 3, [1, 2]),  # after item 1, and item 3, which ties
         ("m", "full", 0, 4, 4, None),
@@ -123,7 +123,7 @@ def test_item_item_is_ranked_by_what_was_seen_alone(spark, tmp_path):
     }
     uri = write_table(tmp_path / "neighbours", neighbours)
     # Item 5 of the index is nobody's neighbour.
-    assert ranked(spark, ScorerPlace("item_item", uri, num_items=6), vectors=None, max_k=3) == [
+    assert ranked(spark, ScorerSpec("item_item", uri, num_items=6), vectors=None, max_k=3) == [
         ("m", "full", 0, 2, 1, [2, 1, 3]),
         ("m", "full", 0, 4, 5, None),  # ties with items 3 and 5 at 0
         ("m", "full", 1, 3, 1, [3, 2, 0]),
@@ -168,7 +168,7 @@ def test_lists_are_exact_unseen_and_once_a_user_over_many_blocks(spark, tmp_path
     generator = torch.Generator().manual_seed(2)
     items = torch.randint(-3, 4, (30, 2), generator=generator).float()  # many ties
     users = torch.randint(-3, 4, (150, 2), generator=generator).float()
-    place = ScorerPlace("dot", write_item_vectors(tmp_path / "als", items.tolist()))
+    place = ScorerSpec("dot", write_item_vectors(tmp_path / "als", items.tolist()))
     seen = {user: set(choose.sample(range(30), choose.randrange(20))) for user in range(150)}
     held = {
         user: choose.sample(sorted(set(range(30)) - seen[user]), choose.randrange(1, 9))
@@ -210,7 +210,7 @@ def test_items_that_take_no_part_neither_count_nor_are_shown(spark, tmp_path, gm
 
 def test_popularity_knows_the_items_that_its_table_lacks(spark, tmp_path):
     counts = write_table(tmp_path / "popularity", {"item_index": [2, 1], "num_users": [0, 3]})
-    place = ScorerPlace("popularity", counts, num_items=5)
+    place = ScorerSpec("popularity", counts, num_items=5)
     found = ranked(spark, place, vectors=None, holdout=[(0, 2, [1], 0)])
     assert found == [("m", "full", 0, 2, 2, [1, 2]), ("m", "sampled_99", 0, 2, 2, None)]
 

@@ -6,7 +6,6 @@ from ncf_spark.evaluation.recommended import (
     build_concentration,
     build_item_percentiles,
     build_percentile_lists,
-    build_recommended,
     build_recommended_popularity,
     with_num_less_popular,
 )
@@ -36,16 +35,6 @@ def popularity(spark):
     return spark.createDataFrame(POPULARITY, schemas.ITEM_POPULARITY)
 
 
-def test_recommendations_are_the_top_items_of_the_full_protocol(ranks):
-    assert rows(build_recommended(ranks).where("model = 'm'")) == [
-        ("m", 0, 3, 2),
-        ("m", 0, 4, 1),
-        ("m", 1, 0, 2),
-        ("m", 1, 4, 1),
-        ("m", 2, 4, 1),
-    ]
-
-
 def figures(ranks, popularity, ks):
     found = build_concentration(ranks, popularity, ks).collect()
     return {(row["model"], row["metric"], row["k"]): row["value"] for row in found}
@@ -73,22 +62,6 @@ def test_coverage_and_gini_by_hand(ranks, popularity):
         },
         abs=1e-12,
     )
-
-
-def test_coverage_and_gini_are_rows_of_metrics_without_intervals(ranks, popularity):
-    found = build_concentration(ranks, popularity, [1])
-    assert schemas.conform(found, schemas.METRICS, "metrics").columns == schemas.METRICS.names
-    assert {tuple(row) for row in found.select("protocol", "segment", "low", "high").collect()} == {
-        ("full", "all", None, None)
-    }
-
-
-def test_a_catalogue_of_one_item_is_recommended_evenly(spark):
-    ranks = spark.createDataFrame([("m", "full", 0, 0, 1, [0])], schemas.RANKS)
-    popularity = spark.createDataFrame([(0, 3)], schemas.ITEM_POPULARITY)
-    expected = {("m", "coverage", 1): 1.0, ("m", "gini", 1): 0.0}
-    assert figures(ranks, popularity, [1]) == expected
-    assert rows(build_item_percentiles(popularity)) == [(0, 0.5)]
 
 
 def test_without_recommendations_there_are_no_figures(ranks, popularity):

@@ -22,7 +22,7 @@ from ncf_spark.errors import DataError
 from ncf_spark.evaluation.ranks import build_held_out, build_ranks
 from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
-from ncf_spark.scoring.places import ScorerPlace
+from ncf_spark.scoring.spec import ScorerSpec
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import Run
 from tests.jobs.conftest import RUN_DATE, Night, copy_night, expect, figures, reopen, table
@@ -281,7 +281,7 @@ def test_the_stored_model_scores_the_validation_items_as_the_workers_did(
         ranks = build_ranks(
             held_out,
             name=name,
-            scorer=ScorerPlace("model", f"{night.run.uri}/{place}", 2**20, 150),
+            scorer=ScorerSpec("model", f"{night.run.uri}/{place}", 2**20, 150),
             user_vectors=read(f"{place}/user_vectors"),
             sampled="sampled_99",
             max_k=10,

@@ -43,7 +43,7 @@ def test_the_axis_holds_0_and_every_interval():
 @pytest.mark.parametrize("rows", [[], ROWS[:1], [ROWS[2]]])
 def test_without_a_lift_the_picture_says_so(rows):
     found = texts(draw_lifts(rows, title=TITLE))
-    assert "No lift can be told: no outcome in the other arms." in found
+    assert "The lift is unknown: the other arms have no outcome." in found
 
 
 def test_the_same_rows_give_the_same_file():

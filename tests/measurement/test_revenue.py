@@ -4,11 +4,11 @@ import pytest
 
 from ncf_spark.measurement.revenue import (
     PARTS,
-    _sums_of_blocks,
     build_revenue_sums,
     revenue_lift,
     revenue_means,
 )
+from ncf_spark.resampling import sum_replicates
 from tests.conftest import rows
 
 USERS = "arm string, user_key long, revenue double"
@@ -38,17 +38,12 @@ def users(paying) -> pd.DataFrame:
 
 
 def means_of(users: pd.DataFrame, samples=200, seed=1):
-    """The means of the users' sums; see the next function for the same by Spark."""
-    [*sums] = _sums_of_blocks([users], samples=samples, seed=seed)
+    """The means of the users' sums, without Spark."""
+    paying = users.assign(buyers=1.0, millionths=np.rint(users["revenue"] * 1e6))
+    columns = {"group": ["arm"], "user": "user_key", "columns": ["buyers", "millionths"]}
+    [*sums] = sum_replicates([paying], **columns, samples=samples, seed=seed)
     parts = [(arm, found) for part in sums for arm, found in part.to_numpy()]
     return revenue_means(parts, SIZES, NUM_WITH, samples=samples, seed=seed)
-
-
-def means_by_spark(users, sizes=SIZES, num_with=None, samples=50):
-    sums = build_revenue_sums(users, samples=samples, seed=1).collect()
-    assert len(sums) <= 2 * PARTS
-    parts = [(row["arm"], row["sums"]) for row in sums]
-    return revenue_means(parts, sizes, num_with or NUM_WITH, samples=samples, seed=1)
 
 
 NUM_WITH = {"model": 200, "holdout": 100}
@@ -56,15 +51,17 @@ NUM_WITH = {"model": 200, "holdout": 100}
 
 def test_sums_by_hand(spark):
     table = [("model", 7, 2.5), ("model", 8, 0.5), ("model", 9, 0.0), ("holdout", 5, -1.0)]
-    found = build_revenue_sums(spark.createDataFrame(table, USERS), samples=50, seed=1)
-    totals = {"model": np.zeros(102), "holdout": np.zeros(102)}
-    for arm, sums in rows(found):
-        totals[arm] += sums
-    assert (totals["model"][0], totals["model"][51]) == (2.0, 3_000_000.0)
-    assert (totals["holdout"][0], totals["holdout"][51]) == (1.0, -1_000_000.0)
+    sums = rows(build_revenue_sums(spark.createDataFrame(table, USERS), samples=50, seed=1))
+    assert len(sums) <= 2 * PARTS
+    totals = {"model": np.zeros((51, 2)), "holdout": np.zeros((51, 2))}
+    for arm, of_part in sums:
+        totals[arm] += np.reshape(of_part, (51, 2))
+    assert totals["model"][0].tolist() == [2.0, 3_000_000.0]
+    assert totals["holdout"][0].tolist() == [1.0, -1_000_000.0]
     # One user: the revenue of each replicate is that of the copies.
-    assert list(totals["holdout"][51:] * -1e-6) == list(totals["holdout"][:51])
-    assert len(set(totals["holdout"][1:51])) > 1
+    copies, revenue = totals["holdout"].T
+    assert list(revenue * -1e-6) == list(copies)
+    assert len(set(copies[1:])) > 1
 
 
 def test_the_mean_is_over_all_users_of_the_arm(users, paying):
@@ -94,23 +91,14 @@ def test_the_interval_is_that_of_a_plain_bootstrap_over_all_users(users, paying)
     assert found.p_value is None
 
 
-def test_partitions_and_the_order_of_rows_change_no_digit_and_parts_are_few(spark, users):
-    expected = means_of(users, samples=50)
-    table = spark.createDataFrame(list(users.itertuples(index=False, name=None)), USERS)
-    for rows_ in (table.repartition(20, "revenue"), table.coalesce(1).orderBy("revenue")):
-        found = means_by_spark(rows_)
-        assert all(np.array_equal(found[arm], expected[arm]) for arm in SIZES)
-
-
 def test_the_seed_changes_the_interval_and_not_the_value(users):
     ones, others = (means_of(users, seed=seed)["model"] for seed in (1, 2))
     assert ones[0] == others[0]
     assert not np.array_equal(ones, others)
 
 
-def test_nobody_pays(spark):
-    none = spark.createDataFrame([], USERS)
-    means = means_by_spark(none, SIZES, dict.fromkeys(SIZES, 0))
+def test_nobody_pays():
+    means = revenue_means([], SIZES, dict.fromkeys(SIZES, 0), samples=50, seed=1)
     assert {float(of_arm.max()) for of_arm in means.values()} == {0.0}
     found = revenue_lift(means["model"], means["holdout"])
     assert found == (0.0, 0.0, 0.0, None, None, None, None)
@@ -127,22 +115,3 @@ def test_more_refunds_than_revenue_have_no_lift(users):
     base = np.full(51, -2.0)
     found = revenue_lift(np.full(51, 1.0), base)
     assert found == (3.0, 3.0, 3.0, None, None, None, None)
-
-
-def test_an_interval_covers_the_truth_in_95_of_100_campaigns():
-    """Half of 500 users pay by the gamma distribution, in both arms: the true difference is 0."""
-    covered = 0
-    for seed in range(100):
-        draw, means = np.random.default_rng(seed), {}
-        for arm in ("model", "holdout"):
-            paid = draw.gamma(2.0, 10.0, 500) * (draw.random(500) < 0.5)
-            paid = np.rint(paid * 1e6)
-            copies = np.concatenate([np.ones((500, 1)), draw.poisson(1.0, (500, 300))], axis=1)
-            of_paying = copies[paid > 0]
-            part = (arm, np.concatenate([of_paying.sum(axis=0), paid[paid > 0] @ of_paying]))
-            (means[arm],) = revenue_means(
-                [part], {arm: 500}, {arm: len(of_paying)}, samples=300, seed=seed
-            ).values()
-        found = revenue_lift(means["model"], means["holdout"])
-        covered += found.difference_low <= 0 <= found.difference_high
-    assert 88 <= covered <= 99

@@ -73,22 +73,6 @@ def test_mf_vectors_start_with_a_bias_of_0():
     assert vectors.tolist() == [[1.0, 2.0, 0.0], [4.0, 5.0, 0.0]]
 
 
-@pytest.mark.parametrize(
-    ("kind", "similarity", "expected"),
-    [
-        ("mf", "dot", [3.0, 4.0]),
-        ("mf", "cosine", [0.6, 0.8]),
-        ("gmf", "dot", [3.0, 4.0, -7.0]),
-        ("mlp", "dot", [3.0, 4.0, -7.0]),
-        ("neumf", "dot", [3.0, 4.0, -7.0]),
-    ],
-)
-def test_items_are_alike_by_their_vectors_without_the_bias(kind, similarity, expected):
-    head = build_architecture(kind, num_items=1, similarity=similarity).build_head()
-    found = head.item_directions(torch.tensor([[3.0, 4.0, -7.0]]))
-    assert found.tolist() == [pytest.approx(expected)]
-
-
 # --- GMF, MLP and NeuMF -------------------------------------------------------------------------
 
 
@@ -157,25 +141,6 @@ def test_the_split_first_layer_gives_what_the_papers_concatenation_gives(kind):
     every_item = items.unsqueeze(1).expand(-1, len(users), -1)
     found, _ = head.pairs_and_pull(head.encode_users(users), head.encode_items(every_item))
     np.testing.assert_allclose(found.T.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("kind", "named"),
-    [
-        *[(kind, {}) for kind in KINDS],
-        ("mf", {"similarity": "cosine", "temperature": 0.1}),
-        ("neumf", {"activation": "leaky_relu"}),
-    ],
-)
-def test_a_block_scores_every_user_with_every_item_as_pairs_do(kind, named):
-    head, users, items = random_head(kind, **named)
-    block = head.block(head.encode_users(users), head.encode_items(items))
-    assert block.shape == (6, 7)
-    for b, user in enumerate(users):
-        for i, item in enumerate(items):
-            sides = head.encode_users(user[None]), head.encode_items(item[None, None])
-            pair, _ = head.pairs_and_pull(*sides)
-            torch.testing.assert_close(block[b, i], pair[0, 0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

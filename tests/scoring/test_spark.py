@@ -1,22 +1,15 @@
-import random
-
-import numpy as np
 import pytest
-import torch
 
-from ncf_spark.model import store
-from ncf_spark.model.recommender import Recommender, initialise_shared
 from ncf_spark.schemas import ITEM_TOPK, USER_TOPK
 from ncf_spark.scoring.bought_together import build_bought_together
-from ncf_spark.scoring.places import ScorerPlace
 from ncf_spark.scoring.spark import (
     build_item_topk,
     build_trained_users,
     build_user_topk,
     with_seen,
 )
+from ncf_spark.scoring.spec import ScorerSpec
 from tests.conftest import rows
-from tests.model.architectures import build_architecture
 from tests.scoring.stored import (
     save_gmf,
     save_model,
@@ -45,8 +38,7 @@ def test_each_user_gets_the_best_eligible_items_it_has_not_seen(spark, tmp_path,
     ]
     topk = build_user_topk(
         spark.createDataFrame(users, USERS),
-        scorer=ScorerPlace("model", model_uri, 2**16),
-        eligible_uri=eligible_uri,
+        scorer=ScorerSpec("model", model_uri, 2**16, items_uri=eligible_uri),
         k=2,
         source="model",
     )
@@ -62,11 +54,10 @@ def test_each_user_gets_the_best_eligible_items_it_has_not_seen(spark, tmp_path,
     ]
 
 
-def test_no_users_get_nothing(spark, tmp_path, model_uri):
+def test_no_users_get_nothing(spark, model_uri):
     topk = build_user_topk(
         spark.createDataFrame([], USERS),
-        scorer=ScorerPlace("model", model_uri, 2**16),
-        eligible_uri=write_table(tmp_path / "eligible", {"item_index": [1]}),
+        scorer=ScorerSpec("model", model_uri, 2**16),
         k=2,
         source="model",
     )
@@ -77,8 +68,9 @@ def topk_of(spark, tmp_path, scorer, users, source):
     """The lists of two items by a baseline; items 1, 2 and 4 of 0 … 4 are eligible."""
     topk = build_user_topk(
         users,
-        scorer=scorer,
-        eligible_uri=write_table(tmp_path / "eligible", {"item_index": [4, 2, 1]}),
+        scorer=scorer._replace(
+            items_uri=write_table(tmp_path / "eligible", {"item_index": [4, 2, 1]})
+        ),
         k=2,
         source=source,
     )
@@ -97,7 +89,7 @@ def test_vectors_alone_recommend_by_their_product(spark, tmp_path):
     place = write_item_vectors(tmp_path / "als", [[9.0], [1.0], [3.0], [9.0], [2.0]])
     users = [(7, [1.0], [0]), (3, [-1.0], [4]), (5, [1.0], [1, 2, 4]), (9, [2.0], [2])]
     found = topk_of(
-        spark, tmp_path, ScorerPlace("dot", place), spark.createDataFrame(users, USERS), "als_64"
+        spark, tmp_path, ScorerSpec("dot", place), spark.createDataFrame(users, USERS), "als_64"
     )
     assert found == [
         (3, 1, 1, -1.0, "als_64"),
@@ -111,7 +103,7 @@ def test_vectors_alone_recommend_by_their_product(spark, tmp_path):
 
 def test_popularity_recommends_what_most_have_and_not_what_nobody_has(spark, tmp_path, bare_users):
     counts = {"item_index": [3, 0, 4, 1, 2], "num_users": [8, 9, 6, 0, 5]}
-    place = ScorerPlace("popularity", write_table(tmp_path / "popularity", counts), num_items=5)
+    place = ScorerSpec("popularity", write_table(tmp_path / "popularity", counts), num_items=5)
     assert topk_of(spark, tmp_path, place, bare_users, "popularity") == [
         (3, 1, 2, 5.0, "popularity"),  # 4 is seen, and nobody has 1
         (7, 1, 4, 6.0, "popularity"),
@@ -128,7 +120,7 @@ def test_item_item_recommends_neighbours_of_what_was_seen_alone(spark, tmp_path,
         "similarity": [0.25, 0.75, 0.5, 1.0, 1.0],
     }
     uri = write_table(tmp_path / "neighbours", neighbours)
-    place = ScorerPlace("item_item", uri, num_items=5)
+    place = ScorerSpec("item_item", uri, num_items=5)
     assert topk_of(spark, tmp_path, place, bare_users, "item_item") == [
         (3, 1, 2, 1.0, "item_item"),  # 0 is not eligible, nothing speaks for 1
         (7, 1, 2, 0.75, "item_item"),
@@ -136,39 +128,22 @@ def test_item_item_recommends_neighbours_of_what_was_seen_alone(spark, tmp_path,
     ]
 
 
-def test_top_k_is_exact_over_many_users_in_many_blocks(spark, tmp_path):
-    architecture = build_architecture("neumf", 30, factors=4, tower=(8, 6, 4))
-    model = Recommender(architecture, 0)
-    initialise_shared(model, architecture, 1)
-    with torch.no_grad():
-        model.item_vectors.copy_(torch.randn(30, 8, generator=torch.Generator().manual_seed(1)))
-    store.save_shared(f"file://{tmp_path}/model", model)
-    store.save_manifest(f"file://{tmp_path}/model", architecture, {})
-    vectors = torch.randn(150, 8, generator=torch.Generator().manual_seed(2))
-    choose = random.Random(3)
-    seen = [choose.sample(range(30), choose.randrange(20)) for _ in range(150)]
-    eligible = [item for item in range(30) if item % 6]
-    users = [(u, vectors[u].tolist(), seen[u] or None) for u in range(150)]
+def test_users_of_many_blocks_and_partitions_get_their_own_lists(spark, tmp_path, model_uri):
+    eligible_uri = write_table(tmp_path / "eligible", {"item_index": [0, 1, 2, 4]})
+    users = [(user, [1.0 + user], [user % 5]) for user in range(150)]
     topk = build_user_topk(
         spark.createDataFrame(users, USERS).repartition(2),
-        scorer=ScorerPlace("model", f"file://{tmp_path}/model", 2**16),
-        eligible_uri=write_table(tmp_path / "eligible", {"item_index": eligible}),
-        k=7,
+        scorer=ScorerSpec("model", model_uri, 2**16, items_uri=eligible_uri),
+        k=2,
         source="model",
     )
-    found: dict[int, list] = {}
-    for user, rank, item, score, _ in rows(topk):
-        found.setdefault(user, []).append((item, score))
-        assert rank == len(found[user])
-    scored = model.pairs(vectors, model.item_vectors.expand(150, 30, 8)).tolist()
-    for user in range(150):
-        allowed = sorted(set(eligible) - set(seen[user]))
-        expected = sorted((scored[user][item] for item in allowed), reverse=True)[:7]
-        items, scores = zip(*found[user], strict=True)
-        assert set(items) <= set(allowed)
-        assert len(set(items)) == len(items) == len(expected)
-        np.testing.assert_allclose(scores, expected, atol=1e-5)
-        np.testing.assert_allclose(scores, [scored[user][item] for item in items], atol=1e-5)
+    expected = []
+    for user, [size], [seen] in users:
+        best = [item for item in (0, 1, 2, 4) if item != seen][:2]
+        expected += [
+            (user, rank, item, size * (5 - item), "model") for rank, item in enumerate(best, 1)
+        ]
+    assert rows(topk) == expected
 
 
 @pytest.mark.parametrize(("kind", "save"), [("model", save_gmf), ("dot", write_item_vectors)])

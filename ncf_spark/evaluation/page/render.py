@@ -1,6 +1,6 @@
-"""The evaluation as one HTML page that needs nothing else: no script, nothing from afar.
+"""The evaluation as one HTML page that needs nothing else: no script, nothing from the network.
 
-The same data gives the same bytes. Import it on the driver only: it brings matplotlib.
+The same data gives the same bytes. Import it on the driver only: it imports matplotlib.
 """
 
 from __future__ import annotations
@@ -9,34 +9,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from ncf_spark.evaluation.choice import Choice
-from ncf_spark.evaluation.page import tables
-from ncf_spark.evaluation.page.comparison import (
+from ncf_spark.evaluation.page import charts, tables
+from ncf_spark.evaluation.page.charts import Chart, printable
+from ncf_spark.evaluation.page.figures import (
     Comparison,
     Estimates,
+    better_model,
     compare,
+    decimals,
+    finite,
     headline,
-    leader,
+    measure,
+    percent,
     protocol_words,
-    rival_words,
 )
-from ncf_spark.evaluation.page.pictures import (
-    Picture,
-    greatest_metric,
-    model_pictures,
-    segment_picture,
-    share_picture,
-    training_picture,
-)
-from ncf_spark.evaluation.page.svg import printable
-
-# Models whose pictures are shown; those of further ones are folded away.
-_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -70,6 +62,17 @@ class ReportData:
     differences: Sequence[Mapping[str, Any]] = ()
 
 
+class Section(NamedTuple):
+    """A part of the page: sentences, at most one chart, tables, and tables that are folded away."""
+
+    name: str
+    title: str
+    sentences: Sequence[str]
+    chart: Chart | None = None
+    tables: Sequence[tables.Table] = ()
+    folded: Sequence[tables.Table] = ()
+
+
 def render_report(data: ReportData) -> str:
     """The page, self-contained and the same for the same data."""
     figures = Estimates.of(data.metrics)
@@ -82,17 +85,22 @@ def render_report(data: ReportData) -> str:
     page = _template().render(
         data=data,
         headline=headline(data.own, comparisons),
-        rival_is=rival_words(data.baselines) if comparisons else "",
-        main_k=figures.main_k,
+        compared_with=comparisons[0].other_is if comparisons else "",
         protocols=_protocols(data, figures, comparisons),
-        segments=_segments(data, figures),
-        popularity=_popularity(data, figures),
-        trainings=_trainings(data, figures),
-        full=[tables.full_table(figures, protocol) for protocol in figures.protocols],
-        has_intervals=any(figure.has_interval for figure in figures.by_key.values()),
         candidates=tables.candidate_table(data.choice) if data.choice else None,
+        sections=[
+            _models(data, figures),
+            _segments(data, figures),
+            _popularity(data, figures),
+            _training(data, figures),
+            Section(
+                "cutoffs",
+                "All metrics at all cut-offs",
+                () if figures.by_key else ("There are no figures.",),
+                folded=[tables.full_table(figures, protocol) for protocol in figures.protocols],
+            ),
+        ],
         facts=[(label, tables.plain(value)) for label, value in data.facts],
-        shown=_SHOWN,
     )
     return page + "\n"
 
@@ -105,15 +113,11 @@ def _template() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_written,
+        # Names may hold characters that no page can.
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters["breakable"] = _breakable
     return environment.from_string(text)
-
-
-def _written(value: Any) -> Any:
-    """Names may hold characters that no page can."""
-    return printable(value) if type(value) is str else value
 
 
 def _breakable(name: str) -> Markup:
@@ -121,123 +125,133 @@ def _breakable(name: str) -> Markup:
     return Markup(str(escape(printable(name))).replace("_", "_<wbr>"))
 
 
-@dataclass(frozen=True)
-class _Protocol:
-    name: str
-    words: str
-    sentence: str
-    table: tables.Table
-    pictures: Sequence[Picture]
-
-
 def _protocols(
     data: ReportData, figures: Estimates, comparisons: Sequence[Comparison]
-) -> list[_Protocol]:
-    sentences = {c.protocol: f"{c.sentence} {leader(figures, c)}".rstrip() for c in comparisons}
-    parts = []
+) -> list[tuple[str, str, str]]:
+    """Name, explanation and result of each protocol."""
+    results = {c.protocol: f"{c.sentence} {better_model(figures, c)}".strip() for c in comparisons}
+    missing = f"There are no figures of {data.own} and another model to compare."
+    return [(p, protocol_words(p), results.get(p, missing)) for p in figures.protocols]
+
+
+def _models(data: ReportData, figures: Estimates) -> Section:
+    name, title = "models", "Models"
+    if not figures.protocols:
+        return Section(name, title, ["There are no figures of any model."])
+    has_intervals = any(figure.interval for figure in figures.by_key.values())
+    intervals = "The 95\u00a0% interval is below each value."
+    found, other_is = [], "the best baseline" if data.baselines else "the best other model"
     for protocol in figures.protocols:
-        rival = figures.best_rival(protocol, data.own, data.baselines)
-        missing = f"There is no figure of {data.own} beside another model."
-        parts.append(
-            _Protocol(
-                protocol,
-                protocol_words(protocol),
-                sentences.get(protocol, missing),
-                tables.model_table(figures, protocol, data.own, rival, rival_words(data.baselines)),
-                model_pictures(figures, protocol, data.own, rival),
-            )
-        )
-    return parts
+        other = figures.best_baseline(protocol, data.own, data.baselines)
+        found.append(tables.model_table(figures, protocol, data.own, other, other_is))
+    sentences = [
+        "The best model comes first. ★ marks the best value of a column, and values that are equal "
+        f"to it at four decimals. {intervals if has_intervals else 'No intervals were computed.'}"
+    ]
+    if chart := _model_chart(data, figures):
+        sentences.append(f"In the chart, {data.own} is the circle and {other_is} is the diamond.")
+    return Section(name, title, sentences, chart, found)
 
 
-@dataclass(frozen=True)
-class _Segments:
-    protocol: str
-    kind: str
-    rival: str | None
-    table: tables.Table
-    picture: Picture | None
+def _model_chart(data: ReportData, figures: Estimates) -> Chart | None:
+    """The main metric of all models, under `full` if it was computed."""
+    protocol = min(figures.protocols, key=lambda p: (p != "full", p))
+    models = {model: figures.main(model, protocol) for model in figures.models(protocol)}
+    values = [(m, figure.value) for m, figure in models.items() if figure.value is not None]
+    if not values:
+        return None
+    other = figures.best_baseline(protocol, data.own, data.baselines)
+    title = f"{measure(figures.main_metric, figures.main_k)} under {protocol}"
+    text = "; ".join(f"{model} {decimals(value)}" for model, value in values)
+    return Chart(title, charts.draw_models(models, data.own, other), f"{title}: {text}.")
 
 
-def _segments(data: ReportData, figures: Estimates) -> dict[str, list[_Segments]]:
-    """Kind of segment → one part for each protocol that has some."""
-    kinds: dict[str, list[_Segments]] = {"users": [], "categories": [], "other": []}
+def _segments(data: ReportData, figures: Estimates) -> Section:
+    found = []
     for protocol in figures.protocols:
-        rival = figures.best_rival(protocol, data.own, data.baselines)
-        names = figures.segments(protocol)
-        users = [segment for segment in tables.USER_SEGMENTS if segment in names]
-        categories = [segment for segment in names if segment.startswith("category=")]
-        others = [segment for segment in names if segment not in (*users, *categories)]
-        for kind, chosen in (("users", users), ("categories", categories), ("other", others)):
-            if chosen:
-                ordered = chosen if kind == "users" else _by_lead(data, figures, protocol, chosen)
-                table = tables.segment_table(figures, protocol, ordered, data.own, rival)
-                picture = segment_picture(figures, protocol, kind, ordered, data.own, rival)
-                kinds[kind].append(_Segments(protocol, kind, rival, table, picture))
-    return kinds
+        other = figures.best_baseline(protocol, data.own, data.baselines)
+        found += tables.segment_tables(figures, protocol, data.own, other)
+    sentences = [
+        f"{data.own} beside the model that it is compared with, for groups of users and items. "
+        f"Categories come in the order of the difference: first where {data.own} is furthest ahead."
+        if found
+        else "There are no figures of segments."
+    ]
+    return Section("segments", "Users and categories", sentences, tables=found)
 
 
-def _by_lead(data: ReportData, figures: Estimates, protocol: str, segments: list[str]) -> list[str]:
-    """Where the own model is furthest ahead first; without a difference last."""
-    rival = figures.best_rival(protocol, data.own, data.baselines)
-
-    def lead(segment: str) -> tuple[bool, float, str]:
-        metric = figures.main_metric
-        own, other = tables.segment_pair(figures, protocol, metric, segment, data.own, rival)
-        if own.value is None or (rival and other.value is None):
-            return True, 0.0, segment
-        return False, (other.value or 0.0) - own.value, segment
-
-    return sorted(segments, key=lead)
-
-
-@dataclass(frozen=True)
-class _Popularity:
-    sentence: str
-    pictures: Sequence[Picture]
-    table: tables.Table
-    descriptive: Sequence[tables.Table]
-
-
-def _popularity(data: ReportData, figures: Estimates) -> _Popularity:
-    shares: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for row in data.popularity:
-        shares.setdefault(row["model"], {})[row["decile"]] = row
-    order = _own_first(data, figures, shares)
-    ordered = {model: shares[model] for model in order}
-    pictures = [share_picture(model, ordered) for model in order]
-    descriptive = [tables.descriptive_table(figures, protocol) for protocol in figures.protocols]
-    drawn = [picture for picture in pictures if picture is not None]
-    return _Popularity(
-        drawn[0].message if drawn else "",
-        drawn,
-        tables.share_table(ordered),
-        [table for table in descriptive if len(table.head) > 1],
+def _popularity(data: ReportData, figures: Estimates) -> Section:
+    by_model: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for row in sorted(data.popularity, key=lambda row: int(row["decile"])):
+        by_model.setdefault(row["model"], {})[row["decile"]] = row
+    shares = {model: by_model[model] for model in _own_first(data, figures, by_model)}
+    chart = _share_chart(*next(iter(shares.items()))) if shares else None
+    sentences = ["There are no shares by decile of popularity."]
+    if chart:
+        sentences = [
+            chart.text,
+            f"This counts each user's first {figures.main_k or ''} recommendations. Decile 1 is "
+            "the tenth of the items with the fewest users, decile 10 the tenth with the most. A "
+            "bar above the catalogue's share: recommended more often than by chance. A bar above "
+            "the interactions' share: more often than users chose these items.",
+        ]
+    described = [tables.descriptive_table(figures, protocol) for protocol in figures.protocols]
+    return Section(
+        "popularity",
+        "How popular are the recommended items?",
+        sentences,
+        chart,
+        [table for table in described if table is not None],
+        [tables.share_table(shares)] if shares else [],
     )
 
 
-@dataclass(frozen=True)
-class _Training:
-    model: str
-    picture: Picture | None
-    table: tables.Table
+def _share_chart(model: str, deciles: Mapping[int, Mapping[str, Any]]) -> Chart | None:
+    last = deciles[max(deciles)]
+    names = ("share_of_recommendations", "share_of_items", "share_of_interactions")
+    recommended, items, interactions = (percent(last.get(name)) for name in names)
+    if not any(percent(row.get(names[0])) for row in deciles.values()):
+        return None
+    text = (
+        f"{recommended or 'An unknown share'} of what {model} recommends is from decile "
+        f"{max(deciles)}, the most popular items. They are {items or 'an unknown share'} of the "
+        f"catalogue and have {interactions or 'an unknown share'} of the interactions."
+    )
+    title = f"Recommendations of {model} by popularity"
+    return Chart(title, charts.draw_shares(deciles), text)
 
 
-def _trainings(data: ReportData, figures: Estimates) -> list[_Training]:
-    top = greatest_metric(data.histories.values())
-    trainings = []
-    for model in _own_first(data, figures, data.histories):
-        history = data.histories[model]
-        if history:
-            chosen = tables.chosen_position(history, data.chosen_epochs.get(model))
-            picture = training_picture(model, history, chosen, top)
-            table = tables.epoch_table(model, history, chosen)
-            trainings.append(_Training(model, picture, table))
-    return trainings
+def _training(data: ReportData, figures: Estimates) -> Section:
+    name, title = "training", "Training by epoch"
+    histories = {
+        model: (history, tables.chosen_position(history, data.chosen_epochs.get(model)))
+        for model in _own_first(data, figures, data.histories)
+        if (history := data.histories[model])
+    }
+    if not histories:
+        return Section(name, title, ["No model has a history of epochs."])
+    chart = _training_chart(next(iter(histories)), *next(iter(histories.values())))
+    found = [tables.epoch_table(model, *history) for model, history in histories.items()]
+    return Section(name, title, [data.selection], chart, folded=found)
+
+
+def _training_chart(
+    model: str, history: Sequence[Mapping[str, Any]], chosen: int | None
+) -> Chart | None:
+    known = [loss for r in history if (loss := finite(r.get("loss"))) is not None]
+    if not known:
+        return None
+    text = (
+        f"{model}, {len(history):,} epochs: the loss is {decimals(known[0])} at first and "
+        f"{decimals(known[-1])} at last."
+    )
+    if chosen is not None:
+        text += f" The dashed line marks the chosen epoch, number {chosen + 1:,}."
+    return Chart(f"Training of {model}", charts.draw_training(history, chosen), text)
 
 
 def _own_first(data: ReportData, figures: Estimates, models: Iterable[str]) -> list[str]:
     """The own model, then the others as the first protocol orders them."""
     ranked = figures.models(figures.protocols[0]) if figures.protocols else []
-    places = {model: place for place, model in enumerate(ranked)}
-    return sorted(models, key=lambda m: (m != data.own, places.get(m, len(places)), m))
+    order = {model: number for number, model in enumerate(ranked)}
+    return sorted(models, key=lambda m: (m != data.own, order.get(m, len(order)), m))

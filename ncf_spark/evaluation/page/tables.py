@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ncf_spark.config import LAST_NIGHT
 from ncf_spark.evaluation.choice import Choice
-from ncf_spark.evaluation.page.comparison import (
+from ncf_spark.evaluation.page.figures import (
     ACCURACY,
     DESCRIPTIVE,
     Estimate,
     Estimates,
     decimals,
     finite,
-    interval,
     measure,
+    percent,
 )
 
 USER_SEGMENTS = ("users few", "users some", "users many")
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A value, empty if there is none, with its interval; `best` puts a star beside it."""
 
     text: str
@@ -32,8 +30,7 @@ class Cell:
     best: bool = False
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A row: its name, what is remarked on the name, and its cells."""
 
     name: str
@@ -41,8 +38,7 @@ class Line:
     remark: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Lines under a head; the first of the head is over the names."""
 
     caption: str
@@ -51,19 +47,24 @@ class Table:
 
 
 def model_table(
-    figures: Estimates, protocol: str, own: str, rival: str | None, rival_is: str
+    figures: Estimates, protocol: str, own: str, other: str | None, other_is: str
 ) -> Table:
-    """The models at the main k, best first, the best of each column marked."""
+    """The models at the main k, best first, the best of each column marked.
+
+    Args:
+        own: the night's own model.
+        other: the one that it is compared with, called `other_is`.
+    """
     k, models = figures.main_k, figures.models(protocol)
     metrics = figures.metrics(protocol, ACCURACY)
-    columns = [_column([figures.get(m, protocol, metric, k) for m in models]) for metric in metrics]
-    remarks = {own: "the night's own model", rival: rival_is, LAST_NIGHT: "on users it knows"}
+    columns = [_marked([figures.get(m, protocol, metric, k) for m in models]) for metric in metrics]
+    remarks = {own: "the night's own model", other: other_is, LAST_NIGHT: "on the users it knows"}
     return Table(
         f"Models under {protocol}",
         ["Model", *(measure(metric, k) for metric in metrics)],
         [
-            Line(model, [column[number] for column in columns], remarks.get(model, ""))
-            for number, model in enumerate(models)
+            Line(model, cells, remarks.get(model, ""))
+            for model, *cells in zip(models, *columns, strict=True)
         ],
     )
 
@@ -74,77 +75,96 @@ def candidate_table(choice: Choice) -> Table:
     figures = [Estimate(finite(c.value), finite(c.low), finite(c.high)) for c in choice.candidates]
     lines = [
         Line(candidate.name, [cell], remarks.get(candidate.name, ""))
-        for candidate, cell in zip(choice.candidates, _column(figures), strict=True)
+        for candidate, cell in zip(choice.candidates, _marked(figures), strict=True)
     ]
     return Table("Candidates for publishing", ["Model", choice.measure], lines)
 
 
-def _column(column: Sequence[Estimate]) -> list[Cell]:
+def _cell(figure: Estimate, best: bool = False) -> Cell:
+    return Cell(decimals(figure.value), figure.interval, best)
+
+
+def _marked(column: Sequence[Estimate]) -> list[Cell]:
     """Cells of which the greatest is marked, and all that print the same."""
     best = max((figure.value for figure in column if figure.value is not None), default=None)
     return [
-        Cell(
-            text := decimals(figure.value),
-            interval(figure),
-            best=len(column) > 1 and text != "" and text == decimals(best),
+        _cell(
+            figure,
+            len(column) > 1 and best is not None and decimals(figure.value) == decimals(best),
         )
         for figure in column
     ]
 
 
-def segment_table(
-    figures: Estimates, protocol: str, segments: Sequence[str], own: str, rival: str | None
+def segment_tables(figures: Estimates, protocol: str, own: str, other: str | None) -> list[Table]:
+    """The own model beside the other one at the main k: by user, by category, by anything else.
+
+    User segments come in their order; others by the difference, where the own model is furthest
+    ahead first, and last those without one.
+    """
+
+    def difference(segment: str) -> tuple[bool, float, str]:
+        values = [figures.main(model, protocol, segment).value for model in (own, other)]
+        if values[0] is None or (other and values[1] is None):
+            return True, 0.0, segment
+        return False, (values[1] or 0.0) - values[0], segment
+
+    names = figures.segments(protocol)
+    users = [segment for segment in USER_SEGMENTS if segment in names]
+    rest = sorted((s for s in names if s not in users), key=difference)
+    kinds = {
+        "Users by their number of train items": users,
+        "Categories of the held-out item": [s for s in rest if s.startswith("category=")],
+        "Other segments": [s for s in rest if not s.startswith("category=")],
+    }
+    return [
+        _segment_table(figures, protocol, f"{kind}, under {protocol}", chosen, own, other)
+        for kind, chosen in kinds.items()
+        if chosen
+    ]
+
+
+def _segment_table(
+    figures: Estimates,
+    protocol: str,
+    caption: str,
+    segments: Sequence[str],
+    own: str,
+    other: str | None,
 ) -> Table:
-    """The own model beside the best baseline, one line a segment, at the main k."""
     k = figures.main_k
     head, columns = ["Segment"], []
     for metric in figures.metrics(protocol, ("ndcg", "hr")):
-        pairs = [segment_pair(figures, protocol, metric, s, own, rival) for s in segments]
-        if all(figure == Estimate() for pair in pairs for figure in pair):
+        models = [own, other] if other else [own]
+        rows = [[figures.get(m, protocol, metric, k, s) for m in models] for s in segments]
+        if all(figure == Estimate() for row in rows for figure in row):
             continue
-        marked = [_column(pair if rival else pair[:1]) for pair in pairs]
-        head.append(f"{measure(metric, k)} of {own}")
-        columns.append([pair[0] for pair in marked])
-        if rival:
-            head += [f"of {rival}", "difference"]
-            columns.append([pair[1] for pair in marked])
-            columns.append([Cell(_difference(pair)) for pair in pairs])
+        head += [
+            f"{measure(metric, k)} of {own}",
+            *([f"of {other}", "difference"] if other else []),
+        ]
+        columns.append([[*_marked(row), *([_difference(*row)] if other else [])] for row in rows])
     lines = [
-        Line(segment_name(segment), [column[number] for column in columns])
-        for number, segment in enumerate(segments)
+        Line(re.sub("^(category=|users )", "", segment), [c for cells in of_metric for c in cells])
+        for segment, *of_metric in zip(segments, *columns, strict=True)
     ]
-    return Table(f"Segments under {protocol}", head, lines)
+    return Table(caption, head, lines)
 
 
-def segment_pair(
-    figures: Estimates, protocol: str, metric: str, segment: str, own: str, rival: str | None
-) -> tuple[Estimate, Estimate]:
-    """The own figure and the baseline's, an empty one without a baseline."""
-    own_figure = figures.get(own, protocol, metric, figures.main_k, segment)
-    if rival is None:
-        return own_figure, Estimate()
-    return own_figure, figures.get(rival, protocol, metric, figures.main_k, segment)
+def _difference(own: Estimate, other: Estimate) -> Cell:
+    both = own.value is not None and other.value is not None
+    return Cell(f"{(own.value or 0.0) - (other.value or 0.0):+.4f}" if both else "")
 
 
-def segment_name(segment: str) -> str:
-    """category=Tea → Tea."""
-    return segment.removeprefix("category=").removeprefix("users ")
-
-
-def _difference(pair: tuple[Estimate, Estimate]) -> str:
-    own, rival = pair[0].value, pair[1].value
-    return "" if own is None or rival is None else f"{own - rival:+.4f}"
-
-
-def descriptive_table(figures: Estimates, protocol: str) -> Table:
-    """Coverage and its like of each model at the main k; no end of them is the better one."""
+def descriptive_table(figures: Estimates, protocol: str) -> Table | None:
+    """Coverage and its like of each model at the main k; None without such figures."""
     k, metrics = figures.main_k, figures.metrics(protocol, DESCRIPTIVE)
     lines = [
         Line(model, [_cell(figures.get(model, protocol, metric, k)) for metric in metrics])
         for model in figures.models(protocol)
     ]
     head = ["Model", *(measure(metric, k) for metric in metrics)]
-    return Table(f"What is recommended, under {protocol}", head, lines)
+    return Table(f"What is recommended, under {protocol}", head, lines) if metrics else None
 
 
 def full_table(figures: Estimates, protocol: str) -> Table:
@@ -157,10 +177,6 @@ def full_table(figures: Estimates, protocol: str) -> Table:
     ]
     head = ["Model", "k", *(measure(metric, None) for metric in metrics)]
     return Table(f"All cut-offs under {protocol}", head, lines)
-
-
-def _cell(figure: Estimate) -> Cell:
-    return Cell(decimals(figure.value), interval(figure))
 
 
 def epoch_table(model: str, history: Sequence[Mapping[str, Any]], chosen: int | None) -> Table:
@@ -182,9 +198,9 @@ def epoch_table(model: str, history: Sequence[Mapping[str, Any]], chosen: int | 
 
 
 def chosen_position(history: Sequence[Mapping[str, Any]], chosen: int | None) -> int | None:
-    """Where the chosen epoch stands: the last record of that number, as phases may count anew."""
-    places = [number for number, record in enumerate(history) if record["epoch"] == chosen]
-    return places[-1] if places else None
+    """Index of the chosen epoch: the last record of that number, as phases count from 1 again."""
+    found = [number for number, record in enumerate(history) if record["epoch"] == chosen]
+    return found[-1] if found else None
 
 
 def measures_of(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
@@ -194,9 +210,9 @@ def measures_of(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     return sorted(((match[1], int(match[2])) for match in found), key=lambda m: (m[1], m[0]))
 
 
-def _amount(value: Any, places: int) -> str:
+def _amount(value: Any, digits: int) -> str:
     number = finite(value)
-    return "" if number is None else f"{number:,.{places}f}"
+    return "" if number is None else f"{number:,.{digits}f}"
 
 
 def share_table(shares: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> Table:
@@ -220,14 +236,8 @@ def share_table(shares: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> Table:
     return Table("Shares by decile of popularity", head, lines)
 
 
-def percent(share: Any) -> str:
-    """0.0414 → 4.1 %; empty without a value."""
-    number = finite(share)
-    return "" if number is None else f"{number:.1%}".replace("%", "\u00a0%")
-
-
 def plain(value: Any) -> str:
-    """A fact as text: thousands separated, a few places of what is no whole number."""
+    """A fact as text: thousands separated, fractions rounded."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):

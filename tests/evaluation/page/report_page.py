@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 VOID = {"meta", "link", "br", "wbr", "img"}
-SHAPES = {"svg", "g", "path", "text", "circle"}
 
 
 @dataclass
@@ -16,7 +15,7 @@ class Element:
     @property
     def text(self):
         """What is read, without what is only seen; one space where there are many."""
-        if self.tag in ("style", "svg") or self.attributes.get("aria-hidden") == "true":
+        if self.tag == "style" or self.attributes.get("aria-hidden") == "true":
             return ""
         parts = [c if isinstance(c, str) else c.text for c in self.children]
         return " ".join("".join(parts).replace("\xa0", " ").split())
@@ -37,10 +36,6 @@ class Element:
         (found,) = self.all(tag, **attributes)
         return found
 
-    def drawn_text(self):
-        """The text in a picture."""
-        return ["".join(text.children) for text in self.all("text")]
-
 
 class _Builder(HTMLParser):
     def __init__(self):
@@ -53,10 +48,6 @@ class _Builder(HTMLParser):
         self.open[-1].children.append(element)
         if tag not in VOID:
             self.open.append(element)
-
-    def handle_startendtag(self, tag, attributes):
-        assert tag in SHAPES, f"<{tag}/> is no end in HTML"
-        self.open[-1].children.append(Element(tag, dict(attributes)))
 
     def handle_endtag(self, tag):
         assert self.open.pop().tag == tag, f"</{tag}> closes another element"
