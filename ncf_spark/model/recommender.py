@@ -103,7 +103,7 @@ class Recommender(nn.Module):
         head = self.head
         users = head.encode_users(user_vectors)
         items = head.encode_items(item_vectors.transpose(0, 1))
-        logits, _ = head.pairs_and_pull(users, items)
+        logits, _ = head.pairs(users, items)
         return logits.T + self.bias
 
     @torch.no_grad()

@@ -190,8 +190,8 @@ def parameters_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def take_over(model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
-    """Gives a model the parameters of a slot."""
+def load_parameters(model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+    """Sets a model's parameters from a slot."""
     for name, parameter in model.named_parameters():
         parameter.copy_(parameters[name])
 

@@ -41,18 +41,18 @@ class Horovod:
         self.num_workers = hvd.size()
         self.bytes_exchanged: dict[str, int] = {}
 
-    def sum_(self, tensor: Tensor, name: str) -> None:
+    def all_reduce_(self, tensor: Tensor, name: str) -> None:
         """Adds up a tensor over the workers, in place."""
         hvd.allreduce_(tensor, op=hvd.Sum, name=name)
         self._count(tensor, name)
 
-    def start_sum(self, tensor: Tensor, name: str) -> Callable[[], None]:
+    def all_reduce_async(self, tensor: Tensor, name: str) -> Callable[[], None]:
         """Begins to add up a tensor over the workers, in place; what it returns waits for it."""
         handle = hvd.allreduce_async_(tensor, op=hvd.Sum, name=name)
         self._count(tensor, name)
         return lambda: hvd.synchronize(handle)
 
-    def join(self, tensor: Tensor, name: str) -> Tensor:
+    def all_gather(self, tensor: Tensor, name: str) -> Tensor:
         """The rows of all workers' tensors, by rank."""
         self._count(tensor, name)
         joined: Tensor = hvd.allgather(tensor, name=name)

@@ -31,18 +31,20 @@ class Samples(NamedTuple):
     weights: Tensor
     counted: Tensor | None
 
-    def part(self, low: int, high: int) -> Samples:
+    def part(self, own: slice) -> Samples:
         """Those of some of the positives."""
-        own = slice(low, high)
         of_counted = None if self.counted is None else self.counted[:, own]
         items = self.items[:, own].contiguous()  # they are flattened more than once
         return Samples(self.users[own], items, self.weights[own], of_counted)
 
     def split(self, sizes: Sequence[int]) -> Iterator[Samples]:
         """Those of the first so many positives, of the next, and so on."""
+        if len(sizes) == 1:
+            yield self
+            return
         low = 0
         for size in sizes:
-            yield self.part(low, low + size)
+            yield self.part(slice(low, low + size))
             low += size
 
 

@@ -58,7 +58,7 @@ class ValidationItems:
         ]
         found = torch.cat(ranks).cpu().numpy() if ranks else np.empty(0, np.int64)
         counts = torch.from_numpy(rank_histogram(found, max(ks)).astype(np.float64))
-        communicator.sum_(counts, "rank_counts")
+        communicator.all_reduce_(counts, "rank_counts")
         return {f"{name}@{k}": value for name, k, value in metric_values(counts.numpy(), ks)}
 
 

@@ -19,11 +19,12 @@ from ncf_spark.model.recommender import (
     initialise_users,
 )
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.checkpoint import Checkpoints, parameters_of, take_over
+from ncf_spark.training.checkpoint import Checkpoints, load_parameters, parameters_of
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.failures import reading
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.mixture import item_probabilities
+from ncf_spark.training.optimisers import MOMENTS, load_moments, moments_of
 from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.progress import write_history
 from ncf_spark.training.sampler import FixedNegatives, NegativeSampler, Sampler
@@ -47,7 +48,7 @@ def train_worker(
         on every worker; its `host`; and how it holds its `positives`.
     """
     worker = Worker(task, communicator, device)
-    pretraining = {} if worker.goes_on_with(task.architecture.kind) else task.pretraining
+    pretraining = {} if worker.resumes_in(task.architecture.kind) else task.pretraining
     halves = [worker.fit_half(kind, settings) for kind, settings in pretraining.items()]
     model = worker.build(task.architecture)
     if halves:
@@ -107,7 +108,7 @@ class Worker:
             generator.manual_seed(self._seed() + 2**20 * len(self.history))
             self._write_history()
 
-    def goes_on_with(self, phase: str) -> bool:
+    def resumes_in(self, phase: str) -> bool:
         """Whether a checkpoint was left within this phase."""
         return self.resumed is not None and self.resumed.facts["phase"] == phase
 
@@ -152,7 +153,7 @@ class Worker:
         """GMF or MLP: trained, or as a checkpoint has it."""
         model = self.build(replace(self.task.architecture, kind=kind))
         if kind in self.halves:
-            take_over(model, self.halves[kind])
+            load_parameters(model, self.halves[kind])
         else:
             self.fit(model, kind, settings)
             self.halves[kind] = parameters_of(model)
@@ -176,7 +177,7 @@ class Worker:
         """
         trainer = Trainer(model, self.sampler, self.positives, settings, self.communicator)
         best = BestEpoch(model, self.task.patience)
-        done = self._go_on(phase, trainer, best)
+        done = self._resume(phase, trainer, best)
         if self.validation is not None and judge_first and not done:
             judged = self.validation.evaluate(model, self.task.ks, self.communicator)
             best.see(0, judged[self.task.choose_by])
@@ -212,15 +213,9 @@ class Worker:
         return bool(self.communicator.gather([int(due)])[0][0])
 
     def _save_checkpoint(self, phase: str, epoch: int, trainer: Trainer, best: BestEpoch) -> None:
-        names: dict[Tensor, str] = {
-            parameter: name for name, parameter in trainer.model.named_parameters()
-        }
-        steps, moments = trainer.optimisers.state()
+        steps, moments = moments_of(trainer.optimisers, trainer.loss.parts)
         figures, kept = best.state()
-        slots: dict[str, dict[str, Tensor]] = {"parameters": parameters_of(trainer.model)}
-        for parameter, of_parameter in moments.items():
-            for moment, values in of_parameter.items():
-                slots.setdefault(moment, {})[names[parameter]] = values
+        slots = {"parameters": parameters_of(trainer.model), **moments}
         if kept:
             slots["best"] = kept
         facts = {
@@ -235,23 +230,16 @@ class Worker:
         self.checkpoints.save(len(self.history), {**slots, **self.halves}, facts)
         self.last_checkpoint = time.monotonic()
 
-    def _go_on(self, phase: str, trainer: Trainer, best: BestEpoch) -> int:
+    def _resume(self, phase: str, trainer: Trainer, best: BestEpoch) -> int:
         """Takes over what a checkpoint has of this phase; the epochs that are done."""
-        if self.resumed is None or not self.goes_on_with(phase):
+        if self.resumed is None or not self.resumes_in(phase):
             return 0
-        slots, facts = dict(self.resumed.slots), self.resumed.facts
-        take_over(trainer.model, slots.pop("parameters"))
-        best.resume(facts["best"], slots.pop("best", {}))
-        moments: dict[Tensor, dict[str, Tensor]] = {}
-        for name, parameter in trainer.model.named_parameters():
-            of_parameter = {
-                slot: tensors[name]
-                for slot, tensors in slots.items()
-                if slot not in facts["halves"] and name in tensors
-            }
-            if of_parameter:
-                moments[parameter] = of_parameter
-        trainer.optimisers.restore(facts["optimiser_steps"], moments)
+        slots, facts = self.resumed.slots, self.resumed.facts
+        load_parameters(trainer.model, slots["parameters"])
+        best.resume(facts["best"], slots.get("best", {}))
+        moments = {moment: slots[moment] for moment in MOMENTS if moment in slots}
+        steps = facts["optimiser_steps"]
+        load_moments(trainer.optimisers, trainer.loss.parts, steps, moments)
         epoch = int(facts["epoch"])
         trainer.steps_done = epoch * trainer.num_steps
         self.resumed = None

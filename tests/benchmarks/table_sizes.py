@@ -18,9 +18,9 @@ from typing import Any
 
 import horovod
 import numpy as np
-
-from ncf_spark.training.communicator import Alone, Communicator
 from ncf_spark.training.gradients import Gradients
+
+from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.optimisers import Optimisers
 from ncf_spark.training.process import keep_freed_memory, take_share
@@ -72,7 +72,9 @@ def in_turns(trainers: dict[Any, Trainer]) -> dict[Any, list[float]]:
 
 def compare_users(batch: int) -> None:
     """A step with many users beside one with few."""
-    trainers = {n: generated_trainer(n, NUM_ITEMS, batch, Alone()) for n in (FEW_USERS, MANY_USERS)}
+    trainers = {
+        n: generated_trainer(n, NUM_ITEMS, batch, SingleWorker()) for n in (FEW_USERS, MANY_USERS)
+    }
     found = in_turns(trainers)
     record(
         f"a step of {batch:,} samples, ms, {MANY_USERS:,} users; {FEW_USERS:,} users",

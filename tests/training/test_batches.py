@@ -21,7 +21,7 @@ from ncf_spark.training.batches import (
     Batch,
     Resident,
 )
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from ncf_spark.training.loader import ROW_GROUPS_READ_AHEAD
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.shards import UserShards
@@ -297,16 +297,16 @@ def test_the_weights_of_users_are_the_same_in_both_modes(learnable):
     weights = []
     for resident_bytes in (None, 12):
         loop = replace(learnable.loop, user_balance=0.5)
-        worker = Worker(replace(learnable, resident_bytes=resident_bytes), Alone(), CPU)
+        worker = Worker(replace(learnable, resident_bytes=resident_bytes), SingleWorker(), CPU)
         model = worker.build(learnable.architecture)
-        trainer = Trainer(model, worker.sampler, worker.positives, loop, Alone())
+        trainer = Trainer(model, worker.sampler, worker.positives, loop, SingleWorker())
         weights.append(trainer.user_weights.tolist())
     assert weights[0] == weights[1]
     assert len(set(weights[0])) == 4  # of 20, 10, 5 or no positives
 
 
 def test_a_users_positives_are_rejected_in_streaming_too(task):
-    worker = Worker(streamed(task), Alone(), CPU)
+    worker = Worker(streamed(task), SingleWorker(), CPU)
     user_0 = torch.zeros(200, dtype=torch.int64)  # its positives are items 0 and 3
     items, unresolved = worker.sampler.draw(user_0, None)
     assert not torch.isin(items, torch.tensor([0, 3])).any()

@@ -12,7 +12,7 @@ import torch
 from ncf_spark.config import load_config
 from ncf_spark.errors import ConfigError
 from ncf_spark.model.store import load_model
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.validation import ValidationItems
@@ -318,7 +318,7 @@ def test_a_phase_that_diverges_names_the_setting_to_lower(task, monkeypatch, pha
         raise FloatingPointError("the loss is not finite after epoch 1")
 
     task = pretrained(task)
-    worker = Worker(task, Alone(), torch.device("cpu"))
+    worker = Worker(task, SingleWorker(), torch.device("cpu"))
     monkeypatch.setattr(Trainer, "train_epoch", diverge)
     section = "training" if phase == "neumf" else f"training.pretraining.{phase}"
     expected = f"{phase}: the loss is not finite after epoch 1; lower {section}.learning_rate"

@@ -91,8 +91,8 @@ def test_what_is_exchanged_is_added_up_and_waited_for(monkeypatch):
     monkeypatch.setattr(f"{place}.allreduce_async_", all_reduce)
     monkeypatch.setattr(f"{place}.synchronize", waited.append)
     workers, tensor = Horovod(), torch.ones(3)
-    workers.sum_(tensor, "totals")
-    wait = workers.start_sum(tensor, "gradients")
+    workers.all_reduce_(tensor, "totals")
+    wait = workers.all_reduce_async(tensor, "gradients")
     assert (tensor.tolist(), waited) == ([4.0] * 3, [])
     wait()
     assert waited == ["gradients"]

@@ -1,9 +1,9 @@
 import pytest
 import torch
-
 from ncf_spark.model.parts import add_gradient
-from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.gradients import Gradients
+
+from ncf_spark.model.recommender import Recommender
 from tests.model.architectures import build_architecture
 from tests.training.simulated import InMemory, run_workers
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from ncf_spark.training.gradients import Gradients
 from torch import Tensor
 
 from ncf_spark.config import load_config
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training import loop
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.communicator import Alone, Communicator
-from ncf_spark.training.gradients import Gradients
+from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.optimisers import Optimisers
 from ncf_spark.training.shards import UserShards
@@ -45,7 +45,7 @@ class Announced:
         self.num_workers = len(worker_positives)
         self._worker_positives = worker_positives
 
-    def sum_(self, tensor: Tensor, name: str) -> None:
+    def all_reduce_(self, tensor: Tensor, name: str) -> None:
         raise AssertionError("nothing to add up here")
 
     def gather(self, values: list[int]) -> list[list[int]]:
@@ -265,7 +265,7 @@ def step_gradients(
     ],
 )
 def test_a_step_on_two_parts_of_a_batch_is_a_step_on_the_whole(kind, options):
-    shared, users = step_gradients(Alone(), kind, options)
+    shared, users = step_gradients(SingleWorker(), kind, options)
     assert shared.abs().max() > 1e-4
     parts = run_workers(2, lambda worker: step_gradients(worker, kind, options))
     for part, _ in parts:
@@ -474,9 +474,9 @@ def test_gradients_exchanged_in_float16_lead_nearly_where_those_in_float32_do(fe
 
     def ended(worker: InMemory, exchange: str) -> tuple[Trainer, set[torch.dtype]]:
         sent = set()
-        start_sum, join = worker.start_sum, worker.join
-        worker.start_sum = lambda t, name: sent.add(t.dtype) or start_sum(t, name)
-        worker.join = lambda t, name: sent.add(t.dtype) or join(t, name)
+        all_reduce_async, join = worker.all_reduce_async, worker.all_gather
+        worker.all_reduce_async = lambda t, name: sent.add(t.dtype) or all_reduce_async(t, name)
+        worker.all_gather = lambda t, name: sent.add(t.dtype) or join(t, name)
         settings = build_settings(**{"epochs": 6, "exchange": exchange, **options})
         return trained(worker, pairs=pairs, settings=settings)[0], sent
 

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 import torch
+from ncf_spark.training.gradients import Gradients
 from torch import Tensor
 
 from ncf_spark.model.recommender import Recommender, initialise_shared, initialise_users
 from ncf_spark.training.communicator import Communicator
-from ncf_spark.training.gradients import Gradients
 from ncf_spark.training.optimisers import (
     LazyAdam,
     Optimisers,

@@ -6,7 +6,7 @@ import torch
 
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.communicator import Alone, Communicator
+from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.shards import UserShards
 from tests.model.architectures import build_architecture
@@ -74,7 +74,7 @@ CASES = [
 
 @pytest.mark.parametrize(("penalties", "expected"), CASES)
 def test_each_penalty_is_on_its_own_parameters_and_no_other(penalties, expected):
-    found = gradients(penalties, 1, Alone())
+    found = gradients(penalties, 1, SingleWorker())
     assert found == {
         name: pytest.approx(values, abs=1e-7) for name, values in (NO_GRADIENTS | expected).items()
     }

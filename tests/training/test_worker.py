@@ -10,7 +10,7 @@ from ncf_spark.errors import DataError
 from ncf_spark.model.recommender import Recommender, initialise_users
 from ncf_spark.model.store import load_model
 from ncf_spark.storage import arrays
-from ncf_spark.training.communicator import Alone, Communicator
+from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.validation import ValidationItems
 from ncf_spark.training.worker import Worker, save_manifest
@@ -142,7 +142,7 @@ def test_negatives_are_drawn_from_the_mixture_of_the_columns(task, tmp_path, mix
     activity_uri = write_activity(tmp_path / "mixed", DISTRIBUTIONS)
     task = replace(task, activity_uri=activity_uri, mixture=mixture, max_retries=None)
     nobody = torch.zeros(25_000, dtype=torch.int64)
-    items, _ = Worker(task, Alone(), CPU).sampler.draw(nobody, nobody)
+    items, _ = Worker(task, SingleWorker(), CPU).sampler.draw(nobody, nobody)
     found = torch.bincount(items.flatten(), minlength=NUM_ITEMS) / items.numel()
     # Of 50,000 draws, 5 standard deviations are at most 0.011.
     assert found.tolist() == pytest.approx(expected, abs=0.011)
@@ -150,7 +150,7 @@ def test_negatives_are_drawn_from_the_mixture_of_the_columns(task, tmp_path, mix
 
 @pytest.mark.parametrize(("redraw", "same"), [(True, False), (False, True)])
 def test_negatives_are_the_same_every_time_unless_they_are_redrawn(task, redraw, same):
-    worker = Worker(replace(task, redraw=redraw), Alone(), CPU)
+    worker = Worker(replace(task, redraw=redraw), SingleWorker(), CPU)
     batch = torch.arange(18)
     (first, _), (again, _) = (
         worker.sampler.draw(worker.positives.users.long(), batch) for _ in range(2)
@@ -161,7 +161,7 @@ def test_negatives_are_the_same_every_time_unless_they_are_redrawn(task, redraw,
 
 @pytest.mark.parametrize(("max_retries", "drawn"), [(10, False), (None, True)])
 def test_a_users_positives_are_drawn_only_where_they_are_not_rejected(task, max_retries, drawn):
-    worker = Worker(replace(task, max_retries=max_retries), Alone(), CPU)
+    worker = Worker(replace(task, max_retries=max_retries), SingleWorker(), CPU)
     user_0 = torch.zeros(200, dtype=torch.int64)  # its positives are items 0 and 3
     items, unresolved = worker.sampler.draw(user_0, user_0)
     assert bool(torch.isin(items, torch.tensor([0, 3])).any()) == drawn
@@ -209,7 +209,7 @@ JUDGED = {"hr@2": 1 / 3, "ndcg@2": 0.210310, "hr@3": 1.0, "ndcg@3": 0.543643}
 
 def test_validation_items_are_judged_by_hit_ratio_and_ndcg():
     # 1 / log2(3) = 0.630930 for rank 2 and 1 / log2(4) = 0.5 for rank 3, over three rows
-    assert judge(Alone()) == pytest.approx(JUDGED, abs=1e-6)
+    assert judge(SingleWorker()) == pytest.approx(JUDGED, abs=1e-6)
 
 
 def test_metrics_are_over_the_rows_of_all_workers():

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ncf_spark.model.recommender import Recommender, initialise_shared, initialise_users
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.communicator import Alone, Communicator
+from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.sampler import NegativeSampler
@@ -76,7 +76,7 @@ def build_trainer(
     **architecture: Any,
 ) -> Trainer:
     """One worker's trainer on those of the (user, item) pairs that are its own."""
-    communicator, settings = communicator or Alone(), settings or build_settings()
+    communicator, settings = communicator or SingleWorker(), settings or build_settings()
     rank, num_workers = communicator.worker_rank, communicator.num_workers
     shards = UserShards(NUM_USERS, NUM_SHARDS, rank, num_workers)
     own = [(u, i) for u, i in pairs if u % NUM_SHARDS % num_workers == rank]
