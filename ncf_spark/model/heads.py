@@ -3,7 +3,7 @@
 Shapes: P positives, N negatives + 1, B users and I items of a block, F factors, E width of an MLP
 embedding, D width of a vector (F + 1, F, E or F + E), H width of the first hidden layer.
 
-Each head has two stages. First users and items are encoded, each for itself, and not once a pair: the
+Each head has two stages. First users and items are encoded, each once and not once a pair: the
 first layer splits exactly, W·[u; i] = Wᵤ·u + Wᵢ·i. Then pairs are computed from the encoded parts.
 
 | method                         | input → output                                                  |

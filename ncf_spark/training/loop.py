@@ -91,7 +91,7 @@ class Trainer:
             sparse_items=lazy and use_sparse_exchange(samples, len(model.item_vectors)),
         )
         model.train_in(settings.precision)
-        self.weight_decay = weight_decay(model, self.loss.weights, settings)
+        self.l2_of_weights = l2_of_weights(model, self.loss.weights, settings)
         self.optimisers = build_optimisers(self.loss.parameters, settings.optimiser)
         self.terms = terms_per_positive(settings.loss, settings.num_negatives)
         self.worker_positives = [n for [n] in communicator.gather([positives.num_positives])]
@@ -146,10 +146,10 @@ class Trainer:
         Returns:
             The sum of the losses of this worker's samples without penalties, ().
         """
-        mean = global_size * self.terms
+        num_terms = global_size * self.terms
         for parameter in self.loss.parameters:
             parameter.grad = None
-        loss = self.loss(samples, mean)
+        loss = self.loss(samples, num_terms)
         sum(self._penalties(samples, global_size), start=loss).backward()
         finish_exchange = start_exchange(
             self.loss.parameters[1:],
@@ -164,7 +164,7 @@ class Trainer:
         if self.model.non_negative:
             self.model.clamp_non_negative()
         self.steps_done += 1
-        return loss.detach() * mean
+        return loss.detach() * num_terms
 
     def _learning_rate(self) -> float:
         settings = self.settings
@@ -183,9 +183,9 @@ class Trainer:
         every worker has the same ones, and gradients are added up over the workers.
         """
         penalties = []
-        if self.weight_decay is not None:
+        if self.l2_of_weights is not None:
             share = 1 / self.communicator.num_workers
-            penalties.append(share * (self.weight_decay @ self.loss.flat_weights.square()))
+            penalties.append(share * (self.l2_of_weights @ self.loss.flat_weights.square()))
         if self.settings.l2:
             model, rows = self.model, samples.items.flatten()
             users = embedding(samples.users, model.user_vectors, sparse=self.loss.sparse_users)
@@ -227,7 +227,7 @@ class Trainer:
         return positives * (step + 1) // self.num_steps - positives * step // self.num_steps
 
 
-def weight_decay(
+def l2_of_weights(
     model: Recommender, weights: Sequence[nn.Parameter], settings: LoopSettings
 ) -> Tensor | None:
     """The L2 of each number of the flattened weights: kernels, output layer; None: all are 0."""

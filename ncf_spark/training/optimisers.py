@@ -61,11 +61,12 @@ class LazyAdam(Optimizer):
                 average = state["exp_avg"].index_select(0, rows).lerp_(gradients, 1 - beta1)
                 square = state["exp_avg_sq"].index_select(0, rows).mul_(beta2)
                 square.addcmul_(gradients, gradients, value=1 - beta2)
-                correction = math.sqrt(1 - beta2**steps) / (1 - beta1**steps)
-                change = average / square.sqrt().add_(group["eps"])
+                rate = group["lr"] * math.sqrt(1 - beta2**steps) / (1 - beta1**steps)
+                moved = table.index_select(0, rows)
+                moved.addcdiv_(average, square.sqrt().add_(group["eps"]), value=-rate)
+                table.index_copy_(0, rows, moved)
                 state["exp_avg"].index_copy_(0, rows, average)
                 state["exp_avg_sq"].index_copy_(0, rows, square)
-                table.index_add_(0, rows, change, alpha=-group["lr"] * correction)
 
 
 def touched_rows(table: Tensor) -> tuple[Tensor, Tensor]:

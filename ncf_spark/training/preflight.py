@@ -18,9 +18,12 @@ from ncf_spark.training.positives import rejection_bytes
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.task import TrainingTask
 
-# For all that is not counted: copies while tables are read and files written, activations on a CPU,
-# row groups that are read ahead. tests/training/measured_memory.py compares with real peaks.
+# For all that is not counted, such as copies while tables are read and the model is written.
+# tests/training/measured_memory.py compares the estimate with real peaks.
 SAFETY_FACTOR = 1.25
+
+# Row groups that are read ahead.
+_BYTES_OF_ROW_GROUPS = 2**25
 
 # A negative that is kept (sampling.redraw: false): int64, a mark, and a copy while they are drawn.
 _BYTES_PER_KEPT_NEGATIVE = 17
@@ -51,9 +54,16 @@ def worker_bytes(
     rows = UserShards(task.num_users, task.num_shards, 0, num_workers).num_rows
     model = describe(lambda: Recommender(architecture, rows))
     parameters = parameter_bytes(model)
-    # Gradients; Adam's moments; and the copy of the best epoch.
-    moments = 0 if loop.optimiser == "sgd" and not task.pretraining else 2
-    copies = 1 + moments + (task.validation_uri is not None)
+    vector = 4 * model.head.width
+    # Adam's moments, and the copy of the best epoch; with them, the gradients.
+    kept = 0 if loop.optimiser == "sgd" and not task.pretraining else 2
+    kept += task.validation_uri is not None
+    is_lazy = loop.optimiser == "lazy_adam"
+    gradients = parameters - vector * rows if is_lazy else parameters
+    # The largest file of a checkpoint, as it is put together and as it is written.
+    has_checkpoints = task.checkpoint_epochs is not None or task.checkpoint_minutes is not None
+    shard = vector * -(-task.num_users // task.num_shards)
+    largest = max(shard, parameters - vector * rows) if has_checkpoints and not on_gpu else 0
     positives = BYTES_PER_POSITIVE * num_positives
     if not is_resident(num_positives, task.resident_bytes):
         positives = 0 if on_gpu else task.resident_bytes or 0
@@ -63,20 +73,21 @@ def worker_bytes(
     if not task.redraw:
         sampler += _BYTES_PER_KEPT_NEGATIVE * loop.num_negatives * num_positives
     drawn = min(loop.batch_size, num_positives) * (1 + loop.num_negatives)
-    vector = 4 * model.head.width
-    per_draw = _BYTES_PER_DRAW + 2 * vector
+    per_draw = _BYTES_PER_DRAW
     if on_gpu:  # a pair in all layers, forward, its gradient and one more on the way
         tower = architecture.tower[1:] if architecture.kind in ("mlp", "neumf") else ()
         per_draw += 3 * (vector + 4 * sum(tower))
-    elif loop.optimiser == "lazy_adam":  # rows of all workers
+    elif is_lazy:  # rows of all workers
         per_draw += num_workers * vector
     parts = {
         "parameters": parameters,
-        "optimiser": copies * parameters,
-        "positives": positives,
+        "optimiser": gradients + kept * parameters,
+        "checkpoint": 2 * (1 + kept) * largest,
+        "positives": positives + (0 if on_gpu else _BYTES_OF_ROW_GROUPS),
         "sampler": sampler,
         "validation items": _BYTES_PER_NEGATIVE_TO_RANK * _negatives_to_rank(task, num_workers),
-        "step": per_draw * drawn,
+        # What is drawn; the vectors of items, and their gradients.
+        "step": per_draw * drawn + 2 * vector * min(drawn, architecture.num_items),
     }
     return {**parts, "reserve": round((SAFETY_FACTOR - 1) * sum(parts.values()))}
 

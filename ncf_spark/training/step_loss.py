@@ -48,11 +48,10 @@ class StepLoss:
             **{table: {name: table} for name, table in tables.items()},
             self.flat_weights: dict(named),
         }
-        # Dense gradients, in memory that each step overwrites.
-        self._grad_users = None if sparse_users else torch.zeros_like(model.user_vectors.detach())
-        self._grad_items = None if sparse_items else torch.zeros_like(model.item_vectors.detach())
-        self._grad_weights = torch.zeros_like(self.flat_weights.detach())
-        parts = _parts(self._grad_weights, self.weights)
+        self._of_users = TableGradient(model.user_vectors, sparse=sparse_users)
+        self._of_items = TableGradient(model.item_vectors, sparse=sparse_items)
+        self._of_weights = torch.zeros_like(self.flat_weights.detach())
+        parts = _parts(self._of_weights, self.weights)
         self._gradients: Gradients = dict(zip(self.weights, parts, strict=True))
 
     def __call__(self, samples: Samples, divisor: float) -> Tensor:
@@ -70,13 +69,13 @@ class StepLoss:
         Slice by slice, so that the layers of a slice stay in the cache.
         """
         model, head, gradients = self.model, self.model.head, self._gradients
-        loss, user_gradients = torch.zeros((), device=model.bias.device), []
+        loss = torch.zeros((), device=model.bias.device)
         with torch.inference_mode():  # no_grad takes a tenth more of a small step
-            for buffer in (self._grad_users, self._grad_items, self._grad_weights):
-                if buffer is not None:
-                    buffer.zero_()
+            for table in (self._of_users, self._of_items):
+                table.clear()
+            self._of_weights.zero_()
             is_few = samples.items.numel() < len(model.item_vectors)
-            items = (GatheredItems if is_few else AllItems)(model, gradients)
+            items = (GatheredItems if is_few else AllItems)(model, self._of_items, gradients)
             for part in samples.split(self._slice_sizes(samples)):
                 users = model.user_vectors.index_select(0, part.users)  # (p, D)
                 encoded = head.encode_users(users), items.encode(part.items)
@@ -87,13 +86,10 @@ class StepLoss:
                 grad_logits *= shares
                 gradients[model.bias].add_(grad_logits.sum())
                 of_users, of_items = backward(grad_logits, gradients)
-                user_gradients.append(head.users_backward(users, of_users, gradients))
+                self._of_users.add(part.users, head.users_backward(users, of_users, gradients))
                 items.backward(part.items, of_items)
-            grad_users = add_rows(
-                self._grad_users, samples.users, _join(user_gradients), model.user_vectors
-            )
-            grad_items = items.add_to(self._grad_items)
-        return loss, [grad_users, grad_items, self._grad_weights]
+            items.finish()
+            return loss, [self._of_users.value(), self._of_items.value(), self._of_weights]
 
     def _slice_sizes(self, samples: Samples) -> list[int]:
         """Positives of each slice; on a GPU the whole step is one."""
@@ -122,14 +118,48 @@ class _Node(torch.autograd.Function):
         return None, None, None, *(gradient.detach() for gradient in ctx.gradients)
 
 
+class TableGradient:
+    """The gradient of a table (rows, D), added up from gradients of some rows at a time.
+
+    Args:
+        sparse: whether it consists of the rows that were added; a dense one is in memory that each
+            step uses again.
+    """
+
+    def __init__(self, table: nn.Parameter, *, sparse: bool) -> None:
+        self.dense = None if sparse else torch.zeros_like(table.detach())
+        self._shape = table.shape
+        self._rows: list[tuple[Tensor, Tensor]] = []
+
+    def clear(self) -> None:
+        """Sets it to 0."""
+        self._rows.clear()
+        if self.dense is not None:
+            self.dense.zero_()
+
+    def add(self, rows: Tensor, gradients: Tensor) -> None:
+        """Adds gradients (n, D) to rows (n,), which may occur repeatedly."""
+        if self.dense is None:
+            self._rows.append((rows, gradients))
+        else:
+            self.dense.index_add_(0, rows, gradients)
+
+    def value(self) -> Tensor:
+        """The sum."""
+        if self.dense is not None:
+            return self.dense
+        rows, gradients = (torch.cat(parts) for parts in zip(*self._rows, strict=True))
+        return torch.sparse_coo_tensor(
+            rows.unsqueeze(0), gradients, self._shape, check_invariants=False
+        )
+
+
 class GatheredItems:
     """Encodes the items of each sample: for steps with fewer samples than there are items."""
 
-    def __init__(self, model: Recommender, gradients: Gradients) -> None:
-        self._model, self._weight_gradients = model, gradients
+    def __init__(self, model: Recommender, total: TableGradient, gradients: Gradients) -> None:
+        self._model, self._total, self._gradients = model, total, gradients
         self._vectors: Tensor = model.item_vectors
-        self._rows: list[Tensor] = []
-        self._gradients: list[Tensor] = []
 
     def encode(self, items: Tensor) -> Encoded:
         """Items (N + 1, p) of a slice → parts (N + 1, p, …)."""
@@ -138,22 +168,19 @@ class GatheredItems:
         return self._model.head.encode_items(self._vectors)
 
     def backward(self, items: Tensor, grad: Encoded) -> None:
-        """Takes the gradients of the items encoded last."""
-        grad_vectors = self._model.head.items_backward(self._vectors, grad, self._weight_gradients)
-        self._rows.append(items.flatten())
-        self._gradients.append(grad_vectors.flatten(0, 1))
+        """Adds the gradients of the items encoded last."""
+        gradients = self._model.head.items_backward(self._vectors, grad, self._gradients)
+        self._total.add(items.flatten(), gradients.flatten(0, 1))
 
-    def add_to(self, buffer: Tensor | None) -> Tensor:
-        """The gradient of the item vectors, after the last slice: added to `buffer`, or sparse."""
-        rows, gradients = _join(self._rows), _join(self._gradients)
-        return add_rows(buffer, rows, gradients, self._model.item_vectors)
+    def finish(self) -> None:
+        """No-op."""
 
 
 class AllItems:
     """Encodes all items once a step, and gathers the encoded items of each sample."""
 
-    def __init__(self, model: Recommender, gradients: Gradients) -> None:
-        self._model, self._weight_gradients = model, gradients
+    def __init__(self, model: Recommender, total: TableGradient, gradients: Gradients) -> None:
+        self._model, self._total, self._gradients = model, total, gradients
         # Each part in memory of its own, without gaps.
         self._encoded = [part.contiguous() for part in model.head.encode_items(model.item_vectors)]
         self._widths = [part[0].numel() for part in self._encoded]
@@ -167,17 +194,17 @@ class AllItems:
         return tuple(part.view(*items.shape, *part.shape[1:]) for part in gathered)
 
     def backward(self, items: Tensor, grad: Encoded) -> None:
-        """Takes the gradients of the items encoded last."""
+        """Adds up the gradients of the items encoded last."""
         columns = [part.reshape(items.numel(), -1) for part in grad]
         self._sums.index_add_(0, items.flatten(), torch.cat(columns, dim=1))
 
-    def add_to(self, buffer: Tensor | None) -> Tensor:
-        """The gradient of the item vectors, after the last slice: added to `buffer`."""
+    def finish(self) -> None:
+        """Adds the gradients of the item vectors."""
         parts = zip(self._sums.split(self._widths, dim=1), self._encoded, strict=True)
         sums = tuple(part.view_as(encoded) for part, encoded in parts)
         items = self._model.item_vectors
-        assert buffer is not None, "with sparse gradients a step has few samples"
-        return buffer.add_(self._model.head.items_backward(items, sums, self._weight_gradients))
+        assert self._total.dense is not None, "with sparse gradients a step has few samples"
+        self._total.dense.add_(self._model.head.items_backward(items, sums, self._gradients))
 
 
 def flatten_parameters(parameters: Sequence[nn.Parameter]) -> nn.Parameter:
@@ -192,16 +219,3 @@ def _parts(flat: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     """A flat tensor as views of the shapes of some parameters."""
     parts = flat.split([p.numel() for p in parameters])
     return [part.view(p.shape) for part, p in zip(parts, parameters, strict=True)]
-
-
-def add_rows(buffer: Tensor | None, rows: Tensor, gradients: Tensor, table: Tensor) -> Tensor:
-    """Adds gradients of rows (n,), which may occur repeatedly; without a buffer, sparse."""
-    if buffer is None:
-        return torch.sparse_coo_tensor(
-            rows.unsqueeze(0), gradients, table.shape, check_invariants=False
-        )
-    return buffer.index_add_(0, rows, gradients)
-
-
-def _join(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)

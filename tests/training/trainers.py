@@ -120,6 +120,16 @@ def step_on(trainer: Trainer, positions: Tensor, global_size: int) -> int:
     return 0 if samples.counted is None else int((samples.counted == 0).sum())
 
 
+def gradients_of(trainer: Trainer) -> dict[str, Tensor]:
+    """The gradients of the last step, by the names of the model's parameters."""
+    found = {}
+    for parameter in trainer.loss.parameters:
+        named = trainer.loss.parts[parameter]
+        parts = parameter.grad.flatten().split([p.numel() for p in named.values()])
+        found |= {n: g.view(p.shape) for (n, p), g in zip(named.items(), parts, strict=True)}
+    return found
+
+
 def assert_equal_shared(first: Trainer, second: Trainer) -> None:
     pairs = zip(first.model.shared_parameters(), second.model.shared_parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
