@@ -1,4 +1,4 @@
-"""One step and one epoch of training.
+"""The training loop: one step and one epoch.
 
 Shapes: P positives of a step, N negatives of each, D width of a vector, U users of a worker.
 """
@@ -27,13 +27,13 @@ from ncf_spark.training.step_loss import StepLoss
 if TYPE_CHECKING:  # a machine that only measures the loop needs no configuration
     from ncf_spark.config import Config
 
-# Positives whose negatives are drawn together, at the least.
+# At least so many positives have their negatives drawn together.
 _DRAWN_AT_ONCE = 2**12
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What the loop needs of the configuration; conf/base.yaml explains each."""
+    """Settings of the loop; conf/base.yaml explains each."""
 
     epochs: int
     batch_size: int
@@ -202,11 +202,11 @@ class Trainer:
             yield from zip(samples.split(sizes), global_sizes, strict=True)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, list[int], list[int]]]:
-        """The positives of some steps after the other, and of each step this worker's and all.
+        """By groups of steps: their positives, each step's size on this worker, and on all.
 
         Every worker takes as many steps as the one with the most positives needs; those with
         fewer spread theirs evenly, so that each positive is taken once and no step is missed.
-        Small steps come together, since calls cost more than draws.
+        Small steps are drawn together, since calls cost more than draws.
         """
         seed = (self.settings.seed * 100_003 + epoch) * 1_009 + self.communicator.worker_rank
         together = max(1, _DRAWN_AT_ONCE // self.settings.batch_size)

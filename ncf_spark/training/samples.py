@@ -1,4 +1,4 @@
-"""What a step learns from: positives with the negatives that were drawn for them.
+"""The samples of a step: positives with the negatives drawn for them.
 
 Shapes: P positives, N negatives of each.
 """
@@ -23,7 +23,7 @@ class Samples(NamedTuple):
         users: (P,) table rows.
         items: (N + 1, P), the positives in the first row.
         weights: (P,) of the positives.
-        counted: (N + 1, P) 1, or 0 for what must not be learnt from; None: all count.
+        counted: (N + 1, P) 1, or 0 for samples that must not be learnt from; None: all count.
     """
 
     users: Tensor
@@ -38,7 +38,7 @@ class Samples(NamedTuple):
         return Samples(self.users[own], items, self.weights[own], of_counted)
 
     def split(self, sizes: Sequence[int]) -> Iterator[Samples]:
-        """Those of the first so many positives, of the next, and so on."""
+        """The samples cut into parts of these numbers of positives."""
         if len(sizes) == 1:
             yield self
             return
@@ -52,14 +52,14 @@ T = TypeVar("T")
 
 
 class Ahead(Iterator[T]):
-    """Another iterator, whose next value may be fetched before it is asked for."""
+    """Another iterator, whose next value can be prefetched."""
 
     def __init__(self, values: Iterator[T]) -> None:
         self._values = values
         self._fetched: list[T] = []
 
     def fetch(self) -> None:
-        """Has the next value ready, if there is one."""
+        """Prefetches the next value, if there is one."""
         if not self._fetched:
             self._fetched.extend(islice(self._values, 1))
 

@@ -1,4 +1,4 @@
-"""What one worker does from start to end: load, train, judge the epochs, save its part."""
+"""The training of one worker: load, train, evaluate the epochs, save its part."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ncf_spark.training.shards import UserShards
 from ncf_spark.training.streaming import open_positives
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.validation import ValidationItems
-from ncf_spark.training.warm import begin_with
+from ncf_spark.training.warm import load_start
 
 
 def train_worker(
@@ -45,7 +45,7 @@ def train_worker(
 
     Returns:
         `history`, the record of each epoch of each phase, and `chosen_epochs` by phase, the same
-        on every worker; its `host`; and how it holds its `positives`.
+        on every worker; its `host`; and the `positives` that it holds.
     """
     worker = Worker(task, communicator, device)
     pretraining = {} if worker.resumes_in(task.architecture.kind) else task.pretraining
@@ -56,7 +56,9 @@ def train_worker(
         model.join(gmf, mlp, task.alpha)
         worker.halves.clear()
         del gmf, mlp, halves
-    model = worker.fit(model, task.architecture.kind, task.loop, judge_first=bool(task.pretraining))
+    model = worker.fit(
+        model, task.architecture.kind, task.loop, evaluate_first=bool(task.pretraining)
+    )
     _save(task.model_uri, model, worker.shards)
     return {
         "history": worker.history,
@@ -104,12 +106,12 @@ class Worker:
             facts = self.resumed.facts
             self.history, self.chosen_epochs = facts["history"], facts["chosen_epochs"]
             self.halves = {kind: dict(self.resumed.slots[kind]) for kind in facts["halves"]}
-            # Other negatives than those of the epochs before.
+            # Not the negatives of the earlier epochs again.
             generator.manual_seed(self._seed() + 2**20 * len(self.history))
             self._write_history()
 
     def resumes_in(self, phase: str) -> bool:
-        """Whether a checkpoint was left within this phase."""
+        """Whether training resumes from a checkpoint within this phase."""
         return self.resumed is not None and self.resumed.facts["phase"] == phase
 
     def _seed(self) -> int:
@@ -129,7 +131,7 @@ class Worker:
         return FixedNegatives(sampler, self.positives.users)
 
     def _rejected(self) -> PositiveSet | None:
-        """What must not be drawn as a negative."""
+        """The positives, which must not be drawn as negatives; None: they may."""
         if self.task.max_retries is None:
             return None
         num_items, own = self.task.architecture.num_items, self.positives
@@ -139,18 +141,18 @@ class Worker:
             )
 
     def build(self, architecture: Architecture) -> Recommender:
-        """A model with its first values, on this worker's device."""
+        """A model with its initial values, on this worker's device."""
         model = describe(lambda: Recommender(architecture, self.shards.num_rows))
         model = materialise(model, self.device)
         seed = self.task.loop.seed
         initialise_shared(model, architecture, seed)
         initialise_users(model, architecture, self.shards.owned, self.task.num_users, seed)
         if self.task.start is not None and self.resumed is None:
-            begin_with(model, self.task.start, self.shards)
+            load_start(model, self.task.start, self.shards)
         return model
 
     def fit_half(self, kind: str, settings: LoopSettings) -> Recommender:
-        """GMF or MLP: trained, or as a checkpoint has it."""
+        """GMF or MLP: trained now, or from the checkpoint."""
         model = self.build(replace(self.task.architecture, kind=kind))
         if kind in self.halves:
             load_parameters(model, self.halves[kind])
@@ -164,13 +166,13 @@ class Worker:
         model: Recommender,
         phase: str,
         settings: LoopSettings,
-        judge_first: bool = False,
+        evaluate_first: bool = False,
     ) -> Recommender:
-        """Trains a model until it stops improving; it ends with the best epoch's parameters.
+        """Trains a model until it stops improving, and sets it to the best epoch's parameters.
 
         Args:
             phase: its name in the history.
-            judge_first: whether the model may be best as it comes, before any epoch.
+            evaluate_first: whether the untrained model may be the best.
 
         Raises:
             FloatingPointError: on all workers together, when the loss is not finite.
@@ -178,10 +180,10 @@ class Worker:
         trainer = Trainer(model, self.sampler, self.positives, settings, self.communicator)
         best = BestEpoch(model, self.task.patience)
         done = self._resume(phase, trainer, best)
-        if self.validation is not None and judge_first and not done:
-            judged = self.validation.evaluate(model, self.task.ks, self.communicator)
-            best.see(0, judged[self.task.choose_by])
-            self._report({"phase": phase, "epoch": 0, **judged})
+        if self.validation is not None and evaluate_first and not done:
+            metrics = self.validation.evaluate(model, self.task.ks, self.communicator)
+            best.update(0, metrics[self.task.choose_by])
+            self._report({"phase": phase, "epoch": 0, **metrics})
         epoch = done
         while epoch < settings.epochs and not best.is_over:
             epoch += 1
@@ -193,7 +195,7 @@ class Worker:
                 raise FloatingPointError(f"{phase}: {error}; {remedy}") from None
             if self.validation is not None and self._is_due(epoch, settings.epochs):
                 record |= self.validation.evaluate(model, self.task.ks, self.communicator)
-                best.see(epoch, record[self.task.choose_by])
+                best.update(epoch, record[self.task.choose_by])
             self._report(record)
             if self._is_checkpoint_due(epoch):
                 self._save_checkpoint(phase, epoch, trainer, best)
@@ -202,7 +204,7 @@ class Worker:
         return model
 
     def _is_checkpoint_due(self, epoch: int) -> bool:
-        """The same on all workers: the first one's clock counts."""
+        """The same on all workers: decided by the clock of worker 0."""
         epochs, minutes = self.task.checkpoint_epochs, self.task.checkpoint_minutes
         if epochs is None and minutes is None:
             return False
@@ -231,12 +233,12 @@ class Worker:
         self.last_checkpoint = time.monotonic()
 
     def _resume(self, phase: str, trainer: Trainer, best: BestEpoch) -> int:
-        """Takes over what a checkpoint has of this phase; the epochs that are done."""
+        """Restores this phase from the checkpoint, if it has it; the epochs that are done."""
         if self.resumed is None or not self.resumes_in(phase):
             return 0
         slots, facts = self.resumed.slots, self.resumed.facts
         load_parameters(trainer.model, slots["parameters"])
-        best.resume(facts["best"], slots.get("best", {}))
+        best.load_state(facts["best"], slots.get("best", {}))
         moments = {moment: slots[moment] for moment in MOMENTS if moment in slots}
         steps = facts["optimiser_steps"]
         load_moments(trainer.optimisers, trainer.loss.parts, steps, moments)
@@ -268,7 +270,7 @@ def _save(uri: str, model: Recommender, shards: UserShards) -> None:
 
 
 def save_manifest(task: TrainingTask, workers: list[dict[str, Any]]) -> None:
-    """Completes the model that the workers wrote; without its manifest it is not whole.
+    """Writes the manifest, which completes the model that the workers wrote.
 
     Args:
         workers: what each worker returned, by rank.

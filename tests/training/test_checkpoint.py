@@ -178,7 +178,7 @@ def test_a_torn_checkpoint_is_left_out(task, fail_at, name, damage):
         files.write_bytes(torn, content[: len(content) // 2])
     number, [problem] = last_checkpoint(task.checkpoints_uri, task.identity)
     assert number == 1
-    assert f"{task.checkpoints_uri}/000002 is not whole and is left out" in problem
+    assert f"{task.checkpoints_uri}/000002 is incomplete and is ignored" in problem
     if name != "manifest.json":
         assert f"({name} {'has' if damage == 'cut' else 'is missing'}" in problem
     begun = fail_at(None)
@@ -233,7 +233,7 @@ def test_a_checkpoint_of_another_training_is_left_out(task, fail_at, name):
     number, problems = last_checkpoint(task.checkpoints_uri, changed.identity)
     assert number is None
     for left_out, problem in zip(("000002", "000001"), problems, strict=True):
-        assert f"{left_out} is of other settings or tables and is left out" in problem
+        assert f"{left_out} was written with other settings or tables and is ignored" in problem
     assert f"{name} was " in problems[0]
     begun = fail_at(None)
     alone(changed)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ncf_spark.training.positives import (
     PositiveSet,
-    has_place_for_every_pair,
+    has_mark_for_every_pair,
     mark_bits,
     rejection_bytes,
 )
@@ -91,4 +91,4 @@ def test_the_bytes_of_a_set_are_known_before_it_is_made(num_users):
     tensors = [t for t in (known._marks, known._keys) if t is not None]
     held = sum(t.numel() * t.element_size() for t in tensors)
     assert held == rejection_bytes(len(pairs), num_users, 1_000)
-    assert (len(tensors) == 1) == has_place_for_every_pair(len(pairs), num_users, 1_000)
+    assert (len(tensors) == 1) == has_mark_for_every_pair(len(pairs), num_users, 1_000)

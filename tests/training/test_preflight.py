@@ -64,9 +64,7 @@ def test_the_parts_of_the_largest_worker_are_counted(small):
     assert needed(small) == {**parts, "reserve": round(0.25 * sum(parts.values()))}
 
 
-@pytest.mark.parametrize(
-    ("resident_bytes", "held"), [(72, 72), (71, 71), (None, 72)]
-)
+@pytest.mark.parametrize(("resident_bytes", "held"), [(72, 72), (71, 71), (None, 72)])
 def test_positives_that_do_not_fit_take_what_they_may(small, resident_bytes, held):
     limited = replace(small, resident_bytes=resident_bytes)
     assert needed(limited)["positives"] == held + ROW_GROUPS

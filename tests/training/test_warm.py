@@ -11,7 +11,7 @@ from ncf_spark.model.recommender import Recommender
 from ncf_spark.storage import arrays, files
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.task import Start, TrainingTask
-from ncf_spark.training.warm import begin_with
+from ncf_spark.training.warm import load_start
 from ncf_spark.training.worker import save_manifest
 from tests.model.architectures import build_architecture
 from tests.training.tasks import (
@@ -72,7 +72,7 @@ def test_any_number_of_workers_and_shards_takes_over_the_same(before, num_worker
         shards = UserShards(num_users, max(num_shards, num_workers), rank, num_workers)
         model = Recommender(before.architecture, shards.num_rows)
         torch.nn.init.constant_(model.user_vectors, 7.0)
-        begin_with(model, start, shards)
+        load_start(model, start, shards)
         users = np.concatenate([shards.users_of(shard) for shard, _ in shards.owned])
         taken |= dict(zip(users.tolist(), model.user_vectors.detach().numpy(), strict=True))
     found = np.stack([taken[user] for user in range(num_users)])

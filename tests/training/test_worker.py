@@ -177,14 +177,14 @@ def test_a_worker_holds_the_validation_items_of_its_own_users(task):
     # Worker 0 of 2 has shards 0 (users 0, 4, 8) and 2; users 0 and 4 are its first rows.
     assert validation.users.tolist() == [0, 1]
     assert validation.items.tolist() == [1, 6]
-    assert validation.rivals.tolist() == [[2, 4, 5], [2, -1, -1]]
+    assert validation.negatives.tolist() == [[2, 4, 5], [2, -1, -1]]
 
 
 def test_a_worker_without_rows_of_the_table_has_no_validation_items(task):
     shards = UserShards(NUM_USERS, NUM_SHARDS, 2, 4)
     validation = ValidationItems.read(task.validation_uri, shards, CPU)
     assert validation.users.tolist() == []
-    assert validation.rivals.shape[0] == 0
+    assert validation.negatives.shape[0] == 0
 
 
 def judge(communicator: Communicator) -> dict[str, float]:
@@ -225,7 +225,7 @@ def test_epochs_cannot_be_judged_by_a_table_without_rows(task, tmp_path):
     schema = pa.schema([*types, ("negatives", pa.list_(pa.int32()))])
     pq.write_table(schema.empty_table(), place / "part-00000.parquet")
     task = replace(task, validation_uri=f"file://{tmp_path}/nothing")
-    with pytest.raises(ValueError, match="epoch 1 cannot be judged: its figure is not a number"):
+    with pytest.raises(ValueError, match="epoch 1 cannot be evaluated: its metric is NaN"):
         on_workers(task, 2)
 
 
