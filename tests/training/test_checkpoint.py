@@ -259,16 +259,6 @@ def test_nothing_is_left_of_what_was_torn(task, fail_at):
     assert numbers(task) == ["000001", "000002"]
 
 
-def test_the_values_that_differ_are_told(task, fail_at):
-    task = replace(task, checkpoint_epochs=1)
-    fail_at(2)
-    with pytest.raises(LostError):
-        alone(task)
-    changed = replace(task, loop=replace(task.loop, seed=6, learning_rate=0.5))
-    _, [problem] = last_checkpoint(task.checkpoints_uri, changed.identity)
-    assert problem.endswith("(loop.learning_rate was 0.01, is 0.5; loop.seed was 5, is 6)")
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -296,13 +286,3 @@ def test_the_records_of_a_training_that_goes_on_are_there_at_once(task, fail_at)
     with pytest.raises(LostError):
         alone(task)
     assert [record["epoch"] for record in history_on_disk(task)] == [1, 2]
-
-
-def test_without_a_checkpoint_training_starts_from_the_beginning(task, fail_at):
-    fail_at(3)
-    with pytest.raises(LostError):
-        alone(task)
-    begun = fail_at(None)
-    assert numbers(task) == []
-    assert [record["epoch"] for record in alone(task)["history"]] == [1, 2, 3]
-    assert begun == [1, 2, 3]

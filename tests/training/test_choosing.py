@@ -62,19 +62,6 @@ def test_the_stored_model_is_that_of_the_epoch_that_validation_chose(
     assert_equal_stored(found, stored(task))
 
 
-@pytest.mark.parametrize("seed", [4, 9, 11])  # neither the first nor the last is best
-def test_validation_chooses_by_ndcg_at_10_on_its_own_items(task, seed):
-    task = replace(task, loop=replace(task.loop, epochs=6, seed=seed, learning_rate=0.05))
-    worker = alone(task)
-    values = [record["ndcg@10"] for record in worker["history"]]
-    assert len(set(values)) > 1
-    chosen = 1 + values.index(max(values))
-    assert worker["chosen_epochs"] == {"neumf": chosen}
-    found = stored(task)
-    alone(replace(task, validation_uri=None, loop=replace(task.loop, epochs=chosen)))
-    assert_equal_stored(found, stored(task))
-
-
 def test_without_validation_items_the_last_epoch_counts_and_nothing_is_judged(task):
     worker = alone(replace(task, validation_uri=None))
     assert worker["chosen_epochs"] == {"neumf": 3}
@@ -235,12 +222,6 @@ def test_without_validation_items_each_phase_takes_all_its_epochs(task):
     worker = alone(pretrained(task, validation_uri=None))
     assert epochs_of(worker) == [place for place in EPOCHS if place != ("neumf", 0)]
     assert worker["chosen_epochs"] == {"gmf": 2, "mlp": 2, "neumf": 3}
-
-
-def test_pretraining_may_penalise_the_kernels_that_gmf_lacks(task):
-    adam = replace(task.loop, epochs=1, l2_kernels=0.1)
-    task = pretrained(task, pretraining={"gmf": adam, "mlp": adam})
-    assert epochs_of(alone(task)) == [("gmf", 1), ("mlp", 1), *EPOCHS[4:]]
 
 
 def test_the_phases_of_a_task_and_their_epochs(task):

@@ -403,11 +403,6 @@ def test_factors_stay_at_0_or_above_after_every_step(kind, optimiser, num_worker
         assert found == {"at 0": True, "biases below 0": kind == "mf"}
 
 
-def test_factors_may_be_negative_where_nothing_is_said():
-    trainer, _ = trained(kind="gmf")
-    assert any((values < 0).any() for values in never_negative(trainer))
-
-
 @pytest.mark.parametrize("optimiser", ["adam", "lazy_adam", "sgd"])
 @pytest.mark.parametrize("kind", ["gmf", "neumf"])
 def test_an_output_of_ones_stays_while_the_rest_learns(kind, optimiser):

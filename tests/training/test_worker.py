@@ -14,7 +14,7 @@ from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.validation import ValidationItems
 from ncf_spark.training.worker import Worker, save_manifest
-from tests.model.architectures import KINDS, build_architecture
+from tests.model.architectures import build_architecture
 from tests.training.simulated import run_workers
 from tests.training.tasks import (
     CPU,
@@ -57,30 +57,6 @@ def test_each_users_vector_is_stored_under_its_index(task, num_workers, optimise
         model = Recommender(task.architecture, len(users))
         initialise_users(model, task.architecture, [(shard, len(users))], NUM_USERS, seed=5)
         assert vectors[users].tolist() == model.user_vectors.tolist()
-
-
-@pytest.mark.parametrize("num_workers", [1, 2, 3])
-@pytest.mark.parametrize("redraw", [True, False])
-def test_each_positive_counts_once_whatever_the_number_of_workers(task, num_workers, redraw):
-    for worker in on_workers(replace(task, redraw=redraw), num_workers):
-        # 18 positives with two negatives each
-        assert [record["samples"] for record in worker["history"]] == [54, 54, 54]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("loop", [{}, {"optimiser": "lazy_adam", "loss": "softmax"}])
-def test_all_workers_return_the_same(task, kind, loop):
-    task = replace(
-        task,
-        architecture=build_architecture(kind, NUM_ITEMS),
-        loop=replace(task.loop, **loop),
-        patience=1,
-    )
-    first, *others = on_workers(task, 3)
-    for other in others:
-        assert without_seconds(other["history"]) == without_seconds(first["history"])
-        assert other["chosen_epochs"] == first["chosen_epochs"]
-    assert [*first["chosen_epochs"]] == [kind]
 
 
 def test_a_record_tells_its_phase_and_the_history_on_disk_is_that_of_the_workers(task):
