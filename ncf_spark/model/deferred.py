@@ -41,8 +41,8 @@ def materialise(module: Module, device: torch.device) -> Module:
     if has_torchdistx():
         from torchdistx.deferred_init import materialize_module
 
-        # The replay draws what nn.Linear drew when it was described: not from the numbers that
-        # dropout will be drawn from.
+        # The replay draws what nn.Linear drew when it was described; dropout's random numbers must
+        # not depend on it.
         with torch.random.fork_rng(devices=[]):
             materialize_module(module)
         return module.to(device)

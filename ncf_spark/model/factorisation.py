@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ncf_spark.model.gradients import Encoded, Gradients, PairsBackward
 from ncf_spark.model.initialisers import initialise_output_
-from ncf_spark.model.parts import Encoded, PullPairs, add_gradient
+from ncf_spark.model.tiles import TILE_BYTES
 
 
 def dot(users: Tensor, items: Tensor) -> Tensor:
@@ -17,16 +18,16 @@ def dot(users: Tensor, items: Tensor) -> Tensor:
     return (items * users) @ users.new_ones(users.shape[1])
 
 
-def pull_dot(users: Tensor, items: Tensor, of_products: Tensor) -> tuple[Tensor, Tensor]:
+def dot_backward(users: Tensor, items: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients (N, P) of `dot` → those of users (P, F) and of items (N, P, F)."""
-    of_factors = _repeated(of_products, users.shape[1])
-    return (items * of_factors).sum(dim=0), users * of_factors
+    repeated = _repeat(grad, users.shape[1])
+    return (items * repeated).sum(dim=0), users * repeated
 
 
-def _repeated(numbers: Tensor, count: int) -> Tensor:
-    """(N, P) → (N, P, count), each number side by side with itself.
+def _repeat(numbers: Tensor, count: int) -> Tensor:
+    """(N, P) → (N, P, count): each number `count` times.
 
-    On a CPU as a product of matrices: to run over rows this short took twice as long.
+    On a CPU as a matrix product, which takes half the time for rows this short.
     """
     if numbers.is_cuda:  # which might round the product to tf32
         return numbers.unsqueeze(-1).expand(-1, -1, count)
@@ -36,7 +37,7 @@ def _repeated(numbers: Tensor, count: int) -> Tensor:
 class MF(nn.Module):
     """Matrix factorisation with biases: s(u, i) / temperature + bᵤ + bᵢ (Koren et al. 2009, eq. 4).
 
-    The bias stands at the end of each vector, so a vector has F + 1 numbers.
+    The bias is the last number of each vector, so a vector has F + 1 numbers.
 
     Args:
         factors: F.
@@ -64,29 +65,32 @@ class MF(nn.Module):
         factors = items[..., : self.factors]
         return nn.functional.normalize(factors, dim=-1) if self.cosine else factors
 
-    def pull_users(self, users: Tensor, of_encoded: Encoded) -> Tensor:
+    def users_backward(self, users: Tensor, grad: Encoded, gradients: Gradients) -> Tensor:
         """Gradients of encoded users → of their vectors (…, F + 1)."""
-        of_factors, of_biases = of_encoded
-        return self.pull_items(users, (of_factors / self.temperature, of_biases))
+        return self.items_backward(users, (grad[0] / self.temperature, grad[1]), gradients)
 
-    def pull_items(self, items: Tensor, of_encoded: Encoded) -> Tensor:
+    def items_backward(self, items: Tensor, grad: Encoded, gradients: Gradients) -> Tensor:
         """Gradients of encoded items → of their vectors (…, F + 1)."""
-        of_factors, of_biases = of_encoded
+        grad_factors, grad_biases = grad
         if self.cosine:
-            of_factors = _pull_normalised(items[..., : self.factors], of_factors)
-        return torch.cat([of_factors, of_biases.unsqueeze(-1)], dim=-1)
+            grad_factors = _normalise_backward(items[..., : self.factors], grad_factors)
+        return torch.cat([grad_factors, grad_biases.unsqueeze(-1)], dim=-1)
 
-    def pairs_and_pull(self, users: Encoded, items: Encoded) -> tuple[Tensor, PullPairs]:
-        """Encoded P users and N × P items → logits (N, P), and the way back."""
+    def pairs(self, users: Encoded, items: Encoded) -> tuple[Tensor, PairsBackward]:
+        """Encoded P users and N × P items → logits (N, P), and their backward pass."""
 
-        def pull(of_logits: Tensor) -> tuple[Encoded, Encoded]:
-            of_users, of_items = pull_dot(users[0], items[0], of_logits)
-            return (of_users, of_logits.sum(dim=0)), (of_items, of_logits)
+        def backward(grad: Tensor, gradients: Gradients) -> tuple[Encoded, Encoded]:
+            grad_users, grad_items = dot_backward(users[0], items[0], grad)
+            return (grad_users, grad.sum(dim=0)), (grad_items, grad)
 
-        return dot(users[0], items[0]) + users[1] + items[1], pull
+        return dot(users[0], items[0]) + users[1] + items[1], backward
+
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
+        """Encoded B users and I items → logits (B, I)."""
+        return users[0] @ items[0].T + users[1].unsqueeze(-1) + items[1]
 
     def initialise(self, generator: torch.Generator, output_init: str) -> None:
-        """There is no output layer to fill."""
+        """No-op: there is no output layer."""
 
     @torch.no_grad()
     def initialise_vectors(self, vectors: Tensor) -> None:
@@ -99,16 +103,16 @@ class MF(nn.Module):
         vectors[:, : self.factors].clamp_(min=0.0)
 
 
-# Below it nn.functional.normalize divides by this number in place of the length.
-_LEAST_LENGTH = 1e-12
+# nn.functional.normalize divides by this number where a vector is shorter.
+_MIN_LENGTH = 1e-12
 
 
-def _pull_normalised(vectors: Tensor, of_directions: Tensor) -> Tensor:
-    """Gradients of x / |x| → of x: what is at right angles to x, divided by |x|."""
-    lengths = vectors.norm(dim=-1, keepdim=True).clamp_(min=_LEAST_LENGTH)
+def _normalise_backward(vectors: Tensor, grad: Tensor) -> Tensor:
+    """Gradients of x / |x| → of x: the part at right angles to x, divided by |x|."""
+    lengths = vectors.norm(dim=-1, keepdim=True).clamp_(min=_MIN_LENGTH)
     directions = vectors / lengths
-    along = (of_directions * directions).sum(dim=-1, keepdim=True)
-    return (of_directions - along * directions) / lengths
+    along = (grad * directions).sum(dim=-1, keepdim=True)
+    return (grad - along * directions) / lengths
 
 
 class GMF(nn.Module):
@@ -134,25 +138,32 @@ class GMF(nn.Module):
         """(…, F) → (…, F)."""
         return (items,)
 
-    def pull_users(self, users: Tensor, of_encoded: Encoded) -> Tensor:
-        """Gradients of P encoded users → of their vectors (P, F); adds up those of h."""
-        [of_products] = of_encoded
+    def item_directions(self, items: Tensor) -> Tensor:
+        """(…, F) → (…, F): what makes two items alike."""
+        return items
+
+    def users_backward(self, users: Tensor, grad: Encoded, gradients: Gradients) -> Tensor:
+        """Gradients of P encoded users → of their vectors (P, F), and of h."""
         if self.output.requires_grad:
-            add_gradient(self.output, (of_products * users).sum(dim=0))
-        return of_products * self.output
+            gradients[self.output].add_((grad[0] * users).sum(dim=0))
+        return grad[0] * self.output
 
-    def pull_items(self, items: Tensor, of_encoded: Encoded) -> Tensor:
+    def items_backward(self, items: Tensor, grad: Encoded, gradients: Gradients) -> Tensor:
         """Gradients of encoded items → of their vectors (…, F)."""
-        return of_encoded[0]
+        return grad[0]
 
-    def pairs_and_pull(self, users: Encoded, items: Encoded) -> tuple[Tensor, PullPairs]:
-        """Encoded (P, F) and (N, P, F) → logits (N, P), and the way back."""
+    def pairs(self, users: Encoded, items: Encoded) -> tuple[Tensor, PairsBackward]:
+        """Encoded (P, F) and (N, P, F) → logits (N, P), and their backward pass."""
 
-        def pull(of_logits: Tensor) -> tuple[Encoded, Encoded]:
-            of_users, of_items = pull_dot(users[0], items[0], of_logits)
-            return (of_users,), (of_items,)
+        def backward(grad: Tensor, gradients: Gradients) -> tuple[Encoded, Encoded]:
+            grad_users, grad_items = dot_backward(users[0], items[0], grad)
+            return (grad_users,), (grad_items,)
 
-        return dot(users[0], items[0]), pull
+        return dot(users[0], items[0]), backward
+
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
+        """Encoded (B, F) and (I, F) → logits (B, I)."""
+        return users[0] @ items[0].T
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator, output_init: str) -> None:
@@ -168,7 +179,7 @@ class GMF(nn.Module):
             self.output.fill_(1.0)
 
     def initialise_vectors(self, vectors: Tensor) -> None:
-        """Nothing but the embedding's own initialiser."""
+        """No-op."""
 
     @torch.no_grad()
     def clamp_non_negative(self, vectors: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The first values of weights."""
+"""Initial values of weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLP and NeuMF: logits by a tower of layers over pairs. Shapes as in `heads.py`."""
+"""MLP and NeuMF: logits from a tower of layers over pairs. Shapes as in `heads.py`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from ncf_spark.model.factorisation import GMF
+from ncf_spark.model.gradients import Encoded, Gradients, PairsBackward
 from ncf_spark.model.initialisers import glorot_uniform_, initialise_output_
-from ncf_spark.model.parts import Encoded, PullPairs, add_gradient
-from ncf_spark.model.tower import PullTower, run_tower
+from ncf_spark.model.tiles import TILE_BYTES, Layer, add_tower
+from ncf_spark.model.tower import run_tower
 
-# Of the activations below 0.
+# Of each activation, its slope below 0.
 SLOPES = {"relu": 0.0, "leaky_relu": 0.01}
 
 
 class MLP(nn.Module):
-    """A tower over the user's and the item's embedding side by side, eq. 10 of the paper.
+    """A tower over the concatenated embeddings of user and item, eq. 10 of the paper.
 
     Args:
-        tower: 2E, H, …, the last one being the number of predictive factors.
-        dropout: share of each layer's outputs that is left out in training, one a layer.
+        tower: 2E, H, …; the last one is the number of predictive factors.
+        dropout: of each layer's outputs in training, one number a layer.
         activation: relu or leaky_relu.
     """
 
@@ -39,68 +40,74 @@ class MLP(nn.Module):
         self.dropout = list(dropout)
         self.slope = SLOPES[activation]
         self.output = nn.Parameter(torch.empty(tower[-1]))
-        # What the tower computes in when training; scores are always computed in float32.
+        # Of the tower in training; scores are always computed in float32.
         self.training_dtype = torch.float32
-
-    @property
-    def _of_users(self) -> Tensor:
-        """(H, E): the user's half of the first layer."""
-        return self.first.weight[:, : self.width]
-
-    @property
-    def _of_items(self) -> Tensor:
-        """(H, E): the item's half of the first layer."""
-        return self.first.weight[:, self.width :]
 
     def encode_users(self, users: Tensor) -> Encoded:
         """(…, E) → (…, H): the user's half of the first layer, with its bias."""
-        return (nn.functional.linear(users, self._of_users, self.first.bias),)
+        return (nn.functional.linear(users, self.first.weight[:, : self.width], self.first.bias),)
 
     def encode_items(self, items: Tensor) -> Encoded:
         """(…, E) → (…, H): the item's half of the first layer."""
-        return (nn.functional.linear(items, self._of_items),)
+        return (nn.functional.linear(items, self.first.weight[:, self.width :]),)
 
-    def pull_users(self, users: Tensor, of_encoded: Encoded) -> Tensor:
-        """Gradients of P encoded users → of their vectors (P, E); adds up those of the layer."""
-        add_gradient(self.first.bias, of_encoded[0].sum(dim=0))
-        return self._pull(users, of_encoded, slice(None, self.width))
+    def item_directions(self, items: Tensor) -> Tensor:
+        """(…, E) → (…, E): what makes two items alike."""
+        return items
 
-    def pull_items(self, items: Tensor, of_encoded: Encoded) -> Tensor:
-        """Gradients of encoded items → of their vectors (…, E); adds up those of the layer."""
-        return self._pull(items, of_encoded, slice(self.width, None))
+    def users_backward(self, users: Tensor, grad: Encoded, gradients: Gradients) -> Tensor:
+        """Gradients of P encoded users → of their vectors (P, E), and of the layer's half."""
+        gradients[self.first.bias].add_(grad[0].sum(dim=0))
+        return self._half_backward(users, grad, slice(None, self.width), gradients)
 
-    def _pull(self, vectors: Tensor, of_encoded: Encoded, half: slice) -> Tensor:
-        of_layer = of_encoded[0].flatten(0, -2)
-        assert self.first.weight.grad is not None
-        self.first.weight.grad[:, half].addmm_(of_layer.T, vectors.flatten(0, -2))
-        return (of_layer @ self.first.weight[:, half]).view(vectors.shape)
+    def items_backward(self, items: Tensor, grad: Encoded, gradients: Gradients) -> Tensor:
+        """Gradients of encoded items → of their vectors (…, E), and of the layer's half."""
+        return self._half_backward(items, grad, slice(self.width, None), gradients)
 
-    def pairs_and_pull(self, users: Encoded, items: Encoded) -> tuple[Tensor, PullPairs]:
-        """Encoded (P, H) and (N, P, H) → logits (N, P), and the way back."""
-        logits, pull_tower = self._tower(items[0].add_(users[0]))
+    def _half_backward(
+        self, vectors: Tensor, grad: Encoded, half: slice, gradients: Gradients
+    ) -> Tensor:
+        rows = grad[0].flatten(0, -2)
+        gradients[self.first.weight][:, half].addmm_(rows.T, vectors.flatten(0, -2))
+        return (rows @ self.first.weight[:, half]).view(vectors.shape)
 
-        def pull(of_logits: Tensor) -> tuple[Encoded, Encoded]:
-            of_first = pull_tower(of_logits.flatten()).float().view(items[0].shape)
-            return (of_first.sum(dim=0),), (of_first,)
+    def pairs(self, users: Encoded, items: Encoded) -> tuple[Tensor, PairsBackward]:
+        """Encoded (P, H) and (N, P, H), which is overwritten → logits (N, P), and their backward.
 
-        return logits, pull
-
-    @property
-    def _further(self) -> list[nn.Linear]:
-        """The layers after the first."""
-        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-
-    def _tower(self, first: Tensor) -> tuple[Tensor, PullTower]:
-        """(N, P, H) → logits (N, P), and the way back to (N · P, H)."""
+        In training with dropout, and computed in `training_dtype`.
+        """
+        first = items[0].add_(users[0])
         dtype = self.training_dtype if self.training else first.dtype
-        logits, pull = run_tower(
+        logits, tower_backward = run_tower(
             first.flatten(0, 1).to(dtype),
-            self._further,
+            self.further(),
             self.output,
             slope=self.slope,
             dropout=self.dropout if self.training else [0.0] * len(self.dropout),
         )
-        return logits.view(first.shape[:2]).float(), pull
+
+        def backward(grad: Tensor, gradients: Gradients) -> tuple[Encoded, Encoded]:
+            grad_first = tower_backward(grad.flatten(), gradients).float().view(first.shape)
+            return (grad_first.sum(dim=0),), (grad_first,)
+
+        return logits.view(first.shape[:2]).float(), backward
+
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
+        """Encoded (B, H) and (I, H) → logits (B, I)."""
+        logits = users[0].new_zeros(len(users[0]), len(items[0]))
+        self.add_block(logits, users, items, tile_bytes)
+        return logits
+
+    def add_block(self, logits: Tensor, users: Encoded, items: Encoded, tile_bytes: int) -> None:
+        """Adds to (B, I), contiguous. No dropout, whatever the mode."""
+        layers, slope = self.further(), self.slope
+        sides = users[0], items[0]
+        add_tower(logits, *sides, layers, self.output, slope=slope, tile_bytes=tile_bytes)
+
+    def further(self) -> list[Layer]:
+        """Weight and bias of each layer after the first."""
+        layers = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        return [(layer.weight, layer.bias) for layer in layers]
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator, output_init: str) -> None:
@@ -111,11 +118,11 @@ class MLP(nn.Module):
         initialise_output_(self.output, self.output.numel(), generator, output_init)
 
     def initialise_vectors(self, vectors: Tensor) -> None:
-        """Nothing but the embedding's own initialiser."""
+        """No-op."""
 
 
 class NeuMF(nn.Module):
-    """GMF and MLP side by side on embeddings of their own, eq. 12 of the paper.
+    """GMF and MLP, each on its own embeddings, eq. 12 of the paper.
 
     The output layer over both halves is a sum of the halves' outputs.
     """
@@ -141,29 +148,39 @@ class NeuMF(nn.Module):
         gmf, mlp = self._split(items)
         return self.gmf.encode_items(gmf) + self.mlp.encode_items(mlp)
 
-    def pull_users(self, users: Tensor, of_encoded: Encoded) -> Tensor:
+    def item_directions(self, items: Tensor) -> Tensor:
+        """(…, F + E) → (…, F + E): what makes two items alike."""
+        return items
+
+    def users_backward(self, users: Tensor, grad: Encoded, gradients: Gradients) -> Tensor:
         """Gradients of P encoded users → of their vectors (P, F + E)."""
         gmf, mlp = self._split(users)
-        of_gmf = self.gmf.pull_users(gmf, of_encoded[:1])
-        return torch.cat([of_gmf, self.mlp.pull_users(mlp, of_encoded[1:])], dim=-1)
+        grad_gmf = self.gmf.users_backward(gmf, grad[:1], gradients)
+        return torch.cat([grad_gmf, self.mlp.users_backward(mlp, grad[1:], gradients)], dim=-1)
 
-    def pull_items(self, items: Tensor, of_encoded: Encoded) -> Tensor:
+    def items_backward(self, items: Tensor, grad: Encoded, gradients: Gradients) -> Tensor:
         """Gradients of encoded items → of their vectors (…, F + E)."""
         gmf, mlp = self._split(items)
-        of_gmf = self.gmf.pull_items(gmf, of_encoded[:1])
-        return torch.cat([of_gmf, self.mlp.pull_items(mlp, of_encoded[1:])], dim=-1)
+        grad_gmf = self.gmf.items_backward(gmf, grad[:1], gradients)
+        return torch.cat([grad_gmf, self.mlp.items_backward(mlp, grad[1:], gradients)], dim=-1)
 
-    def pairs_and_pull(self, users: Encoded, items: Encoded) -> tuple[Tensor, PullPairs]:
-        """Encoded P users and N × P items → logits (N, P), and the way back."""
-        of_gmf, pull_gmf = self.gmf.pairs_and_pull(users[:1], items[:1])
-        of_mlp, pull_mlp = self.mlp.pairs_and_pull(users[1:], items[1:])
+    def pairs(self, users: Encoded, items: Encoded) -> tuple[Tensor, PairsBackward]:
+        """Encoded P users and N × P items → logits (N, P), and their backward pass."""
+        gmf_logits, gmf_backward = self.gmf.pairs(users[:1], items[:1])
+        mlp_logits, mlp_backward = self.mlp.pairs(users[1:], items[1:])
 
-        def pull(of_logits: Tensor) -> tuple[Encoded, Encoded]:
-            users_of_gmf, items_of_gmf = pull_gmf(of_logits)
-            users_of_mlp, items_of_mlp = pull_mlp(of_logits)
-            return users_of_gmf + users_of_mlp, items_of_gmf + items_of_mlp
+        def backward(grad: Tensor, gradients: Gradients) -> tuple[Encoded, Encoded]:
+            gmf_users, gmf_items = gmf_backward(grad, gradients)
+            mlp_users, mlp_items = mlp_backward(grad, gradients)
+            return gmf_users + mlp_users, gmf_items + mlp_items
 
-        return of_gmf.add_(of_mlp), pull
+        return gmf_logits.add_(mlp_logits), backward
+
+    def block(self, users: Encoded, items: Encoded, tile_bytes: int = TILE_BYTES["cpu"]) -> Tensor:
+        """Encoded B users and I items → logits (B, I)."""
+        logits = self.gmf.block(users[:1], items[:1])
+        self.mlp.add_block(logits, users[1:], items[1:], tile_bytes)
+        return logits
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator, output_init: str) -> None:
@@ -175,11 +192,11 @@ class NeuMF(nn.Module):
         initialise_output_(self.mlp.output, inputs, generator, output_init)
 
     def initialise_vectors(self, vectors: Tensor) -> None:
-        """Nothing but the embedding's own initialiser."""
+        """No-op."""
 
     @torch.no_grad()
     def join(self, gmf: GMF, mlp: MLP, alpha: float) -> None:
-        """Takes over two trained halves (He et al. 2017, section 3.4.1, eq. 13).
+        """Sets the weights from two trained halves (He et al. 2017, section 3.4.1, eq. 13).
 
         Args:
             alpha: weight of GMF's output layer; MLP's has the rest.

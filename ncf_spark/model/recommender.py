@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What determines a model's shape and its first values; section model of the configuration.
+    """What determines a model's shape and initial values; section model of the configuration.
 
     Args:
         kind: mf, gmf, mlp or neumf.
@@ -29,7 +29,7 @@ class Architecture:
         gmf_output: learned, or ones, which makes GMF plain matrix factorisation.
         tower: widths of the MLP, input first.
         activation: of the tower, relu or leaky_relu.
-        dropout: share of each MLP layer's outputs left out in training, one a layer.
+        dropout: share of each MLP layer's outputs dropped in training, one a layer.
         similarity: of mf, dot or cosine.
         temperature: of mf, what the similarity is divided by.
         non_negative: whether factors and output weights are kept at 0 or above.
@@ -94,7 +94,7 @@ class Recommender(nn.Module):
         self.user_vectors = nn.Parameter(torch.empty(num_users, self.head.width))
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """What all workers have in common: everything but the users' vectors."""
+        """What all workers share: everything but the user vectors."""
         return [p for name, p in self.named_parameters() if name != "user_vectors"]
 
     @torch.no_grad()
@@ -103,7 +103,7 @@ class Recommender(nn.Module):
         head = self.head
         users = head.encode_users(user_vectors)
         items = head.encode_items(item_vectors.transpose(0, 1))
-        logits, _ = head.pairs_and_pull(users, items)
+        logits, _ = head.pairs(users, items)
         return logits.T + self.bias
 
     @torch.no_grad()
@@ -121,8 +121,8 @@ class Recommender(nn.Module):
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         for module in self.modules():
             if isinstance(module, MLP):
-                rough = precision == "bfloat16"
-                module.training_dtype = torch.bfloat16 if rough else torch.float32
+                is_half = precision == "bfloat16"
+                module.training_dtype = torch.bfloat16 if is_half else torch.float32
 
     def clamp_non_negative(self) -> None:
         """Raises negative factors and output weights to 0 (mf and gmf)."""
@@ -133,7 +133,7 @@ class Recommender(nn.Module):
 
     @torch.no_grad()
     def join(self, gmf: Recommender, mlp: Recommender, alpha: float) -> None:
-        """Takes over a trained GMF and a trained MLP of the same users and items.
+        """Sets the parameters from a trained GMF and a trained MLP of the same users and items.
 
         The output layer and the bias are weighted sums, `alpha` for GMF and the rest for MLP.
         """

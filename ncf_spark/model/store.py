@@ -22,12 +22,12 @@ def save_users(uri: str, shard: int, user_indexes: np.ndarray, vectors: np.ndarr
 
 
 def users_file(shard: int) -> str:
-    """Where the users of a shard stand in a model's folder."""
+    """The path of a shard's users within a model's folder."""
     return f"user_vectors/shard-{shard:05d}.parquet"
 
 
 def save_shared(uri: str, model: Recommender) -> None:
-    """Writes what the workers have in common: the head and the item vectors."""
+    """Writes what the workers share: the head and the item vectors."""
     tensors = {
         name: parameter
         for name, parameter in model.named_parameters()
@@ -35,8 +35,8 @@ def save_shared(uri: str, model: Recommender) -> None:
     }
     write_tensors(f"{uri}/shared.safetensors", tensors)
     vectors = model.item_vectors.detach().cpu().numpy()
-    place = f"{uri}/item_vectors/part-00000.parquet"
-    arrays.write_vectors(place, "item_index", np.arange(len(vectors)), vectors)
+    path = f"{uri}/item_vectors/part-00000.parquet"
+    arrays.write_vectors(path, "item_index", np.arange(len(vectors)), vectors)
 
 
 def write_tensors(uri: str, tensors: Mapping[str, Tensor]) -> None:
@@ -55,7 +55,7 @@ def read_tensors(uri: str) -> dict[str, Tensor]:
 
 
 def save_manifest(uri: str, architecture: Architecture, facts: dict[str, Any]) -> None:
-    """Writes the manifest, last of all: a model without one is not whole."""
+    """Writes the manifest, last of all: a model without one is incomplete."""
     files.write_json(f"{uri}/manifest.json", {"architecture": architecture.to_json(), **facts})
 
 
@@ -72,7 +72,7 @@ def load_model(uri: str) -> StoredModel:
     """Reads the head and the item vectors onto the CPU, ready to score.
 
     Raises:
-        FileNotFoundError: when the model is not whole.
+        FileNotFoundError: when the model is incomplete.
     """
     manifest = files.read_json(f"{uri}/manifest.json")
     architecture = Architecture.from_json(manifest["architecture"])

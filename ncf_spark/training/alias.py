@@ -12,7 +12,7 @@ class AliasTable:
     """Draws items by a given distribution.
 
     Each column of the table has the same chance and holds two items at most: its own, up to a
-    threshold, and another one, its alias. A search in the cumulative sums took ten times as long.
+    threshold, and another one, its alias. Ten times as fast as a search in the cumulative sums.
 
     Args:
         weights: (I,) of each item, ≥ 0 and finite; normalised here. An item of weight 0 is never
@@ -42,11 +42,11 @@ class AliasTable:
             generator: on the table's device.
         """
         thresholds = self._thresholds
-        places = torch.rand(
+        positions = torch.rand(
             count, generator=generator, device=thresholds.device, dtype=torch.float64
         ).mul_(len(thresholds))
-        columns = places.long()
-        own = places.sub_(columns) < thresholds.index_select(0, columns)
+        columns = positions.long()
+        own = positions.sub_(columns) < thresholds.index_select(0, columns)
         return torch.where(own, columns, self._aliases.index_select(0, columns))
 
 

@@ -1,6 +1,6 @@
-"""A worker's positives as the batches of an epoch.
+"""The batches of an epoch from a worker's positives.
 
-Each positive comes exactly once an epoch, and in another order every time.
+Each positive is taken exactly once an epoch, in a new order each time.
 
 Shapes: P positives of a step, M positives of a worker.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-# A positive's user row, its item and its place in the order of the epoch, each int32.
+# A positive's user row, its item and its position in the order of the epoch, each int32.
 BYTES_PER_POSITIVE = 12
 
 Rows = tuple[Tensor, Tensor]
@@ -40,7 +40,7 @@ class Positives(Protocol):
     num_positives: int
 
     def rows(self) -> Iterator[Rows]:
-        """(users, items) of some positives after the other, table rows and items, int32."""
+        """(users, items) in chunks: table rows and items, int32."""
 
     def batches(self, sizes: Iterable[int], seed: int) -> Iterator[Batch]:
         """An epoch's batches.

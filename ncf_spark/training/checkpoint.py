@@ -1,9 +1,9 @@
-"""Where training can go on after a failure: written by user shard, the manifest last (D2, D7).
+"""Checkpoints, from which training resumes: written by user shard, the manifest last (D2, D7).
 
 A checkpoint holds slots, such as the parameters or a moment of Adam; a slot has a tensor for each
-parameter of a model, by its name. Users' rows stand by shard, so any number of workers can go on.
-The checkpoints stand beside the tables of the run and not in the model's folder, which a step that
-starts again empties first.
+parameter of a model, by its name. Users' rows are stored by shard, so any number of workers can
+resume. The checkpoints are beside the tables of the run and not in the model's folder, which a step
+that starts again empties first.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Checkpoints:
     """The checkpoints of one model, in a folder of their own.
 
     Args:
-        identity: of the training, flat, for JSON: only its own checkpoints are gone on with.
+        identity: of the training, flat, for JSON: it resumes from its own checkpoints only.
         device: of the tensors that are read back.
     """
 
@@ -66,14 +66,14 @@ class Checkpoints:
         """Writes a checkpoint, on all workers together, and removes all but the newest two.
 
         Args:
-            number: greater than that of any before it; those from it on are left overs.
+            number: greater than all before it; those from it on are of an earlier attempt.
             facts: for JSON; the same on every worker.
         """
         uri = f"{self._uri}/{number:06d}"
         first = self._communicator.worker_rank == 0
         if first:
             files.delete(uri)
-        self._communicator.gather([number])  # nothing is left there of an attempt before
+        self._communicator.gather([number])  # nothing of an earlier attempt is left there
         start = 0
         for shard, rows in self._shards.owned:
             own = slice(start, start + rows)
@@ -103,7 +103,7 @@ class Checkpoints:
                     files.delete(f"{self._uri}/{other:06d}")
 
     def load_last(self) -> Checkpoint | None:
-        """The newest that is whole and of this training, on all workers; None if there is none."""
+        """The newest that is complete and of this training, on all workers; None: there is none."""
         number = -1
         if self._communicator.worker_rank == 0:
             last, _ = last_checkpoint(self._uri, self._identity)
@@ -118,8 +118,7 @@ class Checkpoints:
             slot, name = key.split("/", 1)
             slots.setdefault(slot, {})[name] = tensor.to(self._device)
         start, num_rows = 0, self._shards.num_rows
-        # Shard by shard into its place: all the files beside what is made of them took twice the
-        # memory.
+        # Shard by shard: all the files at once took twice the memory.
         for shard, rows in self._shards.owned:
             for slot, own in store.read_tensors(f"{uri}/{_users_file(shard)}").items():
                 if "user_vectors" not in slots[slot]:
@@ -131,10 +130,10 @@ class Checkpoints:
 
 
 def last_checkpoint(uri: str, identity: Mapping[str, Any]) -> tuple[int | None, list[str]]:
-    """The newest checkpoint to go on from, and why each newer one is left out.
+    """The newest checkpoint to resume from, and why each newer one is ignored.
 
     Args:
-        identity: of the training that would go on.
+        identity: of the training that resumes.
     """
     problems: list[str] = []
     for number in reversed(_numbers(uri)):
@@ -146,26 +145,26 @@ def last_checkpoint(uri: str, identity: Mapping[str, Any]) -> tuple[int | None, 
 
 
 def num_workers_of(uri: str, number: int) -> int:
-    """How many workers wrote a whole checkpoint."""
+    """How many workers wrote a complete checkpoint."""
     return int(files.read_json(f"{uri}/{number:06d}/{_MANIFEST}")["num_workers"])
 
 
 def _problem(uri: str, identity: Mapping[str, Any]) -> str | None:
-    """Why training cannot go on from a checkpoint."""
+    """Why training cannot resume from a checkpoint; None: it can."""
     try:
         manifest = files.read_json(f"{uri}/{_MANIFEST}")
-        torn = _differing(files.sizes(uri, without=_MANIFEST), manifest["files"])
-        then = {} if torn else dict(manifest["identity"])
-        int(manifest["num_workers"])  # read below: a manifest without it is no manifest of ours
+        damage = _differing(files.sizes(uri, without=_MANIFEST), manifest["files"])
+        then = {} if damage else dict(manifest["identity"])
+        int(manifest["num_workers"])  # num_workers_of reads it
     except (FileNotFoundError, DataError, KeyError, TypeError, ValueError) as error:
-        torn = f"its manifest cannot be read: {type(error).__name__}"
-    if torn:
-        return f"{uri} is not whole and is left out ({torn})"
+        damage = f"its manifest cannot be read: {type(error).__name__}"
+    if damage:
+        return f"{uri} is incomplete and is ignored ({damage})"
     names = sorted(name for name in {*then, *identity} if then.get(name) != identity.get(name))
     if not names:
         return None
     changes = "; ".join(f"{n} was {then.get(n)}, is {identity.get(n)}" for n in names)
-    return f"{uri} is of other settings or tables and is left out ({changes})"
+    return f"{uri} was written with other settings or tables and is ignored ({changes})"
 
 
 def _differing(found: Mapping[str, int], expected: Mapping[str, int]) -> str:
@@ -190,8 +189,8 @@ def parameters_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def take_over(model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
-    """Gives a model the parameters of a slot."""
+def load_parameters(model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+    """Sets a model's parameters from a slot."""
     for name, parameter in model.named_parameters():
         parameter.copy_(parameters[name])
 

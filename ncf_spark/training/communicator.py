@@ -1,4 +1,4 @@
-"""What workers say to each other; the loop knows no more of Horovod than this."""
+"""What the training loop asks of the other workers; Horovod implements it."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from torch import Tensor
 
 
 class Communicator(Protocol):
-    """A group of workers that take the same steps."""
+    """A group of workers that take the same steps. Every worker must make the same calls."""
 
     worker_rank: int
     num_workers: int
 
-    def sum_(self, tensor: Tensor, name: str) -> None:
-        """Adds up a tensor over the workers, in place; every worker must call it."""
+    def all_reduce_(self, tensor: Tensor, name: str) -> None:
+        """Adds up a tensor over the workers, in place."""
 
-    def start_sum(self, tensor: Tensor, name: str) -> Callable[[], None]:
-        """The same, begun: what it returns waits for the sum.
+    def all_reduce_async(self, tensor: Tensor, name: str) -> Callable[[], None]:
+        """Starts `all_reduce_` and returns what waits for it.
 
-        Until then the tensor must not be touched, and no other exchange begun.
+        Until then the tensor must not be used, and no other exchange started.
         """
 
-    def join(self, tensor: Tensor, name: str) -> Tensor:
-        """The rows of all workers' tensors, by rank; every worker must call it."""
+    def all_gather(self, tensor: Tensor, name: str) -> Tensor:
+        """The concatenated rows of all workers' tensors, by rank."""
 
     def gather(self, values: list[int]) -> list[list[int]]:
-        """The values of each worker, by rank; every worker must call it."""
+        """The values of each worker, by rank."""
 
 
-class Alone:
-    """The one worker of a run without others: nothing to say."""
+class SingleWorker:
+    """The only worker of a run: exchanges are no-ops."""
 
     worker_rank = 0
     num_workers = 1
 
-    def sum_(self, tensor: Tensor, name: str) -> None:
-        """The sum over one worker is what it has."""
+    def all_reduce_(self, tensor: Tensor, name: str) -> None:
+        """No-op."""
 
-    def start_sum(self, tensor: Tensor, name: str) -> Callable[[], None]:
-        """There is nothing to wait for."""
+    def all_reduce_async(self, tensor: Tensor, name: str) -> Callable[[], None]:
+        """No-op."""
         return lambda: None
 
-    def join(self, tensor: Tensor, name: str) -> Tensor:
-        """The rows of one worker are what it has."""
+    def all_gather(self, tensor: Tensor, name: str) -> Tensor:
+        """The tensor itself."""
         return tensor
 
     def gather(self, values: list[int]) -> list[list[int]]:

@@ -22,7 +22,7 @@ from ncf_spark.training.checkpoint import last_checkpoint, num_workers_of
 from ncf_spark.training.failures import Failures, first_line, summary
 from ncf_spark.training.preflight import check_gpu
 from ncf_spark.training.process import keep_freed_memory, take_share
-from ncf_spark.training.progress import followed
+from ncf_spark.training.progress import show_progress
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.worker import train_worker
 
@@ -41,22 +41,22 @@ class Horovod:
         self.num_workers = hvd.size()
         self.bytes_exchanged: dict[str, int] = {}
 
-    def sum_(self, tensor: Tensor, name: str) -> None:
+    def all_reduce_(self, tensor: Tensor, name: str) -> None:
         """Adds up a tensor over the workers, in place."""
         hvd.allreduce_(tensor, op=hvd.Sum, name=name)
         self._count(tensor, name)
 
-    def start_sum(self, tensor: Tensor, name: str) -> Callable[[], None]:
-        """Begins to add up a tensor over the workers, in place; what it returns waits for it."""
+    def all_reduce_async(self, tensor: Tensor, name: str) -> Callable[[], None]:
+        """Starts to add up a tensor over the workers, in place; returns what waits for it."""
         handle = hvd.allreduce_async_(tensor, op=hvd.Sum, name=name)
         self._count(tensor, name)
         return lambda: hvd.synchronize(handle)
 
-    def join(self, tensor: Tensor, name: str) -> Tensor:
+    def all_gather(self, tensor: Tensor, name: str) -> Tensor:
         """The rows of all workers' tensors, by rank."""
         self._count(tensor, name)
-        joined: Tensor = hvd.allgather(tensor, name=name)
-        return joined
+        gathered: Tensor = hvd.allgather(tensor, name=name)
+        return gathered
 
     def _count(self, tensor: Tensor, name: str) -> None:
         size = tensor.numel() * tensor.element_size()
@@ -91,8 +91,8 @@ def run_workers(
     Args:
         tasks: by the model's name, in the order in which they are trained.
         wait_for_room: returns when Spark has a task slot for each worker again, or raises.
-        may_fail: names of models without which the night goes on: when one fails for good, the
-            others are trained all the same.
+        may_fail: names of models that the night can do without: when one fails permanently, the
+            others are still trained.
         max_restarts: how many times.
         python: the interpreter on the executors; the driver's may not be there.
 
@@ -105,11 +105,11 @@ def run_workers(
         WorkerError: when the workers failed for another reason, or too often.
     """
     failed: dict[str, str] = {}
-    with ExitStack() as followers:
+    with ExitStack() as watchers:
         for name, task in tasks.items():
             emit = partial(log.info, "train: %s: %s", name)
             done = _announce_checkpoint(task, name, num_workers)
-            followers.enter_context(followed(task.model_uri, task.phases, emit, done))
+            watchers.enter_context(show_progress(task.model_uri, task.phases, emit, done))
             files.delete(_results_uri(task))
         attempt = restarts = 0
         while left := {
@@ -146,7 +146,7 @@ def run_workers(
             failed |= found
             restarts, attempt = restarts + (not found), attempt + 1
             for name, message in found.items():
-                log.warning("train: %s failed and is left out: %s", name, message)
+                log.warning("train: %s failed and is skipped: %s", name, message)
             if not found:
                 log.warning(
                     "train: the workers failed (%s); restart %d of %d",
@@ -163,7 +163,7 @@ def run_workers(
 def _check_failures(
     tasks: Mapping[str, TrainingTask], attempt: int, may_fail: Collection[str]
 ) -> dict[str, str]:
-    """Why models failed for good, by name; raises for a model that must not fail."""
+    """Why models failed permanently, by name; raises for a model that must not fail."""
     found = {}
     for name, task in tasks.items():
         try:
@@ -195,7 +195,7 @@ def _read_results(task: TrainingTask) -> list[dict[str, Any]]:
 
 def _gave_up(restarts: int, reason: str) -> str:
     return (
-        f"train: the workers failed ({reason}), after {restarts} restarts. Fix what ends them; "
+        f"train: the workers failed ({reason}), after {restarts} restarts. Fix the cause; "
         "jobs/train.py resumes from the last checkpoint. training.max_restarts allows more."
     )
 
@@ -211,16 +211,18 @@ def _announce_checkpoint(task: TrainingTask, name: str, num_workers: int) -> int
         log.warning("train: %s: checkpoint %s", name, problem)
     if number is None:
         if problems:
-            log.warning("train: %s: there is no other checkpoint; it starts afresh", name)
+            log.warning(
+                "train: %s: there is no other checkpoint; training starts from the beginning", name
+            )
         return 0
     before = num_workers_of(task.checkpoints_uri, number)
     other = "" if before == num_workers else f" (num_workers was {before}, is {num_workers})"
-    log.info("train: %s: goes on from checkpoint %06d%s", name, number, other)
+    log.info("train: %s: resumes from checkpoint %06d%s", name, number, other)
     return number
 
 
 class LineLogger:
-    """A text stream that hands each whole line of the workers' output to a logger."""
+    """A text stream that passes each line of the workers' output to a logger."""
 
     def __init__(self, emit: Callable[[str, str], None]) -> None:
         self._emit = emit
@@ -246,7 +248,7 @@ def join_workers(threads: int | None, *, pin: bool) -> None:
     """
     os.environ.setdefault("HOROVOD_CYCLE_TIME", str(_CYCLE_TIME_MS))
     rank, size = (int(os.environ[f"HOROVOD_LOCAL_{name}"]) for name in ("RANK", "SIZE"))
-    take_share(rank, size, threads, pin=pin)  # before Horovod starts a thread of its own
+    take_share(rank, size, threads, pin=pin)  # before Horovod starts its threads
     keep_freed_memory()
     hvd.init()
 
@@ -263,9 +265,9 @@ def _run_worker(
 
 
 def _train(task: TrainingTask, device: str, attempt: int) -> None:
-    """Trains this worker's part of a model, and leaves its result for the driver."""
+    """Trains this worker's part of a model, and writes its result for the driver."""
     workers = Horovod()
-    with _failures(task, attempt).told(workers.worker_rank, HorovodInternalError):
+    with _failures(task, attempt).recorded(workers.worker_rank, HorovodInternalError):
         used = _device(device)
         if used.type == "cuda":
             check_gpu(task, workers.num_workers, torch.cuda.mem_get_info(used)[0])

@@ -1,7 +1,7 @@
-"""Why workers failed. Each says so in a file: Horovod hands on no more than an exit status.
+"""Why workers failed: each records its error in a file, as Horovod returns only an exit status.
 
-What comes again in the same way ends the training; what may pass, such as a worker that is lost and
-with it the connections of the others, lets it start again.
+Transient failures, such as a lost worker and the connections to it, let the training start again.
+Permanent failures are not retried.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ncf_spark.storage import files
 
 _LONGEST_MESSAGE = 500
 
-# What is wrong with the settings or the tables, and as what the driver raises it. A loss that is
-# not finite asks for another learning rate.
+# Errors of settings or tables, and what the driver raises for them. A loss that is not finite needs
+# another learning rate.
 _RAISED_AS = {
     "ConfigError": ConfigError,
     "FloatingPointError": ConfigError,
@@ -24,32 +24,32 @@ _RAISED_AS = {
     "SchemaError": SchemaError,
 }
 
-# Of the storage: the others may be a moment's trouble.
-_LASTING = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+# Errors of the storage that are permanent; other OSErrors are transient.
+_PERMANENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What one worker said before it ended.
+    """The error that ended a worker.
 
     Args:
         worker: its rank.
         error: the type of the exception.
         message: its first line.
-        may_pass: whether another attempt may do better.
+        is_transient: whether another attempt may succeed.
     """
 
     worker: int
     error: str
     message: str
-    may_pass: bool
+    is_transient: bool
 
     def __str__(self) -> str:
         return f"worker {self.worker}: {self.error}: {self.message}"
 
 
 class Failures:
-    """What the workers of one attempt say, in files of their own.
+    """The failures of the workers of one attempt, a file each.
 
     Args:
         uri: a folder that no other attempt writes to.
@@ -59,64 +59,62 @@ class Failures:
         self.uri = uri
 
     @contextmanager
-    def told(self, worker: int, lost: type[Exception]) -> Iterator[None]:
-        """Writes down what ends the block, and hands it on.
+    def recorded(self, worker: int, lost: type[Exception]) -> Iterator[None]:
+        """Records the exception that ends the block, and raises it again.
 
         Args:
             worker: its rank.
-            lost: the error that a worker meets when another one is gone.
+            lost: the error of a worker that lost the connection to another.
         """
         try:
             yield
         except Exception as error:
-            may_pass = isinstance(error, (lost, OSError)) and not isinstance(error, _LASTING)
-            failure = Failure(worker, type(error).__name__, first_line(error), may_pass)
+            is_transient = isinstance(error, (lost, OSError)) and not isinstance(error, _PERMANENT)
+            failure = Failure(worker, type(error).__name__, first_line(error), is_transient)
             files.write_json(f"{self.uri}/worker-{worker:05d}.json", asdict(failure))
             raise
 
     def read(self) -> list[Failure]:
-        """What was told, by rank."""
+        """The recorded failures, by rank."""
         names = files.list_names(self.uri)
         return [Failure(**files.read_json(f"{self.uri}/{name}")) for name in names]
 
     def check(self, model: str) -> None:
-        """Raises what will come again.
+        """Raises the first permanent failure.
 
         Args:
             model: its name.
 
         Raises:
             ConfigError, DataError, SchemaError: when the settings or the tables are wrong.
-            WorkerError: when a worker failed for any other reason that does not pass.
+            WorkerError: when a worker failed permanently for any other reason.
         """
         for failure in self.read():
-            if failure.may_pass:
+            if failure.is_transient:
                 continue
             if failure.error in _RAISED_AS:
                 message = f"{model}: {failure.message.rstrip('.')}."
                 raise _RAISED_AS[failure.error](message) from None
-            raise WorkerError(
-                f"{model}: {failure}. The same would come again, so training is not restarted."
-            ) from None
+            raise WorkerError(f"{model}: {failure}. Permanent failures are not retried.") from None
 
 
 def summary(reported: Sequence[Failure], num_workers: int) -> str:
     """`worker 0 is lost; worker 1: HorovodInternalError: …`; empty when nothing was reported.
 
     Args:
-        reported: what the workers of one attempt said, of whichever model.
+        reported: the failures of one attempt, of all models.
     """
-    said = {failure.worker: str(failure) for failure in reported}
-    lost = [f"worker {rank} is lost" for rank in range(num_workers) if rank not in said]
-    return "; ".join([*lost, *(said[rank] for rank in sorted(said))]) if said else ""
+    by_worker = {failure.worker: str(failure) for failure in reported}
+    lost = [f"worker {rank} is lost" for rank in range(num_workers) if rank not in by_worker]
+    return "; ".join([*lost, *(by_worker[rank] for rank in sorted(by_worker))]) if by_worker else ""
 
 
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
-    """Makes what goes wrong in reading a table an error of the data: it would come again.
+    """Raises errors in reading a table as errors of the data, which are permanent.
 
     Raises:
-        DataError: naming the table; a lost connection is handed on as it is.
+        DataError: naming the table; a lost connection is raised as it is.
     """
     try:
         yield
@@ -129,6 +127,6 @@ def reading(uri: str) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """Of its message, cut where it is very long; its type if it has none."""
+    """Of its message, cut if very long; its type if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0][:_LONGEST_MESSAGE] if lines else type(error).__name__

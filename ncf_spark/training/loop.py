@@ -1,4 +1,4 @@
-"""One step and one epoch of training.
+"""The training loop: one step and one epoch.
 
 Shapes: P positives of a step, N negatives of each, D width of a vector, U users of a worker.
 """
@@ -6,36 +6,34 @@ Shapes: P positives of a step, N negatives of each, D width of a vector, U users
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
-from ncf_spark.model.parts import add_gradient
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.batches import Batch, Positives
 from ncf_spark.training.communicator import Communicator
-from ncf_spark.training.gradients import Gradients, are_few
-from ncf_spark.training.item_side import EachItem, EveryItem
+from ncf_spark.training.exchange import start_exchange, use_sparse_exchange
 from ncf_spark.training.losses import LOSSES, terms_per_positive
-from ncf_spark.training.optimisers import Optimisers, learning_rate_at
+from ncf_spark.training.optimisers import build_optimisers, learning_rate_at, set_learning_rate
 from ncf_spark.training.sampler import Sampler
 from ncf_spark.training.samples import Ahead, Samples, draw_samples
+from ncf_spark.training.step_loss import StepLoss
 
 if TYPE_CHECKING:  # a machine that only measures the loop needs no configuration
     from ncf_spark.config import Config
 
-# Of the widest layer of a slice.
-SLICE_BYTES = 2**21
-# Positives whose negatives are drawn together, at the least.
+# At least so many positives have their negatives drawn together.
 _DRAWN_AT_ONCE = 2**12
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """What the loop needs of the configuration; conf/base.yaml explains each."""
+    """Settings of the loop; conf/base.yaml explains each."""
 
     epochs: int
     batch_size: int
@@ -86,15 +84,15 @@ class Trainer:
         self.communicator = communicator
         lazy = settings.optimiser == "lazy_adam"
         samples = settings.batch_size * (1 + settings.num_negatives) * communicator.num_workers
-        self.gradients = Gradients(
+        self.loss = StepLoss(
             model,
+            LOSSES[settings.loss],
             sparse_users=lazy,
-            sparse_items=lazy and are_few(samples, len(model.item_vectors)),
-            in_half=settings.exchange == "float16" and communicator.num_workers > 1,
+            sparse_items=lazy and use_sparse_exchange(samples, len(model.item_vectors)),
         )
         model.train_in(settings.precision)
-        self.optimisers = Optimisers(model, self.gradients, settings.optimiser)
-        self.loss = LOSSES[settings.loss]
+        self.l2_of_weights = l2_of_weights(model, self.loss.weights, settings)
+        self.optimisers = build_optimisers(self.loss.parameters, settings.optimiser)
         self.terms = terms_per_positive(settings.loss, settings.num_negatives)
         self.worker_positives = [n for [n] in communicator.gather([positives.num_positives])]
         self.user_weights = user_weights(
@@ -123,7 +121,7 @@ class Trainer:
             if samples.counted is not None:
                 left_out += (samples.counted == 0).sum()
         totals = torch.stack([sum_of_losses, left_out]).cpu()
-        self.communicator.sum_(totals, "totals")
+        self.communicator.all_reduce_(totals, "totals")
         if not totals.isfinite().all():  # the same on every worker, so all stop together
             raise FloatingPointError(f"the loss is not finite after epoch {epoch}")
         positives = sum(self.worker_positives)
@@ -135,63 +133,38 @@ class Trainer:
             "unresolved": int(totals[1]),
         }
 
-    @torch.inference_mode()  # no_grad took 6 % more of a step of 2,048 samples
     def train_step(
         self, samples: Samples, global_size: int, meanwhile: Callable[[], None] = lambda: None
     ) -> Tensor:
-        """One step of the optimiser on the mean loss over all workers' samples.
+        """One step of the optimisers on the mean loss over all workers' samples.
 
         Args:
             samples: this worker's; there may be none.
             global_size: positives of all workers in this step.
-            meanwhile: is called while gradients are exchanged.
+            meanwhile: called while gradients are exchanged.
 
         Returns:
-            The sum of the losses of this worker's samples, ().
+            The sum of the losses of this worker's samples without penalties, ().
         """
-        self.gradients.clear()
-        item_side = self._item_side(samples, global_size)
-        loss = torch.zeros((), device=samples.users.device)
-        for low, high in self._slices(len(samples.users)):
-            loss += self._learn(samples.part(low, high), item_side, global_size)
-        item_side.finish()
-        self._add_penalty_of_weights()
-        finish_exchange = self.gradients.start_exchange(self.communicator)
-        self.optimisers.step_users(self._learning_rate())
+        num_terms = global_size * self.terms
+        for parameter in self.loss.parameters:
+            parameter.grad = None
+        loss = self.loss(samples, num_terms)
+        sum(self._penalties(samples, global_size), start=loss).backward()
+        finish_exchange = start_exchange(
+            self.loss.parameters[1:],
+            self.communicator,
+            in_half=self.settings.exchange == "float16",
+        )
         meanwhile()
         finish_exchange()
-        self.optimisers.step_shared(self._learning_rate())
+        set_learning_rate(self.optimisers, self._learning_rate())
+        for optimiser in self.optimisers:
+            optimiser.step()
         if self.model.non_negative:
             self.model.clamp_non_negative()
         self.steps_done += 1
-        return loss
-
-    def _item_side(self, samples: Samples, global_size: int) -> EachItem | EveryItem:
-        few = samples.items.numel() < len(self.model.item_vectors)
-        l2 = self.settings.l2 / (global_size * len(samples.items))
-        return (EachItem if few else EveryItem)(self.model, self.gradients, l2)
-
-    def _learn(self, samples: Samples, item_side: EachItem | EveryItem, global_size: int) -> Tensor:
-        """Adds up the gradients of a slice; the sum of its losses, ().
-
-        L2 is on the batch's rows: each positive's user, and the mean over its items.
-        """
-        model, head = self.model, self.model.head
-        users, items, weights, counted = samples
-        user_rows = model.user_vectors.index_select(0, users)  # (P, D)
-        encoded_users, encoded_items = head.encode_users(user_rows), item_side.encode(items)
-        logits, pull = head.pairs_and_pull(encoded_users, encoded_items)  # (N + 1, P)
-        losses, of_logits = self.loss(logits.add_(model.bias), counted)
-        of_logits *= weights / (global_size * self.terms)
-        add_gradient(model.bias, of_logits.sum())
-        of_users, of_items = pull(of_logits)
-        of_rows = head.pull_users(user_rows, of_users)
-        if self.settings.l2:
-            shares = weights * (2 * self.settings.l2 / global_size)
-            of_rows = of_rows.addcmul(user_rows, shares.unsqueeze(1))
-        self.gradients.add_users(users, of_rows)
-        item_side.collect(items, of_items, weights)
-        return losses @ weights
+        return loss.detach() * num_terms
 
     def _learning_rate(self) -> float:
         settings = self.settings
@@ -203,28 +176,24 @@ class Trainer:
             decay=settings.decay,
         )
 
-    def _add_penalty_of_weights(self) -> None:
-        """L2 on the kernels and on the output layer, this worker's share of it.
+    def _penalties(self, samples: Samples, global_size: int) -> list[Tensor]:
+        """This worker's share of each L2 that is not 0, (); differentiable.
 
-        Every worker has the same weights, and all gradients are added up.
+        On the batch's rows: the user of each positive, and the mean over its items. On the weights:
+        every worker has the same ones, and gradients are added up over the workers.
         """
-        settings, head = self.settings, self.model.head
-        kernels = [m.weight for m in head.modules() if isinstance(m, nn.Linear)]
-        outputs = [
-            p for n, p in head.named_parameters() if n.endswith("output") and p.requires_grad
-        ]
-        for share, weights in (settings.l2_kernels, kernels), (settings.l2_output, outputs):
-            if share:
-                for weight in weights:
-                    add_gradient(weight, weight * (2 * share / self.communicator.num_workers))
-
-    def _slices(self, positives: int) -> Iterator[tuple[int, int]]:
-        """Parts of a step whose widest layer fits the cache of a core; on a GPU, the whole step."""
-        width = 1 + self.settings.num_negatives
-        size = max(1, SLICE_BYTES // (4 * self.model.head.widest * width))
-        if self.model.item_vectors.is_cuda:
-            size = max(1, positives)
-        return ((low, min(low + size, positives)) for low in range(0, max(1, positives), size))
+        penalties = []
+        if self.l2_of_weights is not None:
+            share = 1 / self.communicator.num_workers
+            penalties.append(share * (self.l2_of_weights @ self.loss.flat_weights.square()))
+        if self.settings.l2:
+            model, rows = self.model, samples.items.flatten()
+            users = embedding(samples.users, model.user_vectors, sparse=self.loss.sparse_users)
+            items = embedding(rows, model.item_vectors, sparse=self.loss.sparse_items)
+            weights = samples.weights.repeat(len(samples.items)) / len(samples.items)
+            squares = samples.weights @ users.square().sum(1) + weights @ items.square().sum(1)
+            penalties.append(self.settings.l2 / global_size * squares)
+        return penalties
 
     def steps(self, epoch: int) -> Iterator[tuple[Samples, int]]:
         """(this worker's samples, positives of all workers) for each step of an epoch."""
@@ -233,11 +202,11 @@ class Trainer:
             yield from zip(samples.split(sizes), global_sizes, strict=True)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, list[int], list[int]]]:
-        """The positives of some steps after the other, and of each step this worker's and all.
+        """By groups of steps: their positives, each step's size on this worker, and on all.
 
         Every worker takes as many steps as the one with the most positives needs; those with
         fewer spread theirs evenly, so that each positive is taken once and no step is missed.
-        Small steps come together, since calls cost more than draws.
+        Small steps are drawn together, since calls cost more than draws.
         """
         seed = (self.settings.seed * 100_003 + epoch) * 1_009 + self.communicator.worker_rank
         together = max(1, _DRAWN_AT_ONCE // self.settings.batch_size)
@@ -256,6 +225,19 @@ class Trainer:
     def _size(self, positives: int, step: int) -> int:
         """How many of a worker's positives a step takes."""
         return positives * (step + 1) // self.num_steps - positives * step // self.num_steps
+
+
+def l2_of_weights(
+    model: Recommender, weights: Sequence[nn.Parameter], settings: LoopSettings
+) -> Tensor | None:
+    """The L2 of each number of the flattened weights: kernels, output layer; None: all are 0."""
+    if not settings.l2_kernels and not settings.l2_output:
+        return None
+    l2: dict[Tensor, float] = {
+        m.weight: settings.l2_kernels for m in model.modules() if isinstance(m, nn.Linear)
+    }
+    l2 |= {p: settings.l2_output for n, p in model.named_parameters() if n.endswith("output")}
+    return torch.cat([torch.full_like(p, l2.get(p, 0.0)).flatten() for p in weights])
 
 
 def user_weights(
@@ -277,5 +259,5 @@ def user_weights(
         counts.index_add_(0, users.to(counts.device), counts.new_ones(len(users)))
     weights = torch.where(counts > 0, counts**-user_balance, 0)
     totals = torch.stack([(counts * weights).sum(), counts.sum()]).cpu()
-    communicator.sum_(totals, "weights")
+    communicator.all_reduce_(totals, "weights")
     return (weights * (totals[1] / totals[0]).item()).float()

@@ -1,4 +1,4 @@
-"""The losses: what each makes of a positive's logit and those of its negatives.
+"""The losses and their gradients, by the logits of a positive and of its negatives.
 
 Shapes: P positives, N negatives of each. Logits are (N + 1, P), the positives in the first row.
 """
@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, softplus
 
 # (logits (N + 1, P), counted (N + 1, P) or None where all count) → the loss of each positive with
-# its negatives (P,), and its gradients by the logits (N + 1, P). `counted` is 1, or 0 for what must
-# not be learnt from.
+# its negatives (P,), and its gradients by the logits (N + 1, P). `counted` is 1, or 0 for samples
+# that must not be learnt from.
 Loss = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
@@ -54,5 +54,5 @@ LOSSES: dict[str, Loss] = {"bce": bce, "squared": squared, "softmax": softmax}
 
 
 def terms_per_positive(loss: str, num_negatives: int) -> int:
-    """Terms that a positive brings to a loss's mean: soft-max has one, the others one a sample."""
+    """Terms that a positive adds to the mean loss: 1 for soft-max, else one for each sample."""
     return 1 if loss == "softmax" else 1 + num_negatives

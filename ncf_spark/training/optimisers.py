@@ -1,203 +1,79 @@
-"""Adam, lazy Adam and SGD over a model's parameters, and the learning rate of each step."""
+"""The optimisers of a model by `training.optimiser`, and the learning rate of each step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
+from torch.optim import SGD, Adam, Optimizer
 
-from ncf_spark.model.recommender import Recommender
-from ncf_spark.training.gradients import Gradients
+# Of Adam: the running averages of a parameter's gradients and of their squares.
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
-_BETAS = 0.9, 0.999
-_EPS = 1e-8
-# Adam in one pass over the memory, where torch has it for every device.
-_FUSED = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 4)
+# torch's Adam in one pass over the memory exists on every device since 2.4.
+_HAS_FUSED_ON_CPU = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 4)
 
 
-class Optimisers:
-    """The optimisers of a worker's users and of what the workers have in common.
-
-    These are apart since the users' gradients are known before those of the others are exchanged.
+def build_optimisers(parameters: Sequence[nn.Parameter], kind: str) -> list[Optimizer]:
+    """The optimisers that move the parameters of a model.
 
     Args:
-        kind: adam; lazy_adam, which leaves the vectors and moments of users and items outside the
-            batch as they are (Adam moves every row it has ever seen in every step, by what is left
-            of its momentum); or sgd, without momentum.
+        parameters: the vectors of users and of items, and all others as one.
+        kind: adam; lazy_adam, for the vectors, and Adam for the others; or sgd, without momentum.
     """
-
-    def __init__(self, model: Recommender, gradients: Gradients, kind: str) -> None:
-        users, joined = model.user_vectors, gradients.joined
-        # The parameters that stand side by side in the memory of one.
-        self._parts: dict[nn.Parameter, Sequence[nn.Parameter]] = {joined: gradients.shared}
-        self._of_users: Optimiser
-        self._of_shared: list[Optimiser]
-        if kind == "sgd":
-            self._of_users, self._of_shared = Sgd(users), [Sgd(joined)]
-        elif kind == "adam":
-            self._of_users, self._of_shared = Adam(users), [Adam(joined)]
-        else:
-            others = [p for p in gradients.shared if p is not model.item_vectors]
-            first = _first(joined, sum(p.numel() for p in others))
-            self._parts = {first: others}
-            self._of_users = LazyAdam(users)
-            self._of_shared = [LazyAdam(model.item_vectors), Adam(first)]
-
-    def step_users(self, learning_rate: float) -> None:
-        """Moves the users' vectors by their gradients, which stay as they are."""
-        self._of_users.step(learning_rate)
-
-    def step_shared(self, learning_rate: float) -> None:
-        """The same of what the workers have in common."""
-        for optimiser in self._of_shared:
-            optimiser.step(learning_rate)
-
-    def state(self) -> tuple[int, dict[Tensor, dict[str, Tensor]]]:
-        """Steps taken, and the moments of each parameter of the model by name; none for SGD."""
-        moments: dict[Tensor, dict[str, Tensor]] = {}
-        for optimiser in self._all:
-            parts = self._parts_of(optimiser)
-            for name, values in optimiser.moments.items():
-                of_parts = values.flatten().split([p.numel() for p in parts])
-                for part, value in zip(parts, of_parts, strict=True):
-                    moments.setdefault(part, {})[name] = value.view_as(part)
-        return self._of_users.steps, moments
-
-    def restore(self, steps: int, moments: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
-        """Takes over what `state` gave, for the same kind of optimiser."""
-        for optimiser in self._all:
-            parts = self._parts_of(optimiser)
-            optimiser.steps = steps
-            for name, values in optimiser.moments.items():
-                values.copy_(torch.cat([moments[p][name].flatten() for p in parts]).view_as(values))
-
-    @property
-    def _all(self) -> list[Optimiser]:
-        return [self._of_users, *self._of_shared]
-
-    def _parts_of(self, optimiser: Optimiser) -> Sequence[nn.Parameter]:
-        return self._parts.get(optimiser.parameter, [optimiser.parameter])
+    if kind == "sgd":
+        return [SGD(parameters, lr=0.0)]
+    tables, others = (parameters[:2], parameters[2:]) if kind == "lazy_adam" else ([], parameters)
+    adam = Adam(others, fused=parameters[0].is_cuda or _HAS_FUSED_ON_CPU)
+    return [LazyAdam(tables), adam] if tables else [adam]
 
 
-class Optimiser(Protocol):
-    """Moves one parameter.
+class LazyAdam(Optimizer):
+    """Adam (Kingma and Ba 2015) on the rows that have a gradient; others stay as they are.
 
-    Not torch's classes: what these do around a step, for many parameters and for hooks, took a
-    tenth of a step of 2,048 samples.
-    """
-
-    parameter: nn.Parameter
-    steps: int
-    moments: dict[str, Tensor]
-
-    def step(self, learning_rate: float) -> None:
-        """Moves it by its gradient."""
-
-
-class Sgd:
-    """Stochastic gradient descent without momentum."""
-
-    def __init__(self, parameter: nn.Parameter) -> None:
-        self.parameter, self.steps = parameter, 0
-        self.moments: dict[str, Tensor] = {}
-
-    @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Moves the parameter by its gradient."""
-        assert self.parameter.grad is not None
-        self.parameter.sub_(self.parameter.grad, alpha=learning_rate)
-
-
-class Adam:
-    """Adam over all of a parameter (Kingma and Ba 2015), by torch's own function."""
-
-    def __init__(self, parameter: nn.Parameter) -> None:
-        self.parameter = parameter
-        self.moments = _moments_of(parameter)
-        self._steps = torch.zeros((), device=parameter.device)
-
-    @property
-    def steps(self) -> int:
-        """Steps taken."""
-        return int(self._steps)
-
-    @steps.setter
-    def steps(self, steps: int) -> None:
-        self._steps.fill_(steps)
-
-    @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Moves the parameter by its gradient."""
-        assert self.parameter.grad is not None
-        adam(
-            [self.parameter],
-            [self.parameter.grad],
-            *([self.moments["exp_avg"]], [self.moments["exp_avg_sq"]], []),
-            [self._steps],
-            fused=_FUSED,
-            amsgrad=False,
-            beta1=_BETAS[0],
-            beta2=_BETAS[1],
-            lr=learning_rate,
-            weight_decay=0.0,
-            eps=_EPS,
-            maximize=False,
-        )
-
-
-class LazyAdam:
-    """Adam on the rows that have a gradient, and on no others.
-
-    What a step takes does not depend on the size of the table. torch's own SparseAdam does the
-    same for sparse gradients; this takes dense ones too, and half its time.
+    Adam moves every row that it has ever seen in every step, by its momentum. Here the time of a
+    step does not depend on the number of rows. torch's `SparseAdam` computes the same from sparse
+    gradients, in twice the time, and takes no dense ones.
 
     Args:
-        table: (rows, D).
+        tables: each (rows, D), with a sparse or a dense gradient.
     """
 
-    def __init__(self, table: nn.Parameter) -> None:
-        self.parameter, self.steps = table, 0
-        self.moments = _moments_of(table)
+    def __init__(self, tables: Iterable[nn.Parameter], lr: float = 1e-3) -> None:
+        super().__init__(tables, {"lr": lr, "betas": (0.9, 0.999), "eps": 1e-8})
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Moves the rows by their gradients."""
-        table, (beta1, beta2) = self.parameter, _BETAS
-        rows, gradients = touched_rows(table)
-        averages, squares = self.moments["exp_avg"], self.moments["exp_avg_sq"]
-        self.steps += 1
-        average = averages.index_select(0, rows).lerp_(gradients, 1 - beta1)
-        square = squares.index_select(0, rows).mul_(beta2)
-        square.addcmul_(gradients, gradients, value=1 - beta2)
-        rate = learning_rate * math.sqrt(1 - beta2**self.steps) / (1 - beta1**self.steps)
-        moved = table.index_select(0, rows)
-        moved.addcdiv_(average, square.sqrt().add_(_EPS), value=-rate)
-        for target, values in (table, moved), (averages, average), (squares, square):
-            target.index_copy_(0, rows, values)
-
-
-def _moments_of(parameter: nn.Parameter) -> dict[str, Tensor]:
-    """Averages of a parameter's gradients and of their squares, before the first step."""
-    return {name: torch.zeros_like(parameter.detach()) for name in ("exp_avg", "exp_avg_sq")}
-
-
-def _first(joined: nn.Parameter, count: int) -> nn.Parameter:
-    """A parameter of the memory of the first `count` numbers of another, and of its gradient."""
-    assert joined.grad is not None
-    first = nn.Parameter(joined.data[:count])
-    first.grad = joined.grad[:count]
-    return first
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for table in group["params"]:
+                state = self.state[table]
+                if not state:
+                    state |= {m: torch.zeros_like(table) for m in MOMENTS}
+                    state["step"] = torch.zeros((), device=table.device)
+                state["step"] += 1
+                steps = int(state["step"])
+                rows, gradients = touched_rows(table)
+                average = state["exp_avg"].index_select(0, rows).lerp_(gradients, 1 - beta1)
+                square = state["exp_avg_sq"].index_select(0, rows).mul_(beta2)
+                square.addcmul_(gradients, gradients, value=1 - beta2)
+                rate = group["lr"] * math.sqrt(1 - beta2**steps) / (1 - beta1**steps)
+                moved = table.index_select(0, rows)
+                moved.addcdiv_(average, square.sqrt().add_(group["eps"]), value=-rate)
+                table.index_copy_(0, rows, moved)
+                state["exp_avg"].index_copy_(0, rows, average)
+                state["exp_avg_sq"].index_copy_(0, rows, square)
 
 
 def touched_rows(table: Tensor) -> tuple[Tensor, Tensor]:
     """The rows with a gradient, (n,), each once, and their gradients (n, D).
 
-    Of a dense gradient those that are not all zero. It is taken after the workers' gradients were
-    added up, so all of them move the same rows.
+    Of a dense gradient those that are not all zero. The gradients were added up over the workers
+    before, so all workers move the same rows.
     """
     gradient = table.grad
     assert gradient is not None
@@ -206,6 +82,53 @@ def touched_rows(table: Tensor) -> tuple[Tensor, Tensor]:
         return gradient.indices().squeeze(0), gradient.values()
     rows = gradient.any(dim=1).nonzero().squeeze(1)
     return rows, gradient.index_select(0, rows)
+
+
+# By optimised parameter, the parameters of the model that it consists of, by name.
+Parts = Mapping[Tensor, Mapping[str, Tensor]]
+
+
+def moments_of(
+    optimisers: Sequence[Optimizer], parts: Parts
+) -> tuple[int, dict[str, dict[str, Tensor]]]:
+    """Steps taken, and by moment its values for each parameter by name; 0 and none for SGD."""
+    steps, moments = 0, defaultdict[str, dict[str, Tensor]](dict)
+    for optimiser in optimisers:
+        for parameter, state in optimiser.state.items():
+            steps = int(state["step"])
+            named = parts[parameter]
+            for moment in MOMENTS:
+                values = state[moment].flatten().split([p.numel() for p in named.values()])
+                for (name, part), value in zip(named.items(), values, strict=True):
+                    moments[moment][name] = value.view(part.shape)
+    return steps, moments
+
+
+def load_moments(
+    optimisers: Sequence[Optimizer],
+    parts: Parts,
+    steps: int,
+    moments: Mapping[str, Mapping[str, Tensor]],
+) -> None:
+    """Restores what `moments_of` returned, for the same kind of optimiser."""
+    for optimiser in optimisers:
+        for parameter in optimiser.param_groups[0]["params"] if moments else ():
+            optimiser.state[parameter] = {
+                "step": torch.tensor(float(steps), device=parameter.device),
+                **{
+                    moment: torch.cat(
+                        [moments[moment][name].flatten() for name in parts[parameter]]
+                    ).view(parameter.shape)
+                    for moment in MOMENTS
+                },
+            }
+
+
+def set_learning_rate(optimisers: Sequence[Optimizer], rate: float) -> None:
+    """Sets the rate of the next step."""
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
 
 
 def learning_rate_at(

@@ -22,9 +22,9 @@ _NO_KEY = -1
 class PositiveSet:
     """The positives of a worker: a table of marks, and sorted keys where a mark is no proof.
 
-    Where the table has a place for every pair, a mark is the answer. Else pairs are hashed onto the
-    places, which clears most of them, and the rest is looked up in the sorted keys. The search
-    alone took ten times as long.
+    Where the table has a mark for every pair, the mark is the answer. Else pairs are hashed to
+    marks, which clears most of them, and the rest is looked up in the sorted keys: ten times as
+    fast as a search of all.
 
     Args:
         rows: (users, items) of some positives after the other, table rows and items.
@@ -51,13 +51,13 @@ class PositiveSet:
             for columns in rows
             for users, items in zip(*(c.split(_MARKED_AT_ONCE) for c in columns), strict=True)
         )
-        if not has_place_for_every_pair(num_positives, num_users, num_items):
+        if not has_mark_for_every_pair(num_positives, num_users, num_items):
             self._keys = _sorted_keys(keys, num_positives).to(device)
             keys = self._keys[1:].split(_MARKED_AT_ONCE)  # without _NO_KEY
-        places = 2**bits if self._keys is not None else num_users * num_items
-        self._marks = torch.zeros(-(-places // 8), dtype=torch.uint8, device=device)
+        indexes = 2**bits if self._keys is not None else num_users * num_items
+        self._marks = torch.zeros(-(-indexes // 8), dtype=torch.uint8, device=device)
         for part in keys:
-            self._mark(self._places(part.to(device)))
+            self._mark(self._mark_indexes(part.to(device)))
 
     def contains(self, users: Tensor, items: Tensor) -> Tensor:
         """(n,) bool: which of n pairs are positives.
@@ -69,8 +69,8 @@ class PositiveSet:
             items: (n,).
         """
         keys = users * self._num_items + items
-        places = self._places(keys)
-        marks = self._marks.index_select(0, places >> 3) >> (places & 7).to(torch.uint8)
+        indexes = self._mark_indexes(keys)
+        marks = self._marks.index_select(0, indexes >> 3) >> (indexes & 7).to(torch.uint8)
         marked = (marks & 1).bool()
         if self._keys is None:
             return marked
@@ -85,14 +85,14 @@ class PositiveSet:
         found = torch.searchsorted(self._keys, keys).clamp_(max=len(self._keys) - 1)
         return self._keys.index_select(0, found) == keys
 
-    def _places(self, keys: Tensor) -> Tensor:
-        """Where the marks of the keys stand, (n,)."""
+    def _mark_indexes(self, keys: Tensor) -> Tensor:
+        """The indexes of the marks of the keys, (n,)."""
         return keys if self._keys is None else (keys * _SPREAD >> self._shift) & self._last
 
-    def _mark(self, places: Tensor) -> None:
-        bits = places & 7
+    def _mark(self, indexes: Tensor) -> None:
+        bits = indexes & 7
         for bit in range(8):  # one after the other: a byte may be marked more than once
-            rows = places[bits == bit] >> 3
+            rows = indexes[bits == bit] >> 3
             self._marks[rows] = self._marks[rows] | 1 << bit
 
 
@@ -103,7 +103,7 @@ def _sorted_keys(parts: Iterable[Tensor], num_positives: int) -> Tensor:
     for part in parts:
         keys[filled : filled + len(part)] = part
         filled += len(part)
-    keys.numpy().sort()  # in place, where torch's own sort would hold three times as much
+    keys.numpy().sort()  # in place: torch's sort would hold three times as much
     return keys
 
 
@@ -112,13 +112,13 @@ def mark_bits(num_positives: int) -> int:
     return max(3, (_MARKS_PER_POSITIVE * num_positives - 1).bit_length())
 
 
-def has_place_for_every_pair(num_positives: int, num_users: int, num_items: int) -> bool:
+def has_mark_for_every_pair(num_positives: int, num_users: int, num_items: int) -> bool:
     """Whether there are no more pairs than marks."""
     return num_users * num_items <= 2 ** mark_bits(num_positives)
 
 
 def rejection_bytes(num_positives: int, num_users: int, num_items: int) -> int:
     """Bytes of a `PositiveSet`."""
-    if has_place_for_every_pair(num_positives, num_users, num_items):
+    if has_mark_for_every_pair(num_positives, num_users, num_items):
         return -(-num_users * num_items // 8)
     return 2 ** mark_bits(num_positives) // 8 + _BYTES_PER_KEY * (num_positives + 1)

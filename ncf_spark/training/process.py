@@ -1,4 +1,4 @@
-"""How a worker's process uses its machine: its share of the cores, and memory that it keeps."""
+"""A worker's share of the cores of its machine, and glibc's settings for its memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 
 # Of glibc's mallopt (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-# The greatest that glibc takes; and free memory that is kept.
+# The greatest threshold that glibc accepts; and free memory that is kept.
 _MMAP_BYTES, _KEPT_BYTES = 2**25, 2**30
 
 
 def take_share(local_rank: int, local_size: int, threads: int | None, *, pin: bool) -> None:
     """Gives torch its threads, and the process its cores.
 
-    Workers that are free to move now and then share a core while another is idle, and all wait for
-    the slowest in every step.
+    Workers that are not pinned sometimes share a core while another is idle, and all wait for the
+    slowest in every step.
 
     Args:
         local_rank: of this worker among those on its machine.
@@ -41,11 +41,11 @@ def cores_of(cores: list[int], local_rank: int, local_size: int) -> list[int]:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep what is freed for what is asked for next; with another libc it does nothing.
+    """Makes glibc keep freed memory for the next allocation; no-op with another libc.
 
-    A step frees and asks for the same tens of megabytes again and again. Left alone, glibc gives
-    them back to the system whenever they happen to lie at the end of its heap, and gets each page
-    anew: two workers took twice as long a step in some runs, and not in others.
+    A step frees and allocates the same tens of megabytes again and again. By default, glibc returns
+    them to the system whenever they are at the end of its heap, and fetches each page again: in
+    some runs two workers took twice as long a step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

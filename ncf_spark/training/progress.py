@@ -1,7 +1,7 @@
 """Progress from worker 0 to the driver, by a small file that is rewritten after every epoch.
 
-Horovod forwards the workers' output in pieces of 64 KiB, so hours may pass before a line of it
-shows. A file in the model's folder works on every cluster and stays there for whoever looks later.
+Horovod forwards the workers' output in chunks of 64 KiB, so a line may take hours to appear. A file
+in the model's folder works on every cluster and stays there.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def write_history(model_uri: str, history: list[dict[str, Any]]) -> None:
-    """Makes the records of the epochs so far known to the driver."""
+    """Writes the records of the epochs so far for the driver."""
     files.write_json(_path(model_uri), history)
 
 
 @contextmanager
-def followed(
+def show_progress(
     model_uri: str, phases: Mapping[str, int], emit: Callable[..., None], done: int = 0
 ) -> Iterator[None]:
-    """While the block runs, `emit` receives a line for each epoch that the workers finish.
+    """While the block runs, calls `emit` with a line for each epoch that the workers finish.
 
-    With it comes the epoch's record, as logging's `extra`.
+    The epoch's record is passed as logging's `extra`.
 
     Args:
         phases: epochs of each phase, at most.
-        done: epochs that a training before this one finished: they have no line.
+        done: epochs that an earlier training finished: they have no line.
     """
     stop = threading.Event()
     thread = threading.Thread(
@@ -68,16 +68,16 @@ def _follow(
                 line = progress_line(history[:count], phases)
                 emit(line, extra={"numbers": history[count - 1]})
             shown = len(history)
-        except Exception as error:  # of any kind: training does not need its progress shown
-            log.warning("progress is no longer shown, while training goes on: %s: %s", path, error)
+        except Exception as error:  # of any kind: training does not depend on its display
+            log.warning("progress is no longer shown; training continues: %s: %s", path, error)
             return
 
 
 def progress_line(history: list[dict[str, Any]], phases: Mapping[str, int]) -> str:
     """`neumf epoch 3/20, loss 0.2873, 1,012,345 samples/s, ndcg@10 0.3610, 1 min 20 s left`.
 
-    The time left is that of the phase, should it take all its epochs. Epoch 0 is the model as it
-    was joined: `neumf before its first epoch, ndcg@10 0.3610`.
+    The time left is for all remaining epochs of the phase. Epoch 0 is the joined model before
+    training: `neumf before its first epoch, ndcg@10 0.3610`.
 
     Args:
         phases: epochs of each phase, at most.

@@ -13,7 +13,7 @@ from torch import Tensor
 from ncf_spark.training.alias import AliasTable
 from ncf_spark.training.positives import PositiveSet
 
-# Drawn at a time for a negative that must be redrawn: calls cost more than draws.
+# Drawn at once for a negative that must be redrawn: calls cost more than draws.
 _CANDIDATES = 3
 
 
@@ -88,7 +88,7 @@ class NegativeSampler:
     def _redraw_taken(
         self, owners: Tensor, items: Tensor, taken: Tensor, positives: PositiveSet
     ) -> Tensor | None:
-        """Replaces the items that are taken, by as few draws as it can.
+        """Replaces the items that are taken, with as few draws as possible.
 
         Returns:
             (n,) which are still taken; None: none is.
@@ -108,9 +108,9 @@ class NegativeSampler:
     def _redraw_in_place(
         self, owners: Tensor, items: Tensor, taken: Tensor, positives: PositiveSet
     ) -> Tensor:
-        """The same with as many draws as there may be: nothing depends on how many are taken.
+        """The same with the maximum number of draws: nothing depends on how many are taken.
 
-        So a GPU is told all of it without waiting for what it found.
+        So the host queues all of it on a GPU without waiting for a result.
         """
         for _ in range(self._max_retries):
             drawn = self._items.draw(len(items), self._generator)

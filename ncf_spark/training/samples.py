@@ -1,4 +1,4 @@
-"""What a step learns from: positives with the negatives that were drawn for them.
+"""The samples of a step: positives with the negatives drawn for them.
 
 Shapes: P positives, N negatives of each.
 """
@@ -23,7 +23,7 @@ class Samples(NamedTuple):
         users: (P,) table rows.
         items: (N + 1, P), the positives in the first row.
         weights: (P,) of the positives.
-        counted: (N + 1, P) 1, or 0 for what must not be learnt from; None: all count.
+        counted: (N + 1, P) 1, or 0 for samples that must not be learnt from; None: all count.
     """
 
     users: Tensor
@@ -31,18 +31,20 @@ class Samples(NamedTuple):
     weights: Tensor
     counted: Tensor | None
 
-    def part(self, low: int, high: int) -> Samples:
+    def part(self, own: slice) -> Samples:
         """Those of some of the positives."""
-        own = slice(low, high)
         of_counted = None if self.counted is None else self.counted[:, own]
         items = self.items[:, own].contiguous()  # they are flattened more than once
         return Samples(self.users[own], items, self.weights[own], of_counted)
 
     def split(self, sizes: Sequence[int]) -> Iterator[Samples]:
-        """Those of the first so many positives, of the next, and so on."""
+        """The samples cut into parts of these numbers of positives."""
+        if len(sizes) == 1:
+            yield self
+            return
         low = 0
         for size in sizes:
-            yield self.part(low, low + size)
+            yield self.part(slice(low, low + size))
             low += size
 
 
@@ -50,14 +52,14 @@ T = TypeVar("T")
 
 
 class Ahead(Iterator[T]):
-    """Another iterator, whose next value may be fetched before it is asked for."""
+    """Another iterator, whose next value can be prefetched."""
 
     def __init__(self, values: Iterator[T]) -> None:
         self._values = values
         self._fetched: list[T] = []
 
     def fetch(self) -> None:
-        """Has the next value ready, if there is one."""
+        """Prefetches the next value, if there is one."""
         if not self._fetched:
             self._fetched.extend(islice(self._values, 1))
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 class BestEpoch:
     """Keeps a copy of the parameters of the best epoch so far.
 
-    Every worker sees the same figures, so all keep and stop at the same epochs.
+    Every worker gets the same metrics, so all keep and stop at the same epochs.
 
     Args:
-        patience: figures in a row that are no better before training stops; None: it never does.
+        patience: metrics in a row without improvement before training stops; None: no limit.
     """
 
     def __init__(self, model: nn.Module, patience: int | None) -> None:
@@ -27,14 +27,14 @@ class BestEpoch:
         self._waited = 0
         self.epoch: int | None = None
 
-    def see(self, epoch: int, value: float) -> None:
-        """Takes note of an epoch's figure; greater is better, and the first of equals is kept.
+    def update(self, epoch: int, value: float) -> None:
+        """Compares an epoch's metric with the best; greater is better, the first of equals is kept.
 
         Raises:
-            ValueError: when the figure is not a number.
+            ValueError: when the metric is NaN.
         """
         if math.isnan(value):
-            raise ValueError(f"epoch {epoch} cannot be judged: its figure is not a number")
+            raise ValueError(f"epoch {epoch} cannot be evaluated: its metric is NaN")
         if value > self._best:
             self._best, self.epoch, self._waited = value, epoch, 0
             self._parameters = [p.detach().clone() for p in self._model.parameters()]
@@ -48,8 +48,8 @@ class BestEpoch:
         kept = dict(zip(names, self._parameters, strict=True)) if self._parameters else {}
         return figures if kept else {}, kept
 
-    def resume(self, figures: Mapping[str, Any], parameters: Mapping[str, Tensor]) -> None:
-        """Takes over what `state` gave."""
+    def load_state(self, figures: Mapping[str, Any], parameters: Mapping[str, Tensor]) -> None:
+        """Restores what `state` returned."""
         if figures:
             self.epoch, self._best = figures["epoch"], figures["value"]
             self._waited = figures["waited"]
@@ -57,11 +57,11 @@ class BestEpoch:
 
     @property
     def is_over(self) -> bool:
-        """Whether the figures have not improved for as long as `patience` allows."""
+        """Whether the metric has not improved for `patience` evaluations."""
         return self._patience is not None and self._waited >= self._patience
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Gives the model the parameters of the best epoch; without a figure, nothing changes."""
+        """Sets the model to the parameters of the best epoch, if an epoch was evaluated."""
         for parameter, kept in zip(self._model.parameters(), self._parameters, strict=False):
             parameter.copy_(kept)

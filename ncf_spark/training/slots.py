@@ -79,6 +79,6 @@ def check_memory(job: Job, model: str, needed: dict[str, int]) -> None:
         raise ConfigError(
             f"training.worker_memory_bytes is {limit:,}, but a worker of {model} needs {total:,} "
             f"bytes ({parts}). Raise training.num_workers or the limit, or lower model.factors and "
-            "model.tower; for positives also training.resident_bytes, for copies "
-            "training.batch_size. The row groups are a fixed amount for reading the tables."
+            "model.tower; for positives also training.resident_bytes, for step "
+            "training.batch_size. The reserve is a quarter of the other parts."
         )

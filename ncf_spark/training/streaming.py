@@ -1,4 +1,4 @@
-"""`train` as the batches of an epoch: read into memory, or streamed from its files every time.
+"""Positives of `train`: read into memory, or streamed from its files in every epoch.
 
 Shapes as in `batches.py`.
 """
@@ -33,7 +33,7 @@ def open_positives(
     """A worker's positives, resident where they fit, else streaming.
 
     Args:
-        resident_bytes: room for them, or for the buffer; None: they always fit.
+        resident_bytes: memory for them, or for the buffer; None: no limit.
     """
     files = PositiveFiles(train_uri, [shard for shard, _ in shards.owned])
     num_positives = files.count()
@@ -47,7 +47,7 @@ def _read(
     files: PositiveFiles, shards: UserShards, num_positives: int, device: torch.device
 ) -> Resident:
     """All positives of the files."""
-    users, items = _room_for(num_positives)
+    users, items = _allocate_rows(num_positives)
     filled = 0
     for new_users, new_items in _rows_of(files, shards):
         part = slice(filled, filled + len(new_users))
@@ -123,7 +123,7 @@ class Streaming:
         Each must be used up before the next is asked for.
         """
         generator = torch.Generator().manual_seed(seed)
-        buffer, held = _room_for(self._capacity), 0
+        buffer, held = _allocate_rows(self._capacity), 0
         for rows in _rows_of(self._files, self._shards, seed):
             left = rows
             while len(left[0]):
@@ -142,9 +142,9 @@ class Streaming:
 def _rows_of(files: PositiveFiles, shards: UserShards, seed: int | None = None) -> Iterator[Rows]:
     for user_indexes, item_indexes in files.read(seed):
         rows = shards.rows_of(user_indexes).astype(np.int32)
-        # A copy: the loader's arrays cannot be written to, which torch would warn of.
+        # A copy: torch warns of the loader's read-only arrays.
         yield torch.from_numpy(rows), torch.tensor(item_indexes)
 
 
-def _room_for(num_rows: int) -> Rows:
+def _allocate_rows(num_rows: int) -> Rows:
     return torch.empty(num_rows, dtype=torch.int32), torch.empty(num_rows, dtype=torch.int32)

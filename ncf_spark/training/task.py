@@ -1,4 +1,4 @@
-"""What is sent to every worker."""
+"""The description of a training that every worker receives."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ncf_spark.evaluation.metrics import main_cut_off
 from ncf_spark.model.recommender import Architecture
 from ncf_spark.training.loop import LoopSettings
 
-# Places, and what the outcome depends on no more than on the number of workers.
-_NOT_OF_THE_OUTCOME = (
+# Paths, and settings that do not change the outcome.
+_NOT_IN_IDENTITY = (
     *("train_uri", "validation_uri", "activity_uri", "model_uri", "checkpoints_uri"),
     *("checkpoint_epochs", "checkpoint_minutes", "resident_bytes"),
 )
@@ -35,10 +35,10 @@ class Start:
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What is sent to every worker: places and plain values, no data.
+    """What every worker receives: paths and plain values, no data.
 
     Args:
-        checkpoints_uri: where training leaves its checkpoints, and goes on from.
+        checkpoints_uri: of the checkpoints, from which training resumes.
         tables: when each step that wrote the tables was finished.
         start: None: training starts from random weights.
         validation_uri: None: no items were kept back, and the last epoch counts.
@@ -74,7 +74,7 @@ class TrainingTask:
 
     @property
     def choose_by(self) -> str:
-        """The figure that epochs are chosen by."""
+        """The metric that epochs are chosen by."""
         return f"ndcg@{main_cut_off(self.ks)}"
 
     @property
@@ -85,28 +85,28 @@ class TrainingTask:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """By what a training is known again: `{"loop.seed": 1, …}`, flat, as JSON has it."""
-        content = {k: v for k, v in asdict(self).items() if k not in _NOT_OF_THE_OUTCOME}
+        """What identifies a training: `{"loop.seed": 1, …}`, flat, as JSON has it."""
+        content = {k: v for k, v in asdict(self).items() if k not in _NOT_IN_IDENTITY}
         content["start"] = None if self.start is None else self.start.run
         return dict(_flat({**content, "validation": self.validation_uri is not None}))
 
     @classmethod
     def of(
-        cls, config: Config, places: Mapping[str, Any], *, num_users: int, num_items: int
+        cls, config: Config, paths: Mapping[str, Any], *, num_users: int, num_items: int
     ) -> TrainingTask:
-        """From the configuration, the tables' places and the sizes of the indexes.
+        """From the configuration, the paths of the tables and the sizes of the indexes.
 
         With a start there is no pretraining, and `training.warm_epochs` are the epochs.
         """
         training, sampling = config.training, config.sampling
         loop = LoopSettings.of(config)
         halves = training.pretraining.halves if config.model.kind == "neumf" else {}
-        start = None if places["start"] is None else Start(**places["start"])
+        start = None if paths["start"] is None else Start(**paths["start"])
         if start is not None:
             assert training.warm_epochs is not None
             loop, halves = replace(loop, epochs=training.warm_epochs), {}
         return cls(
-            **{**places, "start": start},
+            **{**paths, "start": start},
             num_users=num_users,
             num_shards=training.num_shards,
             architecture=Architecture.of(config.model, num_items),

@@ -1,4 +1,4 @@
-"""A model that begins with what another run's model learnt."""
+"""Warm start: a model that starts from the parameters of another run's model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ncf_spark.training.task import Start
 
 
 @torch.no_grad()
-def begin_with(model: Recommender, start: Start, shards: UserShards) -> None:
-    """Gives `model` the stored parameters; rows of users and items that are new stay as they are.
+def load_start(model: Recommender, start: Start, shards: UserShards) -> None:
+    """Sets a model to the stored parameters; rows of new users and items stay as they are.
 
-    A worker reads the files of its own shards alone, one after the other. Where the stored model
+    A worker reads the files of its own shards only, one at a time. Where the stored model
     had another number of shards, these are all files that hold one of its users.
     """
     with reading(start.model_uri):
@@ -41,12 +41,12 @@ def begin_with(model: Recommender, start: Start, shards: UserShards) -> None:
 def _own_users(start: Start, shards: UserShards) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(users, vectors) of this worker, by file."""
     owned = np.array([shard for shard, _ in shards.owned])
-    # User u of shard s then and of shard t now: u is s by the one divisor, and t by the other.
+    # A user of shard s then and of shard t now: s and t are equal modulo the common divisor.
     common = gcd(start.num_shards, shards.num_shards)
     for shard in range(min(start.num_shards, start.num_users)):
         if shard % common not in owned % common:
             continue
-        place = f"{start.model_uri}/{store.users_file(shard)}"
-        users, vectors = arrays.read_vectors(place, "user_index")
+        path = f"{start.model_uri}/{store.users_file(shard)}"
+        users, vectors = arrays.read_vectors(path, "user_index")
         kept = np.isin(users % shards.num_shards, owned)
         yield users[kept], vectors[kept]

@@ -1,4 +1,4 @@
-"""What one worker does from start to end: load, train, judge the epochs, save its part."""
+"""The training of one worker: load, train, evaluate the epochs, save its part."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from ncf_spark.model.recommender import (
     initialise_users,
 )
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.checkpoint import Checkpoints, parameters_of, take_over
+from ncf_spark.training.checkpoint import Checkpoints, load_parameters, parameters_of
 from ncf_spark.training.communicator import Communicator
 from ncf_spark.training.failures import reading
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.mixture import item_probabilities
+from ncf_spark.training.optimisers import MOMENTS, load_moments, moments_of
 from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.progress import write_history
 from ncf_spark.training.sampler import FixedNegatives, NegativeSampler, Sampler
@@ -32,7 +33,7 @@ from ncf_spark.training.shards import UserShards
 from ncf_spark.training.streaming import open_positives
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.validation import ValidationItems
-from ncf_spark.training.warm import begin_with
+from ncf_spark.training.warm import load_start
 
 
 def train_worker(
@@ -44,10 +45,10 @@ def train_worker(
 
     Returns:
         `history`, the record of each epoch of each phase, and `chosen_epochs` by phase, the same
-        on every worker; its `host`; and how it holds its `positives`.
+        on every worker; its `host`; and the `positives` that it holds.
     """
     worker = Worker(task, communicator, device)
-    pretraining = {} if worker.goes_on_with(task.architecture.kind) else task.pretraining
+    pretraining = {} if worker.resumes_in(task.architecture.kind) else task.pretraining
     halves = [worker.fit_half(kind, settings) for kind, settings in pretraining.items()]
     model = worker.build(task.architecture)
     if halves:
@@ -55,7 +56,9 @@ def train_worker(
         model.join(gmf, mlp, task.alpha)
         worker.halves.clear()
         del gmf, mlp, halves
-    model = worker.fit(model, task.architecture.kind, task.loop, judge_first=bool(task.pretraining))
+    model = worker.fit(
+        model, task.architecture.kind, task.loop, evaluate_first=bool(task.pretraining)
+    )
     _save(task.model_uri, model, worker.shards)
     return {
         "history": worker.history,
@@ -103,12 +106,12 @@ class Worker:
             facts = self.resumed.facts
             self.history, self.chosen_epochs = facts["history"], facts["chosen_epochs"]
             self.halves = {kind: dict(self.resumed.slots[kind]) for kind in facts["halves"]}
-            # Other negatives than those of the epochs before.
+            # Not the negatives of the earlier epochs again.
             generator.manual_seed(self._seed() + 2**20 * len(self.history))
             self._write_history()
 
-    def goes_on_with(self, phase: str) -> bool:
-        """Whether a checkpoint was left within this phase."""
+    def resumes_in(self, phase: str) -> bool:
+        """Whether training resumes from a checkpoint within this phase."""
         return self.resumed is not None and self.resumed.facts["phase"] == phase
 
     def _seed(self) -> int:
@@ -128,7 +131,7 @@ class Worker:
         return FixedNegatives(sampler, self.positives.users)
 
     def _rejected(self) -> PositiveSet | None:
-        """What must not be drawn as a negative."""
+        """The positives, which must not be drawn as negatives; None: they may."""
         if self.task.max_retries is None:
             return None
         num_items, own = self.task.architecture.num_items, self.positives
@@ -138,21 +141,21 @@ class Worker:
             )
 
     def build(self, architecture: Architecture) -> Recommender:
-        """A model with its first values, on this worker's device."""
+        """A model with its initial values, on this worker's device."""
         model = describe(lambda: Recommender(architecture, self.shards.num_rows))
         model = materialise(model, self.device)
         seed = self.task.loop.seed
         initialise_shared(model, architecture, seed)
         initialise_users(model, architecture, self.shards.owned, self.task.num_users, seed)
         if self.task.start is not None and self.resumed is None:
-            begin_with(model, self.task.start, self.shards)
+            load_start(model, self.task.start, self.shards)
         return model
 
     def fit_half(self, kind: str, settings: LoopSettings) -> Recommender:
-        """GMF or MLP: trained, or as a checkpoint has it."""
+        """GMF or MLP: trained now, or from the checkpoint."""
         model = self.build(replace(self.task.architecture, kind=kind))
         if kind in self.halves:
-            take_over(model, self.halves[kind])
+            load_parameters(model, self.halves[kind])
         else:
             self.fit(model, kind, settings)
             self.halves[kind] = parameters_of(model)
@@ -163,24 +166,24 @@ class Worker:
         model: Recommender,
         phase: str,
         settings: LoopSettings,
-        judge_first: bool = False,
+        evaluate_first: bool = False,
     ) -> Recommender:
-        """Trains a model until it stops improving; it ends with the best epoch's parameters.
+        """Trains a model until it stops improving, and sets it to the best epoch's parameters.
 
         Args:
             phase: its name in the history.
-            judge_first: whether the model may be best as it comes, before any epoch.
+            evaluate_first: whether the untrained model may be the best.
 
         Raises:
             FloatingPointError: on all workers together, when the loss is not finite.
         """
         trainer = Trainer(model, self.sampler, self.positives, settings, self.communicator)
         best = BestEpoch(model, self.task.patience)
-        done = self._go_on(phase, trainer, best)
-        if self.validation is not None and judge_first and not done:
-            judged = self.validation.evaluate(model, self.task.ks, self.communicator)
-            best.see(0, judged[self.task.choose_by])
-            self._report({"phase": phase, "epoch": 0, **judged})
+        done = self._resume(phase, trainer, best)
+        if self.validation is not None and evaluate_first and not done:
+            metrics = self.validation.evaluate(model, self.task.ks, self.communicator)
+            best.update(0, metrics[self.task.choose_by])
+            self._report({"phase": phase, "epoch": 0, **metrics})
         epoch = done
         while epoch < settings.epochs and not best.is_over:
             epoch += 1
@@ -192,7 +195,7 @@ class Worker:
                 raise FloatingPointError(f"{phase}: {error}; {remedy}") from None
             if self.validation is not None and self._is_due(epoch, settings.epochs):
                 record |= self.validation.evaluate(model, self.task.ks, self.communicator)
-                best.see(epoch, record[self.task.choose_by])
+                best.update(epoch, record[self.task.choose_by])
             self._report(record)
             if self._is_checkpoint_due(epoch):
                 self._save_checkpoint(phase, epoch, trainer, best)
@@ -201,7 +204,7 @@ class Worker:
         return model
 
     def _is_checkpoint_due(self, epoch: int) -> bool:
-        """The same on all workers: the first one's clock counts."""
+        """The same on all workers: decided by the clock of worker 0."""
         epochs, minutes = self.task.checkpoint_epochs, self.task.checkpoint_minutes
         if epochs is None and minutes is None:
             return False
@@ -212,15 +215,9 @@ class Worker:
         return bool(self.communicator.gather([int(due)])[0][0])
 
     def _save_checkpoint(self, phase: str, epoch: int, trainer: Trainer, best: BestEpoch) -> None:
-        names: dict[Tensor, str] = {
-            parameter: name for name, parameter in trainer.model.named_parameters()
-        }
-        steps, moments = trainer.optimisers.state()
+        steps, moments = moments_of(trainer.optimisers, trainer.loss.parts)
         figures, kept = best.state()
-        slots: dict[str, dict[str, Tensor]] = {"parameters": parameters_of(trainer.model)}
-        for parameter, of_parameter in moments.items():
-            for moment, values in of_parameter.items():
-                slots.setdefault(moment, {})[names[parameter]] = values
+        slots = {"parameters": parameters_of(trainer.model), **moments}
         if kept:
             slots["best"] = kept
         facts = {
@@ -235,23 +232,16 @@ class Worker:
         self.checkpoints.save(len(self.history), {**slots, **self.halves}, facts)
         self.last_checkpoint = time.monotonic()
 
-    def _go_on(self, phase: str, trainer: Trainer, best: BestEpoch) -> int:
-        """Takes over what a checkpoint has of this phase; the epochs that are done."""
-        if self.resumed is None or not self.goes_on_with(phase):
+    def _resume(self, phase: str, trainer: Trainer, best: BestEpoch) -> int:
+        """Restores this phase from the checkpoint, if it has it; the epochs that are done."""
+        if self.resumed is None or not self.resumes_in(phase):
             return 0
-        slots, facts = dict(self.resumed.slots), self.resumed.facts
-        take_over(trainer.model, slots.pop("parameters"))
-        best.resume(facts["best"], slots.pop("best", {}))
-        moments: dict[Tensor, dict[str, Tensor]] = {}
-        for name, parameter in trainer.model.named_parameters():
-            of_parameter = {
-                slot: tensors[name]
-                for slot, tensors in slots.items()
-                if slot not in facts["halves"] and name in tensors
-            }
-            if of_parameter:
-                moments[parameter] = of_parameter
-        trainer.optimisers.restore(facts["optimiser_steps"], moments)
+        slots, facts = self.resumed.slots, self.resumed.facts
+        load_parameters(trainer.model, slots["parameters"])
+        best.load_state(facts["best"], slots.get("best", {}))
+        moments = {moment: slots[moment] for moment in MOMENTS if moment in slots}
+        steps = facts["optimiser_steps"]
+        load_moments(trainer.optimisers, trainer.loss.parts, steps, moments)
         epoch = int(facts["epoch"])
         trainer.steps_done = epoch * trainer.num_steps
         self.resumed = None
@@ -280,7 +270,7 @@ def _save(uri: str, model: Recommender, shards: UserShards) -> None:
 
 
 def save_manifest(task: TrainingTask, workers: list[dict[str, Any]]) -> None:
-    """Completes the model that the workers wrote; without its manifest it is not whole.
+    """Writes the manifest, which completes the model that the workers wrote.
 
     Args:
         workers: what each worker returned, by rank.

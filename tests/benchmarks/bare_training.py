@@ -25,7 +25,7 @@ from ncf_spark.model.recommender import (
     initialise_users,
 )
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.process import keep_freed_memory
@@ -75,7 +75,7 @@ def build_trainer(arguments: argparse.Namespace, device: torch.device) -> Traine
     sampler = NegativeSampler(
         torch.ones(num_items), rejected, arguments.negatives, arguments.retries, generator
     )
-    return Trainer(model.to(device), sampler, positives, settings, Alone())
+    return Trainer(model.to(device), sampler, positives, settings, SingleWorker())
 
 
 def measure(trainer: Trainer, steps: int, device: torch.device) -> dict[str, float]:

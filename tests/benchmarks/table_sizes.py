@@ -15,14 +15,13 @@ import statistics
 import time
 from itertools import islice
 from typing import Any
+from unittest.mock import patch
 
 import horovod
 import numpy as np
 
-from ncf_spark.training.communicator import Alone, Communicator
-from ncf_spark.training.gradients import Gradients
+from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.loop import Trainer
-from ncf_spark.training.optimisers import Optimisers
 from ncf_spark.training.process import keep_freed_memory, take_share
 from tests.benchmarks.contenders.horovod_workers import join_benchmark
 from tests.benchmarks.contenders.ncf_neumf import build_trainer
@@ -72,7 +71,9 @@ def in_turns(trainers: dict[Any, Trainer]) -> dict[Any, list[float]]:
 
 def compare_users(batch: int) -> None:
     """A step with many users beside one with few."""
-    trainers = {n: generated_trainer(n, NUM_ITEMS, batch, Alone()) for n in (FEW_USERS, MANY_USERS)}
+    trainers = {
+        n: generated_trainer(n, NUM_ITEMS, batch, SingleWorker()) for n in (FEW_USERS, MANY_USERS)
+    }
     found = in_turns(trainers)
     record(
         f"a step of {batch:,} samples, ms, {MANY_USERS:,} users; {FEW_USERS:,} users",
@@ -97,13 +98,10 @@ def bytes_of_a_step(num_users: int, batch: int) -> float:
 def by_rows_and_whole(num_items: int, batch: int) -> tuple[list[float], list[float]]:
     """On a worker: seconds of a step with items exchanged by rows, and as a whole table."""
     workers = join_benchmark()
-    trainers = {
-        by_rows: generated_trainer(20_000, num_items, batch, workers) for by_rows in (True, False)
-    }
-    for by_rows, trainer in trainers.items():
-        gradients = Gradients(trainer.model, sparse_users=True, sparse_items=by_rows)
-        trainer.gradients = gradients
-        trainer.optimisers = Optimisers(trainer.model, gradients, "lazy_adam")
+    trainers = {}
+    for by_rows in (True, False):
+        with patch("ncf_spark.training.loop.use_sparse_exchange", return_value=by_rows):
+            trainers[by_rows] = generated_trainer(20_000, num_items, batch, workers)
     found = in_turns(trainers)
     return found[True], found[False]
 

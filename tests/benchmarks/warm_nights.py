@@ -41,7 +41,7 @@ from ncf_spark.scoring.spec import ScorerSpec
 from ncf_spark.storage import files
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from ncf_spark.training.models import training_places
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.warm_start import confirm_start
@@ -121,7 +121,7 @@ class Night:
                 num_items=job.num_rows("item_index"),
             )
             started = time.perf_counter()
-            trained = train_worker(task, Alone(), torch.device("cpu"))
+            trained = train_worker(task, SingleWorker(), torch.device("cpu"))
             self.seconds[name] = time.perf_counter() - started
             save_manifest(task, [trained])
             job.note(f"{place}: chosen epochs", trained["chosen_epochs"])

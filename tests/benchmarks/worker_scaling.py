@@ -16,7 +16,7 @@ from pathlib import Path
 import horovod
 import numpy as np
 
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from tests.benchmarks.contenders.horovod_workers import join_benchmark
 from tests.benchmarks.contenders.ncf_neumf import build_trainer
 from tests.benchmarks.duel import record
@@ -32,7 +32,7 @@ WAYS = {"one": (1, False), "two": (2, True), "apart": (2, False)}
 def measure(data: str, batch: int, exchange: bool) -> tuple[int, float]:
     """On a worker: the samples of its second epoch, and the seconds that it took."""
     workers = join_benchmark()
-    communicator = workers if exchange else Alone()
+    communicator = workers if exchange else SingleWorker()
     settings = [*SETTINGS, f"training.batch_size={batch // 5}"]
     trainer = build_trainer(dict(np.load(data)), settings, communicator)
     trainer.train_epoch(1)

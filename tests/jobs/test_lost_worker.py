@@ -123,7 +123,7 @@ def test_training_goes_on_from_its_checkpoint(night: Night, folder: Path, lost: 
     assert "is lost; worker" in output
     assert "restart 1 of 2" in output
     assert "restart 2 of 2" not in output
-    assert "goes on from checkpoint 0000" in output
+    assert "resumes from checkpoint 0000" in output
     # Epoch 1 was trained once: its line is not shown again.
     assert output.count(f"neumf epoch 1/{EPOCHS},") == 1
     assert_every_epoch_once(run, 2)
@@ -139,7 +139,7 @@ def test_train_goes_on_with_other_workers_after_its_driver_is_lost(night: Night,
     assert not psutil.wait_procs(orphans, timeout=30)[1]
     options = options_of(night, folder, {**TRAINING, "training.num_workers": 1})
     output = expect(submit("jobs/train.py", *options), 0)
-    assert re.search(r"goes on from checkpoint 0000\d\d \(num_workers was 2, is 1\)", output)
+    assert re.search(r"resumes from checkpoint 0000\d\d \(num_workers was 2, is 1\)", output)
     assert f"neumf epoch 1/{EPOCHS}," not in output
     assert f"neumf epoch {EPOCHS}/{EPOCHS}," in output
     assert_every_epoch_once(run, 1)

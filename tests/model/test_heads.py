@@ -31,7 +31,7 @@ def small_mlp(activation: str = "relu") -> MLP:
 def logits(head, users: list, items: list) -> list:
     """Of one user vector with each of the item vectors, by `pairs`."""
     of_items = head.encode_items(torch.tensor(items).unsqueeze(1))
-    return head.pairs_and_pull(head.encode_users(torch.tensor([users])), of_items)[0][:, 0].tolist()
+    return head.pairs(head.encode_users(torch.tensor([users])), of_items)[0][:, 0].tolist()
 
 
 # --- MF -----------------------------------------------------------------------------------------
@@ -71,6 +71,22 @@ def test_mf_vectors_start_with_a_bias_of_0():
     vectors = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     MF(factors=2).initialise_vectors(vectors)
     assert vectors.tolist() == [[1.0, 2.0, 0.0], [4.0, 5.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "similarity", "expected"),
+    [
+        ("mf", "dot", [3.0, 4.0]),
+        ("mf", "cosine", [0.6, 0.8]),
+        ("gmf", "dot", [3.0, 4.0, -7.0]),
+        ("mlp", "dot", [3.0, 4.0, -7.0]),
+        ("neumf", "dot", [3.0, 4.0, -7.0]),
+    ],
+)
+def test_items_are_alike_by_their_vectors_without_the_bias(kind, similarity, expected):
+    head = build_architecture(kind, num_items=1, similarity=similarity).build_head()
+    found = head.item_directions(torch.tensor([[3.0, 4.0, -7.0]]))
+    assert found.tolist() == [pytest.approx(expected)]
 
 
 # --- GMF, MLP and NeuMF -------------------------------------------------------------------------
@@ -139,7 +155,7 @@ def test_the_split_first_layer_gives_what_the_papers_concatenation_gives(kind):
     head, users, items = random_head(kind)
     expected = [[paper_logit(head, u, i) for i in items.double().numpy()] for u in users.numpy()]
     every_item = items.unsqueeze(1).expand(-1, len(users), -1)
-    found, _ = head.pairs_and_pull(head.encode_users(users), head.encode_items(every_item))
+    found, _ = head.pairs(head.encode_users(users), head.encode_items(every_item))
     np.testing.assert_allclose(found.T.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -151,20 +167,41 @@ def test_the_split_first_layer_gives_what_the_papers_concatenation_gives(kind):
         ("neumf", {"activation": "leaky_relu"}),
     ],
 )
-def test_the_way_back_is_that_of_autograd(kind, named):
+def test_a_block_scores_every_user_with_every_item_as_pairs_do(kind, named):
+    head, users, items = random_head(kind, **named)
+    block = head.block(head.encode_users(users), head.encode_items(items))
+    assert block.shape == (6, 7)
+    for b, user in enumerate(users):
+        for i, item in enumerate(items):
+            sides = head.encode_users(user[None]), head.encode_items(item[None, None])
+            pair, _ = head.pairs(*sides)
+            torch.testing.assert_close(block[b, i], pair[0, 0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        *[(kind, {}) for kind in KINDS],
+        ("mf", {"similarity": "cosine", "temperature": 0.1}),
+        ("neumf", {"activation": "leaky_relu"}),
+    ],
+)
+def test_gradients_by_hand_are_those_of_autograd(kind, named):
     head, users, items = random_head(kind, **named)
     items = items[:6].unflatten(0, (2, 3))
     sides = [users[:3].requires_grad_(), items.requires_grad_()]
-    of_logits = torch.tensor([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
-    logits, pull = head.pairs_and_pull(head.encode_users(sides[0]), head.encode_items(sides[1]))
+    grad = torch.tensor([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
+    logits, backward = head.pairs(head.encode_users(sides[0]), head.encode_items(sides[1]))
     learned = list(head.parameters())
-    expected = torch.autograd.grad((logits * of_logits).sum(), [*sides, *learned])
-    for parameter in learned:
-        parameter.grad = torch.ones_like(parameter)  # to which the step's own are added
+    expected = torch.autograd.grad((logits * grad).sum(), [*sides, *learned])
+    gradients = {p: torch.ones_like(p) for p in learned}  # to which the step's own are added
     with torch.no_grad():
-        of_users, of_items = pull(of_logits)
-        found = [head.pull_users(sides[0], of_users), head.pull_items(sides[1], of_items)]
-    found += [parameter.grad - 1 for parameter in learned]
+        of_users, of_items = backward(grad, gradients)
+        found = [
+            head.users_backward(sides[0], of_users, gradients),
+            head.items_backward(sides[1], of_items, gradients),
+        ]
+    found += [gradients[p] - 1 for p in learned]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 

@@ -43,12 +43,12 @@ class Ending(InMemory):
         super().__init__(worker._group, worker.worker_rank)
         self._steps = steps
 
-    def sum_(self, tensor: Tensor, name: str) -> None:
+    def all_reduce_(self, tensor: Tensor, name: str) -> None:
         if name == "shared_gradients":
             self._steps -= 1
             if self._steps < 0:
                 raise LostError
-        super().sum_(tensor, name)
+        super().all_reduce_(tensor, name)
 
 
 def interrupted(task: TrainingTask, before: int, after: int, steps: int) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.preflight import worker_bytes
 from ncf_spark.training.process import keep_freed_memory
@@ -154,7 +154,7 @@ def measure(task: TrainingTask) -> int:
     Trainer._batches = lambda self, epoch: islice(batches(self, epoch), STEPS)  # type: ignore
     torch.set_num_threads(1)
     keep_freed_memory()
-    train_worker(task, Alone(), CPU)
+    train_worker(task, SingleWorker(), CPU)
     return memory("VmHWM")
 
 

@@ -40,16 +40,16 @@ class InMemory:
         self.bytes_exchanged: dict[str, int] = {}
         self._group = group
 
-    def sum_(self, tensor: Tensor, name: str) -> None:
+    def all_reduce_(self, tensor: Tensor, name: str) -> None:
         given = self._group.exchange(self.worker_rank, name, tensor.clone())
         tensor.copy_(sum(given[1:], start=given[0]))
         self._count(tensor, name)
 
-    def start_sum(self, tensor: Tensor, name: str) -> Callable[[], None]:
+    def all_reduce_async(self, tensor: Tensor, name: str) -> Callable[[], None]:
         """Summed when it is waited for: whoever touches the tensor before spoils the sum."""
-        return lambda: self.sum_(tensor, name)
+        return lambda: self.all_reduce_(tensor, name)
 
-    def join(self, tensor: Tensor, name: str) -> Tensor:
+    def all_gather(self, tensor: Tensor, name: str) -> Tensor:
         self._count(tensor, name)
         return torch.cat(self._group.exchange(self.worker_rank, name, tensor))
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 
 from ncf_spark.storage import arrays
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.worker import train_worker
 from tests.model.architectures import build_architecture
@@ -103,7 +103,7 @@ def on_workers(task: TrainingTask, num_workers: int) -> list[dict[str, Any]]:
 
 def alone(task: TrainingTask) -> dict[str, Any]:
     """What the one worker returns."""
-    return train_worker(task, Alone(), CPU)
+    return train_worker(task, SingleWorker(), CPU)
 
 
 def stored(task: TrainingTask) -> dict[str, np.ndarray]:

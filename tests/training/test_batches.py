@@ -21,7 +21,7 @@ from ncf_spark.training.batches import (
     Batch,
     Resident,
 )
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from ncf_spark.training.loader import ROW_GROUPS_READ_AHEAD
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.shards import UserShards
@@ -29,7 +29,7 @@ from ncf_spark.training.streaming import Streaming, open_positives
 from ncf_spark.training.worker import Worker, save_manifest
 from tests.model.architectures import build_architecture
 from tests.training.simulated import run_workers
-from tests.training.tasks import CPU, alone, on_workers, without_seconds
+from tests.training.tasks import CPU, on_workers
 from tests.training.trainers import build_settings
 
 NUM_USERS, NUM_SHARDS, ROWS_PER_GROUP = 40, 4, 10
@@ -89,12 +89,6 @@ def test_positives_are_streamed_when_they_do_not_fit(train_uri, resident_bytes, 
     positives = open_positives(train_uri, shards_of(), resident_bytes, CPU)
     assert isinstance(positives, expected)
     assert positives.num_positives == 350
-
-
-def test_each_worker_looks_at_its_own_positives(train_uri):
-    # Worker 0 of 2 has shards 0 and 2, 200 + 50 positives, and worker 1 the 100 of shard 1.
-    modes = [opened(train_uri, 120, shards_of(rank, 2)).mode for rank in (0, 1)]
-    assert modes == ["streaming", "resident"]
 
 
 # --- each positive once -------------------------------------------------------------------------
@@ -221,13 +215,6 @@ def test_the_buffer_is_filled_evenly(train_uri):
     assert filled == [175, 175]
 
 
-def test_resident_positives_are_read_once(train_uri, rows_read):
-    positives = opened(train_uri, None)
-    for seed in range(3):
-        list(positives.batches([350], seed))
-    assert rows_read["rows"] == 350
-
-
 # --- in training --------------------------------------------------------------------------------
 
 
@@ -297,25 +284,12 @@ def test_the_weights_of_users_are_the_same_in_both_modes(learnable):
     weights = []
     for resident_bytes in (None, 12):
         loop = replace(learnable.loop, user_balance=0.5)
-        worker = Worker(replace(learnable, resident_bytes=resident_bytes), Alone(), CPU)
+        worker = Worker(replace(learnable, resident_bytes=resident_bytes), SingleWorker(), CPU)
         model = worker.build(learnable.architecture)
-        trainer = Trainer(model, worker.sampler, worker.positives, loop, Alone())
+        trainer = Trainer(model, worker.sampler, worker.positives, loop, SingleWorker())
         weights.append(trainer.user_weights.tolist())
     assert weights[0] == weights[1]
     assert len(set(weights[0])) == 4  # of 20, 10, 5 or no positives
-
-
-def test_a_users_positives_are_rejected_in_streaming_too(task):
-    worker = Worker(streamed(task), Alone(), CPU)
-    user_0 = torch.zeros(200, dtype=torch.int64)  # its positives are items 0 and 3
-    items, unresolved = worker.sampler.draw(user_0, None)
-    assert not torch.isin(items, torch.tensor([0, 3])).any()
-    assert unresolved is None
-
-
-def test_the_same_seed_streams_to_the_same_model(task):
-    first, again = (alone(streamed(task)), alone(streamed(task)))
-    assert without_seconds(first["history"]) == without_seconds(again["history"])
 
 
 def test_the_manifest_tells_how_each_worker_held_its_positives(task):

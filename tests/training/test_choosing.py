@@ -12,7 +12,7 @@ import torch
 from ncf_spark.config import load_config
 from ncf_spark.errors import ConfigError
 from ncf_spark.model.store import load_model
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.validation import ValidationItems
@@ -59,19 +59,6 @@ def test_the_stored_model_is_that_of_the_epoch_that_validation_chose(
     found = stored(task)
     as_long = replace(task, validation_uri=None, loop=replace(task.loop, epochs=chosen))
     on_workers(as_long, num_workers)
-    assert_equal_stored(found, stored(task))
-
-
-@pytest.mark.parametrize("seed", [4, 9, 11])  # neither the first nor the last is best
-def test_validation_chooses_by_ndcg_at_10_on_its_own_items(task, seed):
-    task = replace(task, loop=replace(task.loop, epochs=6, seed=seed, learning_rate=0.05))
-    worker = alone(task)
-    values = [record["ndcg@10"] for record in worker["history"]]
-    assert len(set(values)) > 1
-    chosen = 1 + values.index(max(values))
-    assert worker["chosen_epochs"] == {"neumf": chosen}
-    found = stored(task)
-    alone(replace(task, validation_uri=None, loop=replace(task.loop, epochs=chosen)))
     assert_equal_stored(found, stored(task))
 
 
@@ -237,12 +224,6 @@ def test_without_validation_items_each_phase_takes_all_its_epochs(task):
     assert worker["chosen_epochs"] == {"gmf": 2, "mlp": 2, "neumf": 3}
 
 
-def test_pretraining_may_penalise_the_kernels_that_gmf_lacks(task):
-    adam = replace(task.loop, epochs=1, l2_kernels=0.1)
-    task = pretrained(task, pretraining={"gmf": adam, "mlp": adam})
-    assert epochs_of(alone(task)) == [("gmf", 1), ("mlp", 1), *EPOCHS[4:]]
-
-
 def test_the_phases_of_a_task_and_their_epochs(task):
     assert task.phases == {"neumf": 3}
     assert pretrained(task).phases == {"gmf": 2, "mlp": 2, "neumf": 3}
@@ -318,7 +299,7 @@ def test_a_phase_that_diverges_names_the_setting_to_lower(task, monkeypatch, pha
         raise FloatingPointError("the loss is not finite after epoch 1")
 
     task = pretrained(task)
-    worker = Worker(task, Alone(), torch.device("cpu"))
+    worker = Worker(task, SingleWorker(), torch.device("cpu"))
     monkeypatch.setattr(Trainer, "train_epoch", diverge)
     section = "training" if phase == "neumf" else f"training.pretraining.{phase}"
     expected = f"{phase}: the loss is not finite after epoch 1; lower {section}.learning_rate"

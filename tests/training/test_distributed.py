@@ -91,8 +91,8 @@ def test_what_is_exchanged_is_added_up_and_waited_for(monkeypatch):
     monkeypatch.setattr(f"{place}.allreduce_async_", all_reduce)
     monkeypatch.setattr(f"{place}.synchronize", waited.append)
     workers, tensor = Horovod(), torch.ones(3)
-    workers.sum_(tensor, "totals")
-    wait = workers.start_sum(tensor, "gradients")
+    workers.all_reduce_(tensor, "totals")
+    wait = workers.all_reduce_async(tensor, "gradients")
     assert (tensor.tolist(), waited) == ([4.0] * 3, [])
     wait()
     assert waited == ["gradients"]
@@ -130,7 +130,7 @@ class Workers:
         if said is not None:
             with (
                 suppress(type(said[1])),
-                _failures(task, attempt).told(said[0], HorovodInternalError),
+                _failures(task, attempt).recorded(said[0], HorovodInternalError),
             ):
                 raise said[1]
         raise RuntimeError("Horovod detected that one or more processes exited\nwith 1")
@@ -197,7 +197,7 @@ def test_a_compared_model_that_fails_for_good_is_left_out_and_the_others_are_tra
     assert list(found[0]) == ["model", "gmf"]
     assert found[1] == {"mf": "mf: the loss is nan."}
     said = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert said == ["train: mf failed and is left out: mf: the loss is nan."]
+    assert said == ["train: mf failed and is skipped: mf: the loss is nan."]
     workers = Workers((0, FloatingPointError("the loss is nan.")), num_trained_before_failure=1)
     with pytest.raises(ConfigError, match=r"^mf: the loss is nan\."):
         run(monkeypatch, task, workers, 0, may_fail=["gmf"], **compared)
@@ -233,6 +233,9 @@ def test_a_training_of_other_settings_is_said_to_start_afresh(monkeypatch, task,
         run(monkeypatch, task, Workers())
         run(monkeypatch, replace(task, patience=3), Workers())
     messages = [r.getMessage() for r in caplog.records if "checkpoint" in r.getMessage()]
-    assert messages[0] == "train: model: goes on from checkpoint 000003 (num_workers was 1, is 2)"
-    assert "000003 is of other settings or tables and is left out (patience was None" in messages[1]
-    assert messages[-1] == "train: model: there is no other checkpoint; it starts afresh"
+    assert messages[0] == "train: model: resumes from checkpoint 000003 (num_workers was 1, is 2)"
+    assert (
+        "000003 was written with other settings or tables and is ignored (patience was None"
+        in messages[1]
+    )
+    assert messages[-1] == "train: model: no other checkpoint; training starts from the beginning"

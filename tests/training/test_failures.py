@@ -14,12 +14,12 @@ def failures(tmp_path) -> Failures:
 
 
 def fail(failures: Failures, worker: int, error: BaseException) -> None:
-    with pytest.raises(type(error)), failures.told(worker, LostError):
+    with pytest.raises(type(error)), failures.recorded(worker, LostError):
         raise error
 
 
 def test_workers_that_end_well_say_nothing(failures):
-    with failures.told(0, LostError):
+    with failures.recorded(0, LostError):
         pass
     assert failures.read() == []
     failures.check("model")
@@ -47,7 +47,7 @@ def test_what_is_wrong_with_settings_or_tables_is_raised_as_such(failures, told,
 )
 def test_a_bug_is_told_with_its_type_and_worker(failures, error):
     fail(failures, 3, error)
-    expected = rf"^neumf: worker 3: {type(error).__name__}: an int\. The same would come again"
+    expected = rf"^neumf: worker 3: {type(error).__name__}: an int\. Permanent failures"
     with pytest.raises(WorkerError, match=expected):
         failures.check("neumf")
 
@@ -64,7 +64,7 @@ def test_files_that_are_not_there_will_not_come(failures, error):
 @pytest.mark.parametrize(
     "error", [LostError("shut down"), ConnectionResetError("reset"), OSError("no answer")]
 )
-def test_what_may_pass_is_not_raised(failures, error):
+def test_transient_failures_are_not_raised(failures, error):
     fail(failures, 1, error)
     failures.check("neumf")
     told = f"worker 1: {type(error).__name__}: {error}"

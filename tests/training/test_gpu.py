@@ -8,7 +8,7 @@ import torch
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.alias import AliasTable
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.communicator import Alone
+from ncf_spark.training.communicator import SingleWorker
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.sampler import NegativeSampler
@@ -29,7 +29,7 @@ def on_gpu(trainer: Trainer) -> Trainer:
     generator = torch.Generator(device).manual_seed(3)
     negatives = trainer.settings.num_negatives
     sampler = NegativeSampler(torch.ones(NUM_ITEMS), rejected, negatives, 8, generator)
-    return Trainer(model, sampler, Resident(users, items), trainer.settings, Alone())
+    return Trainer(model, sampler, Resident(users, items), trainer.settings, SingleWorker())
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_unresolved_negatives_have_no_gradient(loss, unresolved, expected):
     [
         ("bce", LN_2, [-0.5, 0.0, 0.0]),
         ("squared", 1.0, [-2.0, 0.0, 0.0]),
-        # Alone among no rivals the positive has all of the soft-max.
+        # Alone among no negatives the positive has all of the soft-max.
         ("softmax", 0.0, [0.0, 0.0, 0.0]),
     ],
 )

@@ -3,19 +3,20 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ncf_spark.model.recommender import Recommender, initialise_shared, initialise_users
 from ncf_spark.training.communicator import Communicator
-from ncf_spark.training.gradients import Gradients
 from ncf_spark.training.optimisers import (
+    MOMENTS,
     LazyAdam,
-    Optimisers,
+    build_optimisers,
     learning_rate_at,
+    load_moments,
+    moments_of,
+    set_learning_rate,
     touched_rows,
 )
 from ncf_spark.training.shards import UserShards
-from tests.model.architectures import build_architecture
 from tests.training.simulated import run_workers
 from tests.training.trainers import (
     NUM_ITEMS,
@@ -26,97 +27,66 @@ from tests.training.trainers import (
     build_settings,
     build_trainer,
     step_on,
-    step_on_all,
 )
 
-NEUMF = build_architecture("neumf", num_items=6)
 KINDS = ["adam", "lazy_adam", "sgd"]
 
 
-def build_model() -> Recommender:
-    model = Recommender(NEUMF, 5)
-    initialise_shared(model, NEUMF, seed=1)
-    initialise_users(model, NEUMF, [(0, 5)], 5, seed=1)
-    return model
+def build_parameters() -> list[nn.Parameter]:
+    """Vectors of 5 users and 6 items, and other weights as one."""
+    generator = torch.Generator().manual_seed(1)
+    return [
+        nn.Parameter(torch.randn(size, generator=generator)) for size in [(5, 3), (6, 3), (20,)]
+    ]
 
 
-def build_optimisers(model: Recommender, kind: str) -> Optimisers:
-    lazy = kind == "lazy_adam"
-    return Optimisers(model, Gradients(model, sparse_users=lazy, sparse_items=False), kind)
-
-
-def give_gradients(model: Recommender, seed: int, rows: list[int], sparse_users: bool) -> None:
+def give_gradients(parameters: list[nn.Parameter], seed: int, rows: list[int]) -> None:
     """From N(0, 1); those of users and items in these rows only."""
     generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
+    for parameter in parameters:
         gradient = torch.randn(parameter.shape, generator=generator)
-        if name.endswith("_vectors"):
+        if parameter.dim() == 2:
             kept = torch.zeros(len(gradient), 1)
             kept[rows] = 1.0
             gradient = gradient * kept
-        if name == "user_vectors" and sparse_users:
-            parameter.grad = gradient.to_sparse(1)
-        elif parameter.grad is None:
-            parameter.grad = gradient
-        else:
-            parameter.grad.copy_(gradient)
+        parameter.grad = gradient
 
 
-def step(optimisers: Optimisers, rate: float) -> None:
-    optimisers.step_users(rate)
-    optimisers.step_shared(rate)
+def step(optimisers: list[torch.optim.Optimizer], rate: float) -> None:
+    set_learning_rate(optimisers, rate)
+    for optimiser in optimisers:
+        optimiser.step()
 
 
-def stepped(
-    kind: str, rows_of_steps: list[list[int]], rate: float = 0.1
-) -> list[dict[str, Tensor]]:
+def stepped(kind: str, rows_of_steps: list[list[int]], rate: float = 0.1) -> list[list[Tensor]]:
     """The parameters at the start and after each step."""
-    model = build_model()
-    optimisers, found = build_optimisers(model, kind), [values_of(model)]
+    parameters = build_parameters()
+    optimisers, found = build_optimisers(parameters, kind), [values_of(parameters)]
     for seed, rows in enumerate(rows_of_steps):
-        give_gradients(model, seed, rows, sparse_users=kind == "lazy_adam")
-        step(optimisers, 0.1)
-        found.append(values_of(model))
+        give_gradients(parameters, seed, rows)
+        step(optimisers, rate)
+        found.append(values_of(parameters))
     return found
 
 
-def values_of(model: Recommender) -> dict[str, Tensor]:
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
+def values_of(parameters: list[nn.Parameter]) -> list[Tensor]:
+    return [p.detach().clone() for p in parameters]
 
 
-def test_adam_is_torchs_adam_at_the_rate_of_each_step():
-    ours, torchs = build_model(), build_model()
-    optimisers, adam = build_optimisers(ours, "adam"), torch.optim.Adam(torchs.parameters())
+@pytest.mark.parametrize(("kind", "torchs"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)])
+def test_adam_and_sgd_are_torchs_at_the_rate_of_each_step(kind, torchs):
+    ours, others = build_parameters(), build_parameters()
+    optimisers, plain = build_optimisers(ours, kind), [torchs(others, lr=1.0)]
     for seed, rate in enumerate([0.01, 0.02, 0.005]):
-        for model in (ours, torchs):
-            give_gradients(model, seed, [0, seed], sparse_users=False)
-        step(optimisers, rate)
-        adam.param_groups[0]["lr"] = rate
-        adam.step()
+        for parameters, own in (ours, optimisers), (others, plain):
+            give_gradients(parameters, seed, [0, seed])
+            step(own, rate)
     # In one pass over the memory, the last digit may differ.
-    for one, other in zip(ours.parameters(), torchs.parameters(), strict=True):
+    for one, other in zip(ours, others, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8)
 
 
-def test_sgd_takes_the_gradient_times_the_rate_without_momentum():
-    model, start = build_model(), build_model()
-    optimisers = build_optimisers(model, "sgd")
-    give_gradients(model, 1, [0, 3], sparse_users=False)
-    gradients = [p.grad.clone() for p in model.parameters()]
-    step(optimisers, 0.5)
-    step(optimisers, 0.25)
-    for after, before, gradient in zip(
-        model.parameters(), start.parameters(), gradients, strict=True
-    ):
-        torch.testing.assert_close(after, before - 0.75 * gradient)
-    for parameter in model.parameters():
-        parameter.grad.zero_()
-    before = values_of(model)
-    step(optimisers, 0.5)
-    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
-
-
-@pytest.mark.parametrize("table", ["user_vectors", "item_vectors"])
+@pytest.mark.parametrize("table", [0, 1])
 def test_lazy_adam_leaves_rows_outside_the_batch_to_the_bit_where_adam_moves_them(table):
     for kind, stays in ("lazy_adam", True), ("adam", False):
         _, first, second = stepped(kind, [[0, 1, 2], [1, 4]])
@@ -129,68 +99,55 @@ def test_lazy_adam_leaves_rows_outside_the_batch_to_the_bit_where_adam_moves_the
 
 def test_lazy_adam_is_torchs_sparse_adam():
     ours, torchs = (torch.nn.Parameter(torch.ones(4, 2)) for _ in range(2))
-    lazy, sparse = LazyAdam(ours), torch.optim.SparseAdam([torchs])
+    lazy, sparse = LazyAdam([ours]), torch.optim.SparseAdam([torchs])
     generator = torch.Generator().manual_seed(4)
     for rate, rows in (0.1, [0, 2]), (0.05, [2]), (0.2, [0, 1]):
         gradient = torch.zeros(4, 2)
         gradient[rows] = torch.randn(len(rows), 2, generator=generator)
         ours.grad, torchs.grad = gradient, gradient.to_sparse(1)
-        sparse.param_groups[0]["lr"] = rate
-        lazy.step(rate)
-        sparse.step()
+        step([lazy, sparse], rate)
         torch.testing.assert_close(ours, torchs, rtol=1e-6, atol=1e-8)
 
 
 def test_lazy_adam_keeps_the_moments_of_rows_outside_the_batch():
-    # The same three gradients of row 1; in the other run, two steps without it lie between.
+    # The same three gradients of row 1; in the other run, two steps without it come between.
     def moved(rows_of_steps: list[list[int]], seeds: list[int]) -> Tensor:
-        model = build_model()
-        optimisers = build_optimisers(model, "lazy_adam")
+        parameters = build_parameters()
+        lazy, adam = build_optimisers(parameters, "lazy_adam")
         for rows, seed in zip(rows_of_steps, seeds, strict=True):
-            give_gradients(model, seed, rows, sparse_users=True)
-            step(optimisers, 0.1)
-        moments = optimisers.state()[1][model.item_vectors]
-        return moments["exp_avg"][1]
+            give_gradients(parameters, seed, rows)
+            step([lazy, adam], 0.1)
+        return lazy.state[parameters[1]]["exp_avg"][1]
 
     straight = moved([[1], [1], [1]], [5, 6, 7])
     assert torch.equal(moved([[1], [0], [1], [3], [1]], [5, 1, 6, 2, 7]), straight)
     assert straight.any()
 
 
-@pytest.mark.parametrize("kind", ["adam", "lazy_adam"])
-def test_the_first_step_of_a_row_in_the_batch_is_the_rate_against_the_gradients_sign(kind):
-    model, start = build_model(), build_model()
-    optimisers = build_optimisers(model, kind)
-    give_gradients(model, 3, [0, 2], sparse_users=kind == "lazy_adam")
-    gradients = [p.grad.to_dense().clone() for p in model.parameters()]
-    step(optimisers, 0.01)
-    for after, before, gradient in zip(
-        model.parameters(), start.parameters(), gradients, strict=True
-    ):
-        # Adam: m / √v is ±1 in the first step, whatever the gradient's size.
-        torch.testing.assert_close(after, before - 0.01 * gradient.sign(), rtol=0, atol=1e-5)
-
-
-def test_lazy_adam_treats_what_is_no_row_as_adam_does():
+def test_lazy_adam_treats_other_weights_as_adam_does():
     rows = [[0, 1], [2], [0]]
-    lazy, adam = stepped("lazy_adam", rows)[-1], stepped("adam", rows)[-1]
-    others = [name for name in adam if not name.endswith("_vectors")]
-    assert len(others) == 5
-    for name in others:  # in one pass over the memory, the last digit may differ
-        torch.testing.assert_close(lazy[name], adam[name], rtol=1e-6, atol=1e-8)
+    assert torch.equal(stepped("lazy_adam", rows)[-1][2], stepped("adam", rows)[-1][2])
 
 
-def test_a_step_leaves_the_gradients_as_and_where_they_are():
-    for kind in KINDS:
-        model = build_model()
-        optimisers = build_optimisers(model, kind)
-        give_gradients(model, 1, [0], sparse_users=kind == "lazy_adam")
-        gradients = [p.grad for p in model.parameters()]
-        before = [g.to_dense().clone() for g in gradients]
+@pytest.mark.parametrize("kind", KINDS)
+def test_restored_moments_continue_as_if_there_had_been_no_interruption(kind):
+    """The last parameter stands for two of the model."""
+    first = build_parameters()
+    parts = [{"users": first[0]}, {"items": first[1]}, {"a": first[2][:8], "b": first[2][8:]}]
+    optimisers = build_optimisers(first, kind)
+    for seed in (1, 2):
+        give_gradients(first, seed, [0, 2])
         step(optimisers, 0.1)
-        for parameter, gradient, values in zip(model.parameters(), gradients, before, strict=True):
-            assert parameter.grad is gradient
-            assert torch.equal(gradient.to_dense(), values)
+    steps, moments = moments_of(optimisers, dict(zip(first, parts, strict=True)))
+    assert (steps, set(moments)) == ((0, set()) if kind == "sgd" else (2, set(MOMENTS)))
+    moments = {moment: {n: v.clone() for n, v in own.items()} for moment, own in moments.items()}
+    second = [nn.Parameter(p.detach().clone()) for p in first]
+    resumed = build_optimisers(second, kind)
+    load_moments(resumed, dict(zip(second, parts, strict=True)), steps, moments)
+    for parameters, own in (first, optimisers), (second, resumed):
+        give_gradients(parameters, 3, [0, 1])
+        step(own, 0.05)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -233,21 +190,6 @@ def test_a_user_and_items_of_an_earlier_step_stay_where_they_are(optimiser, stay
     assert (vectors[1][[3, 11]] != items[[3, 11]]).any(dim=1).all()
 
 
-@pytest.mark.parametrize("optimiser", KINDS)
-def test_the_shared_gradients_stay_one_dense_buffer(optimiser):
-    trainer = build_trainer(settings=build_settings(optimiser=optimiser))
-    flat = trainer.gradients.flat
-    for _ in range(2):
-        step_on_all(trainer)
-        start = flat.data_ptr()
-        for parameter in trainer.gradients.shared:
-            assert parameter.grad.layout == torch.strided
-            assert parameter.grad.data_ptr() == start
-            start += 4 * parameter.numel()
-    assert trainer.gradients.flat is flat
-    assert trainer.model.user_vectors.grad.is_sparse == (optimiser == "lazy_adam")
-
-
 def after_three_steps(communicator: Communicator, optimiser: str) -> tuple[Any, dict[int, Tensor]]:
     """Two steps on a positive of each user, then one without those of shards 1 to 3."""
     settings = build_settings(optimiser=optimiser, learning_rate=0.05)
@@ -284,7 +226,7 @@ def test_several_workers_move_to_where_one_does(optimiser, num_workers):
         torch.testing.assert_close(several, one, rtol=1e-3, atol=1e-5)
 
 
-def test_lazy_adam_says_nothing_to_the_workers_log():
+def test_lazy_adam_raises_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trainer = build_trainer(settings=build_settings(optimiser="lazy_adam"))
@@ -335,10 +277,10 @@ def test_the_steps_of_a_training_follow_the_plan_over_all_epochs(monkeypatch):
         ),
     )
     rates: list[float] = []
-    for side in ("step_users", "step_shared"):
-        monkeypatch.setattr(trainer.optimisers, side, rates.append)
+    [adam] = trainer.optimisers
+    monkeypatch.setattr(adam, "step", lambda: rates.append(adam.param_groups[0]["lr"]))
     for epoch in (1, 2):
         trainer.train_epoch(epoch)
     # 1 / 5.5 to 5 / 5.5 of 1.1, then 0.5 of 1.5 steps done.
     expected = [0.2, 0.4, 0.6, 0.8, 1.0, 1.1 * 2 / 3]
-    assert rates[::2] == rates[1::2] == pytest.approx(expected)
+    assert rates == pytest.approx(expected)

@@ -6,7 +6,7 @@ import torch
 
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.communicator import Alone, Communicator
+from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.loop import Trainer
 from ncf_spark.training.shards import UserShards
 from tests.model.architectures import build_architecture
@@ -18,6 +18,7 @@ from tests.training.trainers import (
     Chosen,
     build_settings,
     build_trainer,
+    gradients_of,
     step_on_all,
     trained,
 )
@@ -60,7 +61,7 @@ def gradients(
     trainer = Trainer(model, sampler, Resident(one, one), settings, communicator)
     step_on_all(trainer, global_size)
     # Logits of 0: the positive's -1/2 and the negative's 1/2 cancel in the bias.
-    return {name: p.grad.flatten().tolist() for name, p in model.named_parameters()}
+    return {name: g.flatten().tolist() for name, g in gradients_of(trainer).items()}
 
 
 CASES = [
@@ -74,7 +75,7 @@ CASES = [
 
 @pytest.mark.parametrize(("penalties", "expected"), CASES)
 def test_each_penalty_is_on_its_own_parameters_and_no_other(penalties, expected):
-    found = gradients(penalties, 1, Alone())
+    found = gradients(penalties, 1, SingleWorker())
     assert found == {
         name: pytest.approx(values, abs=1e-7) for name, values in (NO_GRADIENTS | expected).items()
     }
@@ -123,8 +124,8 @@ def test_the_outputs_of_both_halves_of_neumf_are_penalised():
         settings = build_settings(l2_output=l2_output)
         trainer = build_trainer(settings=settings, sampler=Chosen(torch.tensor([[5, 6, 7]] * 24)))
         step_on_all(trainer)
-        head = trainer.model.head
-        return [head.gmf.output.grad.clone(), head.mlp.output.grad.clone()]
+        found = gradients_of(trainer)
+        return [found["head.gmf.output"], found["head.mlp.output"]]
 
     head = build_trainer().model.head
     for penalised, plain, weight in zip(

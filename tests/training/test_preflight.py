@@ -16,7 +16,6 @@ from tests.model.architectures import build_architecture
 from tests.training.tasks import on_workers
 from tests.training.trainers import build_settings
 
-ROW_GROUPS = 2**25
 MEASURED = (
     "adam",
     "lazy_adam",
@@ -27,6 +26,9 @@ MEASURED = (
     "streaming",
     "large steps",
 )
+
+
+ROW_GROUPS = 2**25
 
 
 @pytest.fixture
@@ -46,124 +48,80 @@ def needed(task, positives=6, **named):
     return worker_bytes(task, num_workers=2, num_positives=positives, **named)
 
 
-def test_the_largest_worker_is_told_what_it_will_hold(small):
+def test_the_parts_of_the_largest_worker_are_counted(small):
     parameters = (2 + 1 + 3 * 2 + 3 * 2) * 4  # output, bias, items, users
-    drawn = 6 * 5  # positives and their negatives
-    assert needed(small) == {
-        "positives": 6 * 12,
-        # A mark for each of 3 · 3 pairs, 8 a byte, and of the 3 items thresholds and aliases of 8
-        "sampler": 2 + 3 * 16,
-        "validation items": 0,
-        "row groups": ROW_GROUPS,
+    parts = {
         "parameters": parameters,
-        "gradients": parameters,
-        "optimiser": 2 * parameters,
-        "best epoch": 0,
-        "pretrained halves": 0,
-        # What is drawn; a pair's 2 factors, three times; the 3 items' vectors, four times
-        "copies": drawn * 40 + 3 * drawn * 8 + 4 * 3 * 8,
+        "optimiser": 3 * parameters,  # gradients and two moments
+        "checkpoint": 0,
+        "positives": 6 * 12 + ROW_GROUPS,
+        # A mark for each of 3 · 3 pairs, 8 a byte, and the alias table of the 3 items
+        "sampler": 2 + 3 * 146,
+        "validation items": 0,
+        # 6 positives with 4 negatives each, of 3 items with vectors of 8 bytes
+        "step": 6 * 5 * 40 + 2 * 8 * 3,
     }
+    assert needed(small) == {**parts, "reserve": round(0.25 * sum(parts.values()))}
 
 
-@pytest.mark.parametrize(
-    ("resident_bytes", "held"), [(72, 72), (1_000, 72), (71, 71), (12, 12), (None, 72)]
-)
+@pytest.mark.parametrize(("resident_bytes", "held"), [(72, 72), (71, 71), (None, 72)])
 def test_positives_that_do_not_fit_take_what_they_may(small, resident_bytes, held):
-    assert needed(replace(small, resident_bytes=resident_bytes))["positives"] == held
-
-
-def test_where_there_are_more_pairs_than_marks_keys_are_held_too(small):
-    sparse = replace(small, num_users=2_000)
-    # 1,000 · 3 pairs are more than 2⁹ marks of 6 positives; then there are 7 keys of 8 bytes.
-    assert needed(sparse)["sampler"] == 64 + 56 + 3 * 16
-
-
-def test_positives_that_are_not_rejected_need_no_keys(small):
-    assert needed(replace(small, max_retries=None))["sampler"] == 48
-
-
-def test_negatives_that_are_kept_take_room(small):
-    # 6 positives · 4 negatives · (8 + 1)
-    assert needed(replace(small, redraw=False))["sampler"] == 2 + 48 + 216
+    limited = replace(small, resident_bytes=resident_bytes)
+    assert needed(limited)["positives"] == held + ROW_GROUPS
+    assert needed(limited, on_gpu=True)["positives"] == (held if held == 72 else 0)
 
 
 @pytest.mark.parametrize(
-    ("optimiser", "moments", "gradients"),
+    ("different", "sampler"),
     [
-        ("adam", 120, 60),
-        ("sgd", 0, 60),
-        # Those of the users, 24, give way to rows of the 6 positives: index and vector, twice
-        ("lazy_adam", 120, 60 - 24 + 2 * 6 * (8 + 8)),
+        # 1,000 · 3 pairs are more than 2⁹ marks of 6 positives; then there are 7 keys of 8 bytes.
+        ({"num_users": 2_000}, 64 + 56 + 438),
+        ({"max_retries": None}, 438),
+        # 6 positives · 4 negatives · (8 + 1 + 8)
+        ({"redraw": False}, 2 + 438 + 408),
     ],
 )
-def test_each_optimiser_has_its_moments_and_gradients(small, optimiser, moments, gradients):
-    found = needed(replace(small, loop=replace(small.loop, optimiser=optimiser)))
-    assert (found["optimiser"], found["gradients"]) == (moments, gradients)
+def test_rejection_and_kept_negatives_are_counted(small, different, sampler):
+    assert needed(replace(small, **different))["sampler"] == sampler
 
 
-def test_lazy_adam_keeps_the_items_of_a_step_where_there_are_more(small):
-    many = replace(small, architecture=build_architecture("gmf", num_items=1_000))
-    found = needed(replace(many, loop=replace(many.loop, optimiser="lazy_adam")), on_gpu=True)
-    # Without tables output and bias are left; 6 users twice; 30 drawn items, and those of both
-    assert found["gradients"] == 12 + 2 * 6 * 16 + 3 * 30 * 16
+def test_each_optimiser_has_its_moments_and_validation_a_copy_of_the_best_epoch(small, task):
+    sgd = replace(small, loop=replace(small.loop, optimiser="sgd"))
+    assert needed(sgd)["optimiser"] == needed(sgd)["parameters"]
+    pretrained = replace(sgd, pretraining={"gmf": build_settings()})
+    assert needed(pretrained)["optimiser"] == 3 * needed(sgd)["parameters"]
+    judged = needed(replace(sgd, validation_uri=task.validation_uri, num_shards=4, num_users=10))
+    assert judged["optimiser"] == 2 * judged["parameters"]
+    # Worker 0 has users 0 and 4 of the validation items: 4 negatives to rank.
+    assert judged["validation items"] == 36 * 4
 
 
-def test_the_best_epoch_is_kept_where_epochs_are_judged(small, task):
-    judged = replace(small, validation_uri=task.validation_uri, num_shards=4, num_users=10)
-    found = needed(judged)
-    # Worker 0 has users 0 and 4 of the validation items: 4 rivals, 8 bytes each.
-    assert found["validation items"] == 8 * 4
-    assert found["best epoch"] == found["parameters"] > 0
+def test_lazy_adam_has_gradients_of_the_batchs_users_only(small):
+    adam, lazy = (
+        needed(replace(small, num_users=200, loop=replace(small.loop, optimiser=kind)))
+        for kind in ("adam", "lazy_adam")
+    )
+    assert adam["optimiser"] - lazy["optimiser"] == 100 * 8
 
 
 def test_a_checkpoint_is_put_together_in_memory(small):
     large = replace(small, num_users=100_000, checkpoint_epochs=1)
     # Parameters and two moments of a shard's 50,000 users of 2 factors, twice
-    assert needed(large)["copies"] == 2 * 3 * 50_000 * 8
-    many_shards = replace(large, num_shards=100)
-    assert needed(many_shards)["copies"] == 2 * 3 * 1_000 * 8
-    assert needed(replace(many_shards, checkpoint_epochs=None))["copies"] < 5_000
+    assert needed(large)["checkpoint"] == 2 * 3 * 50_000 * 8
+    assert needed(large, on_gpu=True)["checkpoint"] == 0
 
 
-def test_pretraining_holds_one_half_while_it_trains_the_other(small):
-    neumf = build_architecture("neumf", num_items=3, tower=(2, 1))
-    large = replace(
-        small,
-        num_users=100_000,
-        num_shards=100,
-        architecture=neumf,
-        loop=replace(small.loop, optimiser="sgd"),
-        pretraining={"gmf": build_settings(), "mlp": build_settings()},
-    )
-    found = needed(large)
-    gmf = (2 + 1 + 3 * 2 + 50_000 * 2) * 4
-    assert found["pretrained halves"] == 2 * gmf
-    joined = needed(replace(large, loop=replace(large.loop, optimiser="adam")))
-    assert joined["pretrained halves"] == 0
-
-
-def test_a_model_of_nobody_has_no_positives(small):
-    assert needed(replace(small, num_users=0), positives=0)["positives"] == 0
-
-
-def test_a_gpu_takes_whole_steps_and_none_of_the_hosts_copies(small):
+def test_a_gpu_holds_all_layers_of_a_whole_step(small):
     deep = replace(small, architecture=build_architecture("mlp", 3, tower=(64, 64, 32)))
-    deep = replace(deep, loop=replace(deep.loop, batch_size=100_000), checkpoint_epochs=1)
+    deep = replace(deep, loop=replace(deep.loop, batch_size=100_000))
     host, gpu = needed(deep, 100_000), needed(deep, 100_000, on_gpu=True)
-    assert gpu["row groups"] == 0
-    # 500,000 pairs at once, and not a slice of 2 MiB by 256 bytes of the widest layer
-    pair = (32 + 64 + 32) * 4
-    assert gpu["copies"] - host["copies"] == 3 * pair * (500_000 - 2**21 // 256)
-    streamed = replace(deep, resident_bytes=1_200)
-    assert needed(streamed, 100_000, on_gpu=True)["positives"] == 0
+    assert gpu["step"] - host["step"] == 500_000 * 3 * (32 + 64 + 32) * 4
 
 
 def test_a_gpu_that_is_too_small_is_refused_with_figures(task):
     needs = sum(worker_bytes(task, 2, 10, on_gpu=True).values())
     check_gpu(task, 2, needs)
-    expected = (
-        rf"needs {needs:,} bytes of its GPU \(positives 120; .*\), which has {needs - 1:,} left"
-    )
+    expected = rf"needs {needs:,} bytes of its GPU \(parameters .*\), which has {needs - 1:,} left"
     with pytest.raises(ConfigError, match=expected + r"\. Raise training\.num_workers, lower"):
         check_gpu(task, 2, needs - 1)
 
@@ -182,10 +140,10 @@ def peaks():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURED)
-def test_the_estimate_is_what_a_worker_takes(peaks, name):
+def test_a_worker_takes_no_more_than_the_estimate_and_no_less_than_half(peaks, name):
     estimated, measured = peaks[name]
     assert measured > 150e6  # beside which the noise is small
-    assert estimated == pytest.approx(measured, rel=0.2)
+    assert estimated / 2 < measured < estimated
 
 
 # --- where the positives will be ----------------------------------------------------------------

@@ -1,6 +1,6 @@
 import time
 
-from ncf_spark.training.progress import followed, progress_line, write_history
+from ncf_spark.training.progress import progress_line, show_progress, write_history
 
 SPEED = {"samples": 3_000_000, "unresolved": 0}
 FIRST = {"phase": "neumf", "epoch": 1, "loss": 0.5, "seconds": 4.0, **SPEED}
@@ -61,7 +61,7 @@ class Lines(list[str]):
 def test_the_driver_sees_a_line_for_each_epoch_once(tmp_path):
     lines = Lines()
     history = [{**FIRST, "phase": "gmf"}, FIRST, SECOND]
-    with followed(f"file://{tmp_path}", {"gmf": 1, "neumf": 2}, lines.emit):
+    with show_progress(f"file://{tmp_path}", {"gmf": 1, "neumf": 2}, lines.emit):
         for count in (1, 2, 3):
             write_history(f"file://{tmp_path}", history[:count])
     assert lines.records == history
@@ -72,7 +72,7 @@ def test_the_driver_sees_a_line_for_each_epoch_once(tmp_path):
 def test_epochs_that_were_done_before_have_no_line(tmp_path):
     lines = Lines()
     write_history(f"file://{tmp_path}", [FIRST])
-    with followed(f"file://{tmp_path}", {"neumf": 2}, lines.emit, done=1):
+    with show_progress(f"file://{tmp_path}", {"neumf": 2}, lines.emit, done=1):
         write_history(f"file://{tmp_path}", [FIRST, SECOND])
     assert [line.split(",")[0] for line in lines] == ["neumf epoch 2/2"]
 
@@ -80,7 +80,7 @@ def test_epochs_that_were_done_before_have_no_line(tmp_path):
 def test_lines_come_while_the_workers_still_train(tmp_path, monkeypatch):
     monkeypatch.setattr("ncf_spark.training.progress._SECONDS_BETWEEN_LOOKS", 0.01)
     lines = Lines()
-    with followed(f"file://{tmp_path}", {"neumf": 2}, lines.emit):
+    with show_progress(f"file://{tmp_path}", {"neumf": 2}, lines.emit):
         write_history(f"file://{tmp_path}", [FIRST])
         for _ in range(500):
             if lines:
@@ -91,15 +91,15 @@ def test_lines_come_while_the_workers_still_train(tmp_path, monkeypatch):
 
 def test_no_history_means_no_line(tmp_path):
     lines = Lines()
-    with followed(f"file://{tmp_path}/nothing", {"neumf": 2}, lines.emit):
+    with show_progress(f"file://{tmp_path}/nothing", {"neumf": 2}, lines.emit):
         pass
     assert lines == []
 
 
 def test_a_history_that_cannot_be_read_ends_the_lines_with_a_warning(tmp_path, caplog):
     (tmp_path / "history.json").write_text('[{"phase": "neumf"')
-    with followed(f"file://{tmp_path}", TWENTY, Lines().emit):
+    with show_progress(f"file://{tmp_path}", TWENTY, Lines().emit):
         pass
     [message] = caplog.messages
-    assert message.startswith("progress is no longer shown, while training goes on: ")
+    assert message.startswith("progress is no longer shown; training continues: ")
     assert "history.json" in message

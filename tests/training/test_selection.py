@@ -25,7 +25,7 @@ def seen(figures: dict[int, float], patience: int | None = None) -> tuple[nn.Mod
     best = BestEpoch(model, patience)
     for epoch, figure in figures.items():
         fill(model, float(epoch))
-        best.see(epoch, figure)
+        best.update(epoch, figure)
     return model, best
 
 
@@ -85,12 +85,12 @@ def test_training_is_over_when_the_figures_have_not_improved_for_long(patience, 
     best = BestEpoch(build_model(), patience)
     found = []
     for epoch, figure in enumerate(figures, start=1):
-        best.see(epoch, figure)
+        best.update(epoch, figure)
         found.append(best.is_over)
     assert found == over
 
 
 def test_a_figure_that_is_not_a_number_is_an_error():
     _, best = seen({1: 0.5})
-    with pytest.raises(ValueError, match="epoch 2 cannot be judged: its figure is not a number"):
-        best.see(2, math.nan)
+    with pytest.raises(ValueError, match="epoch 2 cannot be evaluated: its metric is NaN"):
+        best.update(2, math.nan)

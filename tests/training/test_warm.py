@@ -9,10 +9,9 @@ import torch
 from ncf_spark.model import store
 from ncf_spark.model.recommender import Recommender
 from ncf_spark.storage import arrays, files
-from ncf_spark.training.preflight import worker_bytes
 from ncf_spark.training.shards import UserShards
 from ncf_spark.training.task import Start, TrainingTask
-from ncf_spark.training.warm import begin_with
+from ncf_spark.training.warm import load_start
 from ncf_spark.training.worker import save_manifest
 from tests.model.architectures import build_architecture
 from tests.training.tasks import (
@@ -73,7 +72,7 @@ def test_any_number_of_workers_and_shards_takes_over_the_same(before, num_worker
         shards = UserShards(num_users, max(num_shards, num_workers), rank, num_workers)
         model = Recommender(before.architecture, shards.num_rows)
         torch.nn.init.constant_(model.user_vectors, 7.0)
-        begin_with(model, start, shards)
+        load_start(model, start, shards)
         users = np.concatenate([shards.users_of(shard) for shard, _ in shards.owned])
         taken |= dict(zip(users.tolist(), model.user_vectors.detach().numpy(), strict=True))
     found = np.stack([taken[user] for user in range(num_users)])
@@ -123,17 +122,3 @@ def test_a_checkpoint_is_gone_on_with_in_place_of_the_start(before, tmp_path):
     assert len(done) == 2
     files.delete(before.model_uri)  # is not looked at again
     assert alone(task)["history"] == done
-
-
-def test_the_memory_of_reading_the_start_is_counted(before, tmp_path):
-    """One file with all of 10,000 users, for a task that has them in many shards."""
-    task = replace(later(before, tmp_path), num_users=10_000, num_shards=64)
-    in_one = replace(task.start, num_users=10_000, num_shards=1)
-    spread = replace(task.start, num_users=10_000, num_shards=64)
-    few, many, cold = (
-        sum(worker_bytes(replace(task, start=start), 8, 18).values())
-        for start in (in_one, spread, None)
-    )
-    width = 4 * stored(before)["user"].shape[1]
-    assert few > 5 * width * 10_000
-    assert many == cold < few

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ncf_spark.model.recommender import Recommender, initialise_shared, initialise_users
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.communicator import Alone, Communicator
+from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.sampler import NegativeSampler
@@ -76,7 +76,7 @@ def build_trainer(
     **architecture: Any,
 ) -> Trainer:
     """One worker's trainer on those of the (user, item) pairs that are its own."""
-    communicator, settings = communicator or Alone(), settings or build_settings()
+    communicator, settings = communicator or SingleWorker(), settings or build_settings()
     rank, num_workers = communicator.worker_rank, communicator.num_workers
     shards = UserShards(NUM_USERS, NUM_SHARDS, rank, num_workers)
     own = [(u, i) for u, i in pairs if u % NUM_SHARDS % num_workers == rank]
@@ -118,6 +118,16 @@ def step_on(trainer: Trainer, positions: Tensor, global_size: int) -> int:
     samples = draw_samples(batch, trainer.sampler, trainer.user_weights)
     trainer.train_step(samples, global_size)
     return 0 if samples.counted is None else int((samples.counted == 0).sum())
+
+
+def gradients_of(trainer: Trainer) -> dict[str, Tensor]:
+    """The gradients of the last step, by the names of the model's parameters."""
+    found = {}
+    for parameter in trainer.loss.parameters:
+        named = trainer.loss.parts[parameter]
+        parts = parameter.grad.flatten().split([p.numel() for p in named.values()])
+        found |= {n: g.view(p.shape) for (n, p), g in zip(named.items(), parts, strict=True)}
+    return found
 
 
 def assert_equal_shared(first: Trainer, second: Trainer) -> None:

@@ -21,7 +21,7 @@ from ncf_spark.model.recommender import (
     initialise_users,
 )
 from ncf_spark.training.batches import Resident
-from ncf_spark.training.communicator import Alone, Communicator
+from ncf_spark.training.communicator import Communicator, SingleWorker
 from ncf_spark.training.loop import LoopSettings, Trainer
 from ncf_spark.training.positives import PositiveSet
 from ncf_spark.training.process import keep_freed_memory
@@ -68,7 +68,7 @@ def main(data: str, settings: Sequence[str]) -> None:
     arrays = dict(np.load(data))
     torch.set_num_threads(1)
     keep_freed_memory()
-    trainer = build_trainer(arrays, settings, Alone())
+    trainer = build_trainer(arrays, settings, SingleWorker())
     epoch = 0
     for request in sys.stdin:
         if request.strip() == "epoch":
