@@ -76,15 +76,18 @@ class ModelScorer:
     Args:
         model: of any kind.
         tile_bytes: what the layers of the MLP may take for the items that are computed at a time.
-        items: (I,) item indexes that are scored, ascending; None: all. Others have -inf.
+        items: (I,) item indexes that are scored, ascending; None: all. Others have -inf. Those that
+            the model does not know, of another night, are left out.
     """
 
     def __init__(
         self, model: StoredModel, tile_bytes: int, items: np.ndarray | None = None
     ) -> None:
         self.num_items = len(model.item_vectors)
-        self._items = items
-        vectors = model.item_vectors if items is None else model.item_vectors[items]
+        if items is None:
+            items = np.arange(self.num_items)
+        self._items = items[items < self.num_items]
+        vectors = model.item_vectors[self._items]
         kind = model.architecture["kind"]
         factors = {"mlp": 0, "neumf": model.architecture["factors"]}.get(kind, vectors.shape[1])
         self._product = (_MF if kind == "mf" else _GMF)(model, vectors[:, :factors])
@@ -100,7 +103,7 @@ class ModelScorer:
         if self._tower is not None:
             self._tower.add_to(scores, vectors[:, self._factors :])
         scores += self._bias
-        if self._items is None or len(self._items) == self.num_items:
+        if len(self._items) == self.num_items:
             return scores
         every = np.full((len(scores), self.num_items), -np.inf, np.float32)
         every[:, self._items] = scores

@@ -56,7 +56,8 @@ def test_scores_are_those_of_a_forward_pass_in_float64(kind, named, tile_bytes):
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-5)
 
     some = np.arange(3, NUM_ITEMS, 5)
-    scores = ModelScorer(stored, tile_bytes, some)(UserBlock(users, NOTHING))
+    with_unknown = np.append(some, [NUM_ITEMS, NUM_ITEMS + 7])
+    scores = ModelScorer(stored, tile_bytes, with_unknown)(UserBlock(users, NOTHING))
     np.testing.assert_allclose(scores[:, some], expected[:, some], rtol=1e-5, atol=1e-5)
     assert (np.delete(scores, some, axis=1) == -np.inf).all()
 
