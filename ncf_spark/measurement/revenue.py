@@ -1,12 +1,12 @@
-"""Revenue per recipient with bootstrap intervals over users, computed where the users are.
+"""Computes revenue per user with bootstrap intervals over users, on Spark.
 
-SciPy's bootstrap would want every user in memory. Here each user gets Poisson(1) copies in each
-replicate by a hash (`ncf_spark.resampling`), and Spark adds up copies and revenue of an arm. Only
-users with revenue take part: the copies of n users without any are Poisson(n) together, which the
-driver draws. So the work grows with the buyers, and what reaches the driver not at all.
+SciPy's bootstrap needs every user in memory. Here a hash gives each user Poisson(1) copies in each
+replicate (`ncf_spark.resampling`), and Spark sums copies and revenue of each arm. Only users with
+revenue are read: the copies of n users without revenue are Poisson(n) together, which the driver
+draws. So the work grows with the number of buyers, and the data at the driver does not grow.
 
 The intervals are percentile intervals (Efron and Tibshirani 1993, chapter 13). Arms have no user in
-common, so their replicates are independent and differ pair by pair.
+common, so their replicates are independent, and are subtracted pair by pair.
 
 Shapes: U users in a block, B replicates.
 """
@@ -21,34 +21,34 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.measurement.lift import Lift
 from ncf_spark.measurement.outcomes import ARMS
+from ncf_spark.measurement.statistics import Lift
 from ncf_spark.resampling import user_weights
 
-# Rows of partial sums for each arm: so many tasks share the work.
+# Tasks that share the work; each returns partial sums of each arm.
 PARTS = 8
 
-# Users whose copies are drawn at once: with 1000 replicates 8 MB a matrix, of which there are some.
+# Users whose copies are drawn at once: 8 MB per matrix with 1000 replicates.
 _BLOCK = 1024
 
-# Revenue is added in whole millionths: without any rounding up to 9 billion, in whatever order.
+# Revenue is summed in whole millionths: exact up to 9 billion, in any order.
 _MILLION = 1e6
 
 
 def build_revenue_sums(users: DataFrame, *, samples: int, seed: int) -> DataFrame:
-    """(arm, sums), at most PARTS rows an arm, to be added up: copies and revenue in each replicate.
+    """(arm, sums), at most PARTS rows an arm: partial sums of copies and revenue by replicate.
 
-    `sums` is (2, 1 + samples) in one array: the copies of the users with revenue, then their
-    revenue in millionths; in the first place of each, every user counts once.
+    `sums` is (2, 1 + samples), flattened: the copies of the users with revenue, then their revenue
+    in millionths; at index 0 of both, every user counts once.
 
     Args:
         users: (arm, user_key, revenue), one row each.
         samples: replicates.
     """
-    add_up = partial(_sums_of_blocks, samples=samples, seed=seed)
+    sum_blocks = partial(_sums_of_blocks, samples=samples, seed=seed)
     paying = users.where(F.col("revenue") != 0).select("arm", "user_key", "revenue")
     return paying.repartition(PARTS, "user_key").mapInPandas(
-        lambda blocks: add_up(blocks), "arm string, sums array<double>"
+        lambda blocks: sum_blocks(blocks), "arm string, sums array<double>"
     )
 
 
@@ -59,9 +59,9 @@ def _sums_of_blocks(
     for block in blocks:
         for arm, of_arm in block.groupby("arm", sort=False):
             for start in range(0, len(of_arm), _BLOCK):
-                some = of_arm.iloc[start : start + _BLOCK]
-                copies = user_weights(some["user_key"].to_numpy(), samples=samples, seed=seed)
-                revenue = np.rint(some["revenue"].to_numpy() * _MILLION)  # (U,)
+                users = of_arm.iloc[start : start + _BLOCK]
+                copies = user_weights(users["user_key"].to_numpy(), samples=samples, seed=seed)
+                revenue = np.rint(users["revenue"].to_numpy() * _MILLION)  # (U,)
                 sums = np.stack([copies.sum(axis=0), revenue @ copies])  # (2, 1 + B)
                 totals[arm] = totals[arm] + sums if arm in totals else sums
     for arm, total in totals.items():
@@ -76,12 +76,12 @@ def revenue_means(
     samples: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """(1 + B,) revenue per user of each arm: as it is, then of each replicate; nan: of no user.
+    """(1 + B,) revenue per user of each arm: observed, then of each replicate; nan: no users.
 
     Args:
         sums: the rows of `build_revenue_sums` with the same samples and seed.
         sizes: users of each arm.
-        num_with: those with revenue.
+        num_with: users of each arm with revenue.
     """
     totals = {arm: np.zeros((2, 1 + samples)) for arm in sizes}
     for arm, of_part in sums:
@@ -98,11 +98,11 @@ def revenue_means(
 
 
 def revenue_lift(means: np.ndarray, base: np.ndarray) -> Lift:
-    """How revenue per user differs from that of another arm; without a p-value.
+    """How revenue per user differs from another arm's; without a p-value.
 
     Args:
         means: (1 + B,) of `revenue_means`.
-        base: the same of the arm that is compared with.
+        base: the same of the other arm.
     """
     differences = means - base
     found = Lift(float(differences[0]), *_interval(differences[1:]))
@@ -114,8 +114,8 @@ def revenue_lift(means: np.ndarray, base: np.ndarray) -> Lift:
 
 
 def _interval(drawn: np.ndarray) -> tuple[float | None, float | None]:
-    whole = drawn[~np.isnan(drawn)]
-    if not len(whole):
+    valid = drawn[~np.isnan(drawn)]
+    if not len(valid):
         return None, None
-    low, high = np.percentile(whole, [2.5, 97.5])
+    low, high = np.percentile(valid, [2.5, 97.5])
     return float(low), float(high)

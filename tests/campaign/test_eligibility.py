@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ncf_spark.campaign.eligibility import warn_of_what_names_nothing
+from ncf_spark.campaign.eligibility import warn_of_unmatched_rules
 from ncf_spark.campaign.files.profiles import PROFILES
 from ncf_spark.campaign.files.writing import count_changed
 from tests.campaign.files.lists import ANA, BEN, campaign_lists
@@ -22,7 +22,7 @@ ITEMS = "item_id string, is_pinned boolean, reason string"
 )
 def test_denied_ids_that_no_item_has_are_said(spark, caplog, deny, pin, expected):
     items = spark.createDataFrame([("tea", False, "denied"), ("rum", True, None)], ITEMS)
-    warn_of_what_names_nothing(items, deny, pin)
+    warn_of_unmatched_rules(items, deny, pin)
     assert_said(caplog, expected)
 
 
@@ -35,7 +35,7 @@ def test_denied_ids_that_no_item_has_are_said(spark, caplog, deny, pin, expected
     ],
 )
 def test_pins_that_show_nothing_are_said(spark, caplog, rows, expected):
-    warn_of_what_names_nothing(spark.createDataFrame(rows, ITEMS), [], "price < 3")
+    warn_of_unmatched_rules(spark.createDataFrame(rows, ITEMS), [], "price < 3")
     assert_said(caplog, expected)
 
 

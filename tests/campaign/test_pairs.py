@@ -25,7 +25,7 @@ RULES = {
 
 
 def never(spark, sent=None, order=1, **rules):
-    found = pairs.build_never_pairs(
+    found = pairs.build_blocked_pairs(
         spark.createDataFrame(HISTORY[::order], schemas.HISTORY),
         spark.createDataFrame(ITEMS[::order], "item_id string, is_consumable boolean"),
         sent,
@@ -83,7 +83,7 @@ def test_items_for_other_countries_are_kept_from_scoring(spark, order):
         (3, ["FR"], "out_of_stock"),
         (None, ["FR"], None),
     ][::order]
-    found = pairs.build_elsewhere(
+    found = pairs.build_other_country_items(
         spark.createDataFrame(users, "user_id string, country string"),
         spark.createDataFrame(items, "item_index int, countries array<string>, reason string"),
     )
@@ -94,7 +94,7 @@ def test_pairs_are_gathered_by_user(spark):
     given = [("ana", "tea", "bought"), ("ana", "tea", "sent"), ("ben", "rum", "known")]
     table = spark.createDataFrame(given, "user_id string, item_id string, reason string")
     found = {
-        row.user_id: sorted(map(tuple, row.never)) for row in pairs.build_never(table).collect()
+        row.user_id: sorted(map(tuple, row.blocked)) for row in pairs.build_blocked_items(table).collect()
     }
     assert found == {"ana": [("tea", "bought"), ("tea", "sent")], "ben": [("rum", "known")]}
 
@@ -102,7 +102,7 @@ def test_pairs_are_gathered_by_user(spark):
 @pytest.mark.parametrize(("known", "ana"), [(True, [0, 1, 2]), (False, [2])])
 def test_scoring_leaves_out_what_a_user_never_gets(spark, known, ana):
     users = spark.createDataFrame([(0, [0, 1]), (1, [1])], "user_index int, seen array<int>")
-    never_pairs = spark.createDataFrame(
+    blocked_pairs = spark.createDataFrame(
         [
             ("ana", "ice", "bought"),
             ("ana", "ice", "sent"),
@@ -115,7 +115,7 @@ def test_scoring_leaves_out_what_a_user_never_gets(spark, known, ana):
     items = spark.createDataFrame(
         [("tea", 0), ("rum", 1), ("ice", 2), ("pinned", None)], "item_id string, item_index int"
     )
-    found = pairs.with_masked(users, never_pairs, None, index, items, known=known)
+    found = pairs.with_excluded(users, blocked_pairs, None, index, items, known=known)
     assert found.columns == ["user_index", "profile", "seen"]
     assert [
         (r.user_index, r.profile, sorted(r.seen)) for r in found.orderBy("user_index").collect()
@@ -128,9 +128,9 @@ def test_scoring_leaves_out_what_a_user_never_gets(spark, known, ana):
 def test_scoring_leaves_out_what_is_for_other_countries(spark):
     users = spark.createDataFrame([(0, [0]), (1, [1])], "user_index int, seen array<int>")
     none = spark.createDataFrame([], "user_id string, item_id string, reason string")
-    elsewhere = spark.createDataFrame([("ana", [5, 6])], "user_id string, elsewhere array<int>")
+    other_country_items = spark.createDataFrame([("ana", [5, 6])], "user_id string, other_country_items array<int>")
     index = spark.createDataFrame([("ana", 0), ("ben", 1)], "user_id string, user_index int")
     items = spark.createDataFrame([("tea", 0)], "item_id string, item_index int")
-    found = pairs.with_masked(users, none, elsewhere, index, items, known=True)
+    found = pairs.with_excluded(users, none, other_country_items, index, items, known=True)
     seen = {row.user_index: sorted(row.seen) for row in found.collect()}
     assert seen == {0: [0, 5, 6], 1: [1]}

@@ -28,7 +28,7 @@ def judged(spark, given, activity=(), order=1, **settings):
     users = users.join(events, on="user_id", how="left").fillna(0, subset=["num_events"])
     defaults = {"suppressed": None, "num_sends": None, "audience": None, "frequency": None}
     found = recipients.with_reason(users, ends_at=ENDS_AT, **{**defaults, **settings})
-    kept = [name for name in users.columns if name not in recipients.COMPARED]
+    kept = [name for name in users.columns if name not in recipients.COMPARISON_COLUMNS]
     assert found.columns == [*kept, "lists", "reason"]
     return {row.user_id: row.reason for row in found.collect()}
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncf_spark.campaign.slots import MADE_OF, SlotRules, build_gathered, with_slots
+from ncf_spark.campaign.slots import SLOT_INPUTS, SlotRules, build_gathered, with_slots
 
-CANDIDATES = "user_id string, tier int, place double, item_id string, score float, source string"
+CANDIDATES = "user_id string, tier int, sort_key double, item_id string, score float, source string"
 ITEMS = "item_id string, category string, brand string, countries array<string>"
 USERS = (
-    "user_id string, country string, never array<struct<item_id:string,reason:string>>, "
-    "full_items array<string>"
+    "user_id string, country string, blocked array<struct<item_id:string,reason:string>>, "
+    "unavailable_items array<string>"
 )
 SHOP = [
     ("tea", "hot", "own", None),
@@ -22,12 +22,12 @@ SHOP = [
 ]
 
 
-def model(item, place, user="ana"):
-    return (user, 1, float(place), item, 10.0 - place, "model")
+def model(item, sort_key, user="ana"):
+    return (user, 1, float(sort_key), item, 10.0 - sort_key, "model")
 
 
-def best(item, place, user="ana"):
-    return (user, 4, float(place), item, 1.0, "bestseller")
+def best(item, sort_key, user="ana"):
+    return (user, 4, float(sort_key), item, 1.0, "bestseller")
 
 
 def choose(spark, candidates, order=1, country="DE", never=None, full=None, shop=SHOP, **rules):
@@ -39,12 +39,12 @@ def choose(spark, candidates, order=1, country="DE", never=None, full=None, shop
     )
     users = spark.createDataFrame([("ana", country, never, full), ("new", None, None, None)], USERS)
     joined = users.join(gathered, on="user_id", how="left")
-    found = with_slots(joined, asked).drop(*MADE_OF)
-    assert found.columns == ["user_id", "country", "slots", "passed"]
+    found = with_slots(joined, asked).drop(*SLOT_INPUTS)
+    assert found.columns == ["user_id", "country", "slots", "rejected"]
     lists = {
         row.user_id: (
             [slot.item_id for slot in row.slots],
-            [(one.item_id, one.verdict) for one in row.passed],
+            [(one.item_id, one.reason) for one in row.rejected],
         )
         for row in found.collect()
     }
@@ -85,9 +85,9 @@ def test_what_a_user_is_never_to_get_is_passed_over_with_its_reason(spark):
     [("DE", True), (" nl", True), ("FR", False), ("", False), (None, False)],
 )
 def test_an_item_for_some_countries_goes_there_alone(spark, country, shown):
-    slots, passed = choose(spark, [model("ice", 1), model("tea", 2)], country=country)
+    slots, rejected = choose(spark, [model("ice", 1), model("tea", 2)], country=country)
     assert slots == (["ice", "tea"] if shown else ["tea"])
-    assert passed == ([] if shown else [("ice", "country")])
+    assert rejected == ([] if shown else [("ice", "country")])
 
 
 def test_what_is_given_away_is_passed_over(spark):

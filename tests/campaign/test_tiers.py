@@ -37,7 +37,7 @@ def test_the_models_list_is_ordered_by_score_and_boost(spark, order):
     found = tiers.build_from_model(
         spark.createDataFrame(topk[::order], schemas.USER_TOPK), shop(spark, order)
     )
-    ordered = found.orderBy("place").select("user_index", "tier", "item_id", "score", "source")
+    ordered = found.orderBy("sort_key").select("user_index", "tier", "item_id", "score", "source")
     assert [tuple(row) for row in ordered.collect()] == [
         (0, tiers.MODEL, "ice", 5.0, "model"),
         (0, tiers.MODEL, "tea", 9.0, "model"),
@@ -84,7 +84,7 @@ def test_similar_items_are_the_neighbours_of_the_latest_purchases(spark, order):
         shop(spark, order),
         last=2,
     )
-    ordered = found.orderBy("user_id", "tier", "place").collect()
+    ordered = found.orderBy("user_id", "tier", "sort_key").collect()
     assert [(r.user_id, r.item_id, round(r.score, 3), r.source) for r in ordered] == [
         ("ana", "ice", 0.1, "bought_together"),
         ("ana", "ice", 0.9, "similar"),  # by tea it would be 0.4
@@ -144,10 +144,10 @@ def test_best_sellers_are_candidates_of_their_group(spark):
     assert rows(found) == [
         (None, tiers.BEST_SELLERS, 1.0, "ice", 4.0, "bestseller"),
         (None, tiers.BEST_SELLERS, 2.0, "tea", 3.0, "bestseller"),
-        ("DE", tiers.BEST_SELLERS_HERE, 1.0, "ice", 2.0, "bestseller_here"),
-        ("DE", tiers.BEST_SELLERS_HERE, 2.0, "tea", 2.0, "bestseller_here"),
-        ("NL", tiers.BEST_SELLERS_HERE, 1.0, "ice", 1.0, "bestseller_here"),
-        ("NL", tiers.BEST_SELLERS_HERE, 2.0, "rum", 1.0, "bestseller_here"),
+        ("DE", tiers.GROUP_BEST_SELLERS, 1.0, "ice", 2.0, "bestseller_here"),
+        ("DE", tiers.GROUP_BEST_SELLERS, 2.0, "tea", 2.0, "bestseller_here"),
+        ("NL", tiers.GROUP_BEST_SELLERS, 1.0, "ice", 1.0, "bestseller_here"),
+        ("NL", tiers.GROUP_BEST_SELLERS, 2.0, "rum", 1.0, "bestseller_here"),
     ]
 
 
@@ -172,7 +172,7 @@ def test_many_candidates_stay_in_their_order(spark):
         facts, "item_id string, category string, brand string, countries array<string>"
     )
     rows = items.selectExpr(
-        "null as group", "5 as tier", "cast(substr(item_id, 2) as double) as place", "item_id",
+        "null as group", "5 as tier", "cast(substr(item_id, 2) as double) as sort_key", "item_id",
         "cast(1 as float) as score", "'bestseller' as source",
     )  # fmt: skip
     everyones = slots.build_gathered(rows, items, slots.SlotRules(3), by="group").drop("group")

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from ncf_spark.measurement.lift import Lift
 from ncf_spark.measurement.results import Row, result_rows, sample_ratio_sentence, table_text
-from ncf_spark.measurement.statistics import rate_lift
+from ncf_spark.measurement.statistics import Lift, rate_lift
 
 COUNTS = [
     ("holdout", "bought", 100, 10),
@@ -86,7 +85,7 @@ SHARES = {"model": 0.5, "popular": 0.0, "holdout": 0.5}
 
 def test_sizes_by_chance_are_said():
     assert sample_ratio_sentence({"model": 51, "holdout": 49}, SHARES, 0.8412) == (
-        "The arms have the sizes that their shares say: model 51 (50 expected), "
+        "The sizes of the arms match their shares: model 51 (50 expected), "
         "holdout 49 (50 expected); p = 0.841."
     )
 
@@ -94,7 +93,7 @@ def test_sizes_by_chance_are_said():
 def test_sizes_that_are_not_by_chance_are_a_warning():
     found = sample_ratio_sentence({"model": 52_000, "holdout": 48_000}, SHARES, 1.1e-36)
     assert found.startswith(
-        "SAMPLE RATIO MISMATCH: the arms do not have the sizes that their shares say: "
+        "SAMPLE RATIO MISMATCH: the sizes of the arms do not match their shares: "
         "model 52,000 (50,000 expected), holdout 48,000 (50,000 expected); p = 1e-36. "
     )
 
@@ -112,4 +111,4 @@ def test_an_arm_without_a_share_is_named_when_it_has_users():
 
 def test_one_arm_alone_is_said():
     found = sample_ratio_sentence({"model": 5}, {"model": 1.0}, None)
-    assert found == "There is one arm alone: set campaign.arms to measure against others."
+    assert found == "There is only one arm: set campaign.arms to compare it with others."

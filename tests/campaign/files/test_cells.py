@@ -65,11 +65,11 @@ GUARDED = {
 
 
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(spark):
-    assert applied(spark, cells.guarded, [*GUARDED, None]) == [*GUARDED.values(), None]
+    assert applied(spark, cells.escaped, [*GUARDED, None]) == [*GUARDED.values(), None]
 
 
 @pytest.mark.parametrize(
-    ("text", "clipped"),
+    ("text", "truncated"),
     [
         ("abcdef", "abcdef"),
         ("abcdefg", "abcdef"),
@@ -87,8 +87,8 @@ def test_what_a_spreadsheet_would_run_gets_an_apostrophe(spark):
         (None, None),
     ],
 )
-def test_a_long_text_is_cut_between_characters(spark, text, clipped):
-    assert applied(spark, lambda column: cells.clipped(column, 6), [text]) == [clipped]
+def test_a_long_text_is_cut_between_characters(spark, text, truncated):
+    assert applied(spark, lambda column: cells.truncated(column, 6), [text]) == [truncated]
 
 
 def test_a_cell_doubles_its_quotes(spark):

@@ -45,7 +45,7 @@ def test_the_cells_of_slots_are_counted_with_those_of_recipients(spark):
     long = ("rum", LONG + "é", None, None, None, None, "model")
     lists = campaign_lists(spark, [(*BEN[:6], [formula, long]), (*ANA[:6], [formula])])
     changed = {
-        name: rows(build_list_counts(lists, PROFILES[name]).where("num_guarded + num_clipped > 0"))
+        name: rows(build_list_counts(lists, PROFILES[name]).where("num_escaped + num_truncated > 0"))
         for name in ("mailchimp", "klaviyo", "generic_jsonl")
     }
     assert changed == {

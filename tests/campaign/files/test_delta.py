@@ -12,7 +12,7 @@ from ncf_spark.campaign.files.delta import (
     build_state,
     removal_columns,
 )
-from ncf_spark.campaign.files.lines import Export, build_lines, build_rows
+from ncf_spark.campaign.files.rows import Export, build_lines, build_rows
 from ncf_spark.campaign.files.profiles import PROFILES
 from tests.campaign.files.lists import ANA, BEN, EXPORT, RUM, TEA, campaign_lists
 from tests.conftest import at, rows

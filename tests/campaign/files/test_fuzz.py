@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from ncf_spark.campaign.files.cells import with_clean_texts
-from ncf_spark.campaign.files.lines import build_lines, build_rows
+from ncf_spark.campaign.files.rows import build_lines, build_rows
 from ncf_spark.campaign.files.profiles import PROFILES, columns, header
 from ncf_spark.storage import files
 from ncf_spark.storage.parts import PartsFolder

@@ -61,5 +61,5 @@ def test_each_rule_barred_something(files: Path):
 
 
 def test_when_nobody_is_left_the_reasons_are_counted(spark: SparkSession, place: Path):
-    with pytest.raises(DataError, match=r"Nobody is written to\. .*not_in_audience \d\d\d;"):
+    with pytest.raises(DataError, match=r"no recipient gets email\. .*not_in_audience \d\d\d;"):
         exported(spark, place, "audience", "user_id = 'nobody'")

@@ -4,7 +4,7 @@ from datetime import date
 import pytest
 from pyspark.errors import PySparkException
 
-from ncf_spark.campaign.files.lines import build_lines, build_rows, describe, filter_addressable
+from ncf_spark.campaign.files.rows import build_lines, build_rows, describe, filter_addressable
 from ncf_spark.campaign.files.profiles import PROFILES
 from tests.campaign.files.lists import ANA, BEN, EXPORT, RUM, campaign_lists
 
