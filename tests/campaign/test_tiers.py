@@ -201,7 +201,7 @@ def test_nobody_bought_anything(spark):
     assert tried(filled(spark, users, best)) == {name: [] for name, _ in GROUPS}
 
 
-def filled(spark, users, best, served=None):
+def filled(spark, users, best, where=None):
     """`users` with the best-sellers of their group and everyone's as their only candidates."""
     facts = shop(spark).selectExpr(
         "item_id", "'c' as category", "'b' as brand", "cast(null as array<string>) as countries"
@@ -210,5 +210,5 @@ def filled(spark, users, best, served=None):
         tiers.build_best_candidates(best), facts, slots.SlotRules(3), by="group"
     )
     here, everywhere = lists.where("group is not null"), lists.where("group is null").drop("group")
-    first = slots.with_candidates(users, here, by="group", served=served)
-    return slots.with_candidates(first, everywhere, by=None, served=served)
+    first = slots.with_candidates(users, here, by="group", where=where)
+    return slots.with_candidates(first, everywhere, by=None, where=where)

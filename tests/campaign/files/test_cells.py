@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
 from ncf_spark.campaign.files import cells
-from tests.conftest import rows
 
 
 def applied(spark, function, values, data_type="string"):
@@ -36,17 +35,6 @@ CLEAN = {
 
 def test_a_text_is_put_on_one_line(spark):
     assert applied(spark, cells.clean, [*CLEAN, None]) == [*CLEAN.values(), None]
-
-
-def test_the_texts_of_items_are_cleaned_and_their_names_are_not(spark):
-    items = spark.createDataFrame(
-        [("a\t", "Tea\n set", "http://x\t"), ("b", None, None)],
-        "item_id string, title string, url string",
-    )
-    assert rows(cells.with_clean_texts(items)) == [
-        ("a\t", "Tea set", "http://x\t"),
-        ("b", None, None),
-    ]
 
 
 GUARDED = {
