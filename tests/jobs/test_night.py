@@ -212,7 +212,8 @@ def test_the_explanation_of_a_recipient_has_the_slots_and_the_rejected_items(
     columns = "columns: {user: user, consent: consent, email: null, country: null}"
     now = asked(spark, own_night, f"recipients={{{gone}, {columns}}}")
     assert explain_user(now, user).splitlines()[-1] == (
-        "  rejected items are not known: with the current settings and tables the user gets no email"
+        "  rejected items are not known: with the current settings and tables the user gets no "
+        "email"
     )
     assert explain_user(now, "nobody") == "nobody is not among the recipients."
 
