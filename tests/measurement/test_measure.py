@@ -65,9 +65,9 @@ class Shop:
         events = read_outcomes(job)
         job.run = sent_run(job)
         write_results(job, measure(job, read_arms(job), events))
-        return json.loads((self.place(night) / "results.json").read_text())
+        return json.loads((self.folder_of(night) / "results.json").read_text())
 
-    def place(self, night: date = NIGHT) -> Path:
+    def folder_of(self, night: date = NIGHT) -> Path:
         return self.folder / "warehouse" / "measurements" / "spring" / str(night)
 
 
@@ -188,7 +188,7 @@ def test_times_of_which_none_can_be_read_are_refused(shop):
         DataError, match=r"column event_at \(outcomes\.columns\.time\) is empty in all of 1 r"
     ):
         shop.measure()
-    assert not (shop.place() / "results.json").exists()
+    assert not (shop.folder_of() / "results.json").exists()
 
 
 def test_times_have_a_format_of_their_own_and_odd_ids_are_counted(shop, tmp_path, caplog):
@@ -222,9 +222,9 @@ def test_measured_again_it_replaces_and_a_failure_before_leaves_what_there_was(s
     shop.follow(("ana", "bought", None, None, None))
     with pytest.raises(DataError, match="is empty in all"):
         shop.measure(HALVES)
-    content = json.loads((shop.place() / "results.json").read_text())
+    content = json.loads((shop.folder_of() / "results.json").read_text())
     assert content["events"]["events used"] == 2
-    assert sorted(path.name for path in shop.place().iterdir()) == [
+    assert sorted(path.name for path in shop.folder_of().iterdir()) == [
         "lift.svg",
         "results",
         "results.json",
@@ -242,5 +242,5 @@ def test_what_was_written_in_part_does_not_count(shop, monkeypatch):
     monkeypatch.setattr(files, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         shop.measure(HALVES)
-    assert not (shop.place() / "results.json").exists()
-    assert not (shop.place() / "staging").exists()
+    assert not (shop.folder_of() / "results.json").exists()
+    assert not (shop.folder_of() / "staging").exists()
