@@ -83,7 +83,7 @@ def test_the_wide_form_has_one_row_a_recipient_and_nulls_in_empty_slots(spark):
         (None, 1, 1, False),
     ],
 )
-def test_a_list_is_long_enough_and_shows_enough(spark, slots, min_items, min_categories, expected):
+def test_a_list_has_enough_items_and_categories(spark, slots, min_items, min_categories, expected):
     table = spark.createDataFrame([(slots,)], SLOTS)
     found = export.meets_minimum(min_items=min_items, min_categories=min_categories)
     assert table.select(found).first()[0] is expected

@@ -12,7 +12,7 @@ def lists(spark, order=1, **items):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_who_has_an_item_higher_up_keeps_it(spark, order):
+def test_users_with_an_item_higher_up_keep_it(spark, order):
     table = lists(spark, order, ana=["tea", "rum"], ben=["rum", "tea"], cem=["ice", "rum"], dora=[])
     found = exposures.build_exposures(table, max_exposures=1)
     over = rows(found.where("is_excess").select("user_id", "item_id"))
@@ -41,7 +41,7 @@ def test_among_equals_a_hash_decides_the_same_way_every_time(spark):
     assert [user for user, *_ in first] != sorted(users)[:10]
 
 
-def test_who_loses_an_item_may_get_no_saturated_one_but_those_that_are_kept(spark):
+def test_users_who_lose_an_item_keep_their_others_and_get_no_saturated_one(spark):
     table = lists(spark, ana=["tea", "rum"], ben=["rum", "tea"], cem=["ice"])
     shown = exposures.build_exposures(table, max_exposures=1)
     users = spark.createDataFrame([("ana",), ("ben",), ("cem",)], "user_id string")
@@ -52,7 +52,7 @@ def test_who_loses_an_item_may_get_no_saturated_one_but_those_that_are_kept(spar
     }
 
 
-def test_slots_that_are_over_are_taken_out(spark):
+def test_slots_in_excess_are_removed(spark):
     table = lists(spark, ana=["tea", "rum"], ben=["rum", "tea"], dora=[])
     found = exposures.without_excess(table, exposures.build_exposures(table, max_exposures=1))
     assert found.columns == table.columns

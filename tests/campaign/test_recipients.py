@@ -56,7 +56,7 @@ def test_a_user_consents_when_every_row_does(spark, order):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_details_of_a_user_are_of_one_row_but_the_last_mail_is_of_all(spark, order):
+def test_details_of_a_user_are_of_one_row_but_the_last_email_is_of_all(spark, order):
     given = [
         raw("ana", "a@x.example", country="NL", last_sent_at=at("2026-11-20")),
         raw("ana", "b@x.example", country="DE", last_sent_at=at("2026-11-10")),
@@ -65,7 +65,7 @@ def test_details_of_a_user_are_of_one_row_but_the_last_mail_is_of_all(spark, ord
     assert (row.email, row.country, row.last_sent_at) == ("b@x.example", "DE", at("2026-11-20"))
 
 
-def test_without_an_address_there_is_no_mail_where_every_tool_needs_one(spark):
+def test_without_an_address_there_is_no_email_where_every_tool_needs_one(spark):
     given = [
         *[raw("ana", "Ana@x.example"), raw("ben"), raw("cem", " "), raw("dora", "dora")],
         *[raw("eva", "@x"), raw("finn", "a b@x.example"), raw("gil", "a@b@c")],
@@ -118,7 +118,7 @@ def test_lists_name_users_addresses_and_hashes(spark):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_who_is_on_a_list_gets_no_mail_whichever_way_the_list_says_it(spark, order):
+def test_users_on_a_list_by_id_address_or_hash_get_no_email(spark, order):
     given = [
         *[raw("Ana", "ana@x.example", key="ana"), raw("ben", "BEN@x.example")],
         *[raw("cem", "cem@x.example"), raw("dora", "dora@x.example"), raw("eva")],
@@ -144,7 +144,7 @@ def test_who_is_on_a_list_gets_no_mail_whichever_way_the_list_says_it(spark, ord
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_an_address_that_one_user_refused_is_not_written_to_through_another(spark, order):
+def test_an_address_that_one_user_refused_gets_no_email_for_another(spark, order):
     given = [
         raw("ana", "home@x.example", consent=False),
         raw("ben", "Home@x.example"),
@@ -165,7 +165,7 @@ def test_an_address_that_one_user_refused_is_not_written_to_through_another(spar
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_users_with_one_address_the_most_active_gets_the_mail(spark, order):
+def test_of_users_with_one_address_the_most_active_gets_the_email(spark, order):
     given = [
         raw("ana", "home@x.example"),
         raw("ben", "HOME@x.example"),
@@ -182,7 +182,7 @@ def test_of_users_with_one_address_the_most_active_gets_the_mail(spark, order):
     }
 
 
-def test_an_address_goes_to_who_is_eligible_not_to_the_most_active(spark):
+def test_an_address_belongs_to_the_eligible_user_not_to_the_most_active(spark):
     given = [raw("ana", "home@x.example", country="FR"), raw("ben", "home@x.example", country="DE")]
     found = reasons_of(spark, given, [("ana", 9)], audience="country = 'DE'")
     assert found == {"ana": "not_in_audience", "ben": None}
@@ -215,12 +215,12 @@ def num_sends(spark, days=7):
     return recipients.build_num_sends(log, days=days, ends_at=ENDS_AT)
 
 
-def test_a_mail_counts_once_however_many_items_it_had(spark):
+def test_an_email_counts_once_however_many_items_it_had(spark):
     found = dict(rows(num_sends(spark).where("user_id is not null")))
     assert found == {"ana": 1, "ben": 2, "cem": 2, "dora": 1, "eva": 1}
 
 
-def test_who_had_enough_mails_gets_none(spark):
+def test_users_with_enough_emails_get_none(spark):
     given = [raw(name) for name in ("ana", "ben", "cem", "dora", "eva", "finn")]
     given.append(raw("gil", last_sent_at=at("2026-11-23")))
     found = reasons_of(spark, given, num_sends=num_sends(spark), frequency=(2, 7))

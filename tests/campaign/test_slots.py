@@ -74,7 +74,7 @@ def test_every_candidate_is_tried_in_its_order_until_the_slots_are_filled(spark,
     assert choose(spark, candidates, -1, shop=shop, blocked=barred) == ([names[-1]], barred)
 
 
-def test_what_a_user_is_never_to_get_is_passed_over_with_its_reason(spark):
+def test_a_blocked_item_is_rejected_with_its_first_reason(spark):
     candidates = [model("tea", 1), model("soap", 2), best("tea", 1), best("salt", 2)]
     found = choose(spark, candidates, blocked=[("tea", "bought"), ("tea", "sent"), ("x", "sent")])
     assert found == (["soap", "salt"], [("tea", "bought"), ("tea", "bought")])
@@ -84,13 +84,13 @@ def test_what_a_user_is_never_to_get_is_passed_over_with_its_reason(spark):
     ("country", "shown"),
     [("DE", True), (" nl", True), ("FR", False), ("", False), (None, False)],
 )
-def test_an_item_for_some_countries_goes_there_alone(spark, country, shown):
+def test_an_item_for_some_countries_is_shown_only_there(spark, country, shown):
     slots, rejected = choose(spark, [model("ice", 1), model("tea", 2)], country=country)
     assert slots == (["ice", "tea"] if shown else ["tea"])
     assert rejected == ([] if shown else [("ice", "country")])
 
 
-def test_what_is_given_away_is_passed_over(spark):
+def test_an_unavailable_item_is_rejected(spark):
     found = choose(spark, [model("tea", 1), model("soap", 2)], unavailable=["tea"])
     assert found == (["soap"], [("tea", "max_exposures")])
 

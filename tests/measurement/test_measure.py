@@ -104,7 +104,7 @@ def test_without_values_there_is_no_revenue(shop):
     assert "used, but bought without a number as value" not in found["events"]
 
 
-def test_arms_that_chance_did_not_make_are_warned_of(shop, caplog):
+def test_a_sample_ratio_mismatch_gives_a_warning(shop, caplog):
     users = {f"u{n}": "model" if n < 60 else "holdout" for n in range(80)}
     shop.send(shop.people(**users))
     shop.follow(("u1", "bought", "2026-11-02 08:00", 5.0, None))
@@ -125,7 +125,7 @@ def test_the_shares_are_those_that_the_night_was_exported_with(shop):
     assert exported_shares(job) == {"model": 0.7, "popular": 0.1, "holdout": 0.2}
 
 
-def test_a_holdout_that_was_sent_something_and_a_window_that_is_open_are_warned_of(shop):
+def test_a_holdout_that_was_sent_something_and_an_open_window_give_warnings(shop):
     today = datetime.now(timezone.utc).date()
     shop.send(shop.people(ana="model", bob="holdout"), night=today)
     shop.follow(("bob", "sent", f"{today + timedelta(days=1)} 08:00", None, None))

@@ -41,7 +41,7 @@ def marked_events(events, arms):
     )
 
 
-def test_arms_are_of_those_written_to_and_those_who_would_have_been(spark):
+def test_arms_have_users_who_got_email_or_would_have_got_it(spark):
     night = date(2026, 11, 1)
     recipients = [
         ("spring", night, "ana", "model", None, 5),

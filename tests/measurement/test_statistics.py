@@ -87,7 +87,7 @@ def test_without_an_effect_five_of_a_hundred_seeds_find_one():
 HALVES = {"model": 0.5, "popular": 0.0, "holdout": 0.5}
 
 
-def test_arms_of_the_wrong_sizes_are_no_work_of_chance():
+def test_sizes_far_from_the_shares_have_a_small_p_value():
     """52:48 of 100,000: chi-square 2 * 2000^2 / 50000 = 160, one degree of freedom."""
     p_value = sample_ratio_p({"model": 52_000, "holdout": 48_000}, HALVES)
     assert p_value == pytest.approx(math.erfc(math.sqrt(160 / 2)), rel=1e-6)

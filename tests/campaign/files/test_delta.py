@@ -76,7 +76,7 @@ def test_the_delta_has_what_is_new_or_changed(spark, profile, order):
         ({"country": "DE", "email": "new@x.example"}, []),
     ],
 )
-def test_whatever_a_mail_shows_changes_the_row(spark, fields, expected):
+def test_whatever_an_email_shows_changes_the_row(spark, fields, expected):
     last = state(spark, [ANA, BEN])
     assert keys(build_delta(export(spark, [changed(ANA, **fields), BEN]), last)) == expected
 
@@ -106,7 +106,7 @@ def test_with_hashed_addresses_the_state_holds_none(spark):
     assert not any("@" in str(row) for row in held.collect())
 
 
-def test_removed_are_those_who_are_no_longer_there(spark):
+def test_removals_are_the_keys_that_are_no_longer_there(spark):
     last = state(spark, [ANA, BEN])
     tonight = export(spark, [changed(BEN, arm="model"), CEM])  # changed is not gone
     gone = build_removals(tonight, last, updated_at=NEXT_DAY)

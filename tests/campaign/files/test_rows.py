@@ -133,7 +133,7 @@ def test_an_address_is_hashed_trimmed_and_in_lower_case(spark, profile):
 
 
 @pytest.mark.parametrize(("profile", "names"), [("braze_csv", "ID"), ("klaviyo", "address")])
-def test_recipients_whom_the_tool_cannot_know_are_found_before(spark, profile, names):
+def test_recipients_without_the_key_of_the_tool_are_left_out(spark, profile, names):
     lists = [ANA, ("ben", None, *BEN[2:]), ("cem", " ", *BEN[2:]), ("dora", "at home", *BEN[2:])]
     found = filter_addressable(campaign_lists(spark, lists), PROFILES[profile])
     expected = {"ana", "ben", "cem", "dora"} if names == "ID" else {"ana"}
