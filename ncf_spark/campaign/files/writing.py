@@ -121,7 +121,5 @@ def _last_run(job: Job, profile: Profile) -> Run | None:
     if record is None or f"campaign_state/{profile.name}" not in record["tables"]:
         return None
     then, now = record["config"]["campaign"], job.config.campaign
-    same = (then["id"], then["k"], then["files"]["hash_emails"]) == (
-        *(now.id, now.k, now.files.hash_emails),
-    )
-    return run if same else None
+    before = then["id"], then["k"], then["files"]["hash_emails"]
+    return run if before == (now.id, now.k, now.files.hash_emails) else None
