@@ -1,1 +1,1 @@
-"""Who receives what: eligibility, recipients and the exported rows."""
+"""Campaigns: who gets which recommendations, and the tables and files that are sent."""

@@ -1,4 +1,4 @@
-"""Who gets the model's recommendations, who best-sellers, and who nothing."""
+"""Assigns users to the arms of a campaign: recommendations, best-sellers, or nothing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pyspark.sql import functions as F
 MODEL, POPULAR, HOLDOUT = "model", "popular", "holdout"
 
 
-def arm(user_id: str, *, campaign_id: str, salt: str, popular: float, holdout: float) -> Column:
-    """The arm of a user: the same every night, and of another campaign independent of this one.
+def assigned_arm(
+    user_id: str, *, campaign_id: str, salt: str, popular: float, holdout: float
+) -> Column:
+    """The arm of a user: the same every night, and independent of the arms of other campaigns.
 
-    A share that grows later takes users from the model's arm alone.
+    When a share grows, it takes users from the arm `model` only.
 
     Args:
         user_id: the column.
-        salt: of all campaigns.
+        salt: shared by all campaigns.
         popular, holdout: shares of the users.
     """
     hashed = F.xxhash64(F.lit(salt), F.lit(campaign_id), F.col(user_id))

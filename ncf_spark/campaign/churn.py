@@ -1,4 +1,4 @@
-"""How much of what users are shown changes from one night to the next."""
+"""Measures how much of the recommendations changes from one night to the next."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def build_churn(before: DataFrame, after: DataFrame, *, k: int) -> DataFrame:
     | 1    | 4       | 4, 8      | 1/2  |
     | 2    |         | 3, 6, 1   | –    |
 
-    makes (2, 0.416667). Only users with a list on both nights count; the order within a list does
+    gives (2, 0.416667). Only users with a list on both nights count; the order within a list does
     not. churn is from 0 to 1, exact to 12 decimals, and null where no user counts.
 
     Args:
-        before: (user_index, rank, item_index, …) of the earlier night, such as `user_topk`; both
-            nights must number users and items alike.
+        before: (user_index, rank, item_index, …) of the earlier night, such as `user_topk`; the
+            user and item indexes must be the same on both nights.
         after: the same of the later night.
         k: items of a list.
     """

@@ -1,10 +1,9 @@
-"""Why a recipient got what, or nothing, and why an item shows or does not, for who asks."""
+"""Explains why a recipient got an item or nothing, and why an item is shown or not."""
 
 from __future__ import annotations
 
 import uuid
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
@@ -14,7 +13,7 @@ from ncf_spark.pipeline.context import Job
 
 
 def explain(job: Job, user_id: str | None, item_id: str | None) -> None:
-    """Prints what is asked; writes nothing."""
+    """Prints the explanations of what is given; writes nothing."""
     if user_id is not None:
         print(explain_user(job, user_id))
     if item_id is not None:
@@ -22,71 +21,72 @@ def explain(job: Job, user_id: str | None, item_id: str | None) -> None:
 
 
 def explain_user(job: Job, user_id: str) -> str:
-    """The user's reason or arm, the slots, and what was passed over, and why.
+    """The user's reason or arm, the slots, and the rejected candidates with the reasons.
 
-    The lists are made again by the configuration as it is now, without counting how often others
-    get an item: what was sent stands in the run's tables, and is what the slots are read from.
+    The slots are read from the run's tables: they are what was sent. The candidates are built again
+    from the current configuration, without campaign.pairs.max_exposures.
     """
     is_user = F.col("user_id") == user_id
-    became = job.read("campaign_recipients", schemas.CAMPAIGN_RECIPIENTS).where(is_user).first()
-    if became is None:
+    outcome = job.read("campaign_recipients", schemas.CAMPAIGN_RECIPIENTS).where(is_user).first()
+    if outcome is None:
         return f"{user_id} is not among the recipients."
-    lines = [f"{user_id} in campaign {became['campaign_id']} of {became['run_date']}"]
-    if became["reason"] is not None:
-        lines.append(f"  gets no mail: {became['reason']}: {reasons.RECIPIENTS[became['reason']]}")
-    if became["arm"] is None:
+    lines = [f"{user_id} in campaign {outcome['campaign_id']} of {outcome['run_date']}"]
+    reason = outcome["reason"]
+    if reason is not None:
+        lines.append(f"  gets no email: {reason}: {reasons.RECIPIENTS[reason]}")
+    if outcome["arm"] is None:
         return "\n".join(lines)
-    lines.append(f"  arm {became['arm']}, {became['num_items']} items")
+    lines.append(f"  arm {outcome['arm']}, {outcome['num_items']} items")
     sent = job.read("campaign_long", schemas.CAMPAIGN_LONG).where(is_user).orderBy("rank").collect()
     lines += [f"  slot {row['rank']}: {row['item_id']} by {row['source']}" for row in sent]
-    shown = {row["item_id"] for row in sent}
-    passed = _passed_over(job, user_id, shown)
-    if passed is None:
+    rejected = _rejected(job, user_id, {row["item_id"] for row in sent})
+    if rejected is None:
         lines.append(
-            "  what was passed over cannot be told: by the settings and tables as they are now the "
-            "user gets no mail"
+            "  rejected items are not known: with the current settings and tables the user gets "
+            "no email"
         )
-    elif passed:
-        lines.append("  passed over, by the settings and tables as they are now:")
+    elif rejected:
+        lines.append("  rejected, with the current settings and tables:")
         lines += [
-            f"  not {item_id} by {source}: {verdict}: {reasons.PAIRS[verdict]}"
-            for item_id, source, verdict in passed
+            f"  not {item_id} by {source}: {code}: {reasons.PAIRS[code]}"
+            for item_id, source, code in rejected
         ]
     return "\n".join(lines)
 
 
-def _passed_over(job: Job, user_id: str, shown: set[str]) -> list[tuple[str, str, str]] | None:
-    """(item_id, source, verdict) of what came before the last slot and is not shown.
+def _rejected(job: Job, user_id: str, sent: set[str]) -> list[tuple[str, str, str]] | None:
+    """(item_id, source, reason) of the candidates before the last slot that were not sent.
 
-    None: the user has no arm as things are now.
+    None: with the current settings and tables the user has no arm.
     """
     # Not in the run, which never changes.
     job.staging_uri = f"{job.warehouse.uri}/explained-{uuid.uuid4().hex}"
     try:
         campaign = Campaign(job)
-        everyone = campaign.users()
-        users = campaign.with_never(everyone.where(F.col("user_id") == user_id))
-        row = campaign.choose(users, campaign.best_sellers(everyone)).first()
+        everyone = campaign.recipients()
+        users = campaign.with_blocked_items(everyone.where(F.col("user_id") == user_id))
+        row = campaign.fill_slots(users, campaign.best_sellers(everyone)).first()
     finally:
         job.clear_stages()
     if row is None:
         return None
-    given_away = [(one["item_id"], one["source"], "max_exposures") for one in row["slots"]]
-    found = [*row["passed"], *(given_away if shown else [])]
-    return [(item, source, verdict) for item, source, verdict in found if item not in shown]
+    # What the user would get but for the limit on exposures.
+    limited = [(slot["item_id"], slot["source"], "max_exposures") for slot in row["slots"]]
+    found = [*row["rejected"], *(limited if sent else [])]
+    return [(item, source, code) for item, source, code in found if item not in sent]
 
 
 def explain_item(job: Job, item_id: str) -> str:
-    """Why an item may not be shown, or how often it is."""
+    """The reason why an item is not shown, or how often it was sent."""
     is_item = F.col("item_id") == item_id
     found = job.read("campaign_items", schemas.CAMPAIGN_ITEMS).where(is_item).first()
     if found is None:
         return f"{item_id} is neither in the catalogue nor among the events."
     if found["reason"] is not None:
         return f"{item_id} is not shown: {found['reason']}: {reasons.ITEMS[found['reason']]}"
-    long: DataFrame = job.read("campaign_long", schemas.CAMPAIGN_LONG)
+    long = job.read("campaign_long", schemas.CAMPAIGN_LONG)
     counts = long.where(is_item).groupBy("source").count().orderBy("source").collect()
     if not counts:
-        return f"{item_id} may be shown, and stands in no list: others were better."
-    told = ", ".join(f"{row['count']:,} by {row['source']}" for row in counts)
-    return f"{item_id} is shown: {told}"
+        return f"{item_id} may be shown, but is in no list: other items ranked higher."
+    listed = ", ".join(f"{row['count']:,} by {row['source']}" for row in counts)
+    return f"{item_id} is shown: {listed}"

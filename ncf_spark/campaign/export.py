@@ -1,8 +1,9 @@
-"""The lists of a campaign → the rows that it sends, one recommendation or one recipient a row."""
+"""Builds the tables of a campaign from its lists: long, wide, recipients, and report."""
 
 from __future__ import annotations
 
 from datetime import date
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -11,41 +12,40 @@ from ncf_spark.campaign.arms import HOLDOUT
 from ncf_spark.campaign.slots import num_categories
 from ncf_spark.schemas import CAMPAIGN_RECIPIENT, CAMPAIGN_SLOT, SLOT_COLUMNS, slot_column
 
+_RECIPIENT = CAMPAIGN_RECIPIENT[2:]  # without campaign_id and run_date
 
-def enough(slots: str, *, min_items: int, min_categories: int) -> Column:
-    """Whether a list is long enough to be sent, and shows enough categories."""
-    found = F.coalesce(F.size(slots), F.lit(0))
-    is_long = found >= min_items
+
+def meets_minimum(*, min_items: int, min_categories: int) -> Column:
+    """Whether `slots` have enough items and categories to be sent."""
+    is_long = F.coalesce(F.size("slots"), F.lit(0)) >= min_items
     if min_categories == 1:
         return is_long
-    return is_long & (num_categories(F.col(slots)) >= min_categories)
+    return is_long & (num_categories(F.col("slots")) >= min_categories)
 
 
 def build_campaign_lists(lists: DataFrame, campaign_items: DataFrame) -> DataFrame:
     """One row for each recipient with its slots as an array (`schemas.CAMPAIGN_LISTS`).
 
     Args:
-        lists: (user_id, email, locale, country, segment, arm, slots), of those who are written to.
+        lists: (user_id, email, locale, country, segment, arm, slots), of those who get email.
         campaign_items: (item_id, title, url, image_url, price, …).
     """
-    recipient = CAMPAIGN_RECIPIENT[2:]
     facts = campaign_items.select("item_id", "title", "url", "image_url", "price")
-    who = F.struct(*recipient).alias("who")
+    who = F.struct(*_RECIPIENT).alias("who")
     slots = lists.select("user_id", who, F.posexplode("slots").alias("position", "slot"))
     slots = slots.select("user_id", "who", "position", "slot.item_id", "slot.score", "slot.source")
     named = slots.join(facts, on="item_id", how="left")
-    cells = [field.name for field in CAMPAIGN_SLOT]
-    gathered = F.array_sort(F.collect_list(F.struct("position", F.struct(*cells).alias("cells"))))
+    cells = F.struct(*[field.name for field in CAMPAIGN_SLOT]).alias("cells")
+    gathered = F.array_sort(F.collect_list(F.struct("position", cells)))
     of_user = named.groupBy("user_id").agg(F.first("who").alias("who"), gathered.alias("slots"))
     return of_user.select("who.*", F.col("slots.cells").alias("slots"))
 
 
 def build_campaign_long(campaign_lists: DataFrame, campaign_id: str, run_date: date) -> DataFrame:
     """One row for each recipient and slot."""
-    recipient = CAMPAIGN_RECIPIENT[2:]
-    slots = campaign_lists.select(*recipient, F.posexplode("slots").alias("position", "slot"))
+    slots = campaign_lists.select(*_RECIPIENT, F.posexplode("slots").alias("position", "slot"))
     rank = (F.col("position") + 1).alias("rank")
-    return slots.select(*_night(campaign_id, run_date), *recipient, rank, "slot.*")
+    return slots.select(*_night(campaign_id, run_date), *_RECIPIENT, rank, "slot.*")
 
 
 def build_campaign(
@@ -57,7 +57,7 @@ def build_campaign(
         for rank in range(1, k + 1)
         for name in SLOT_COLUMNS
     ]
-    return campaign_lists.select(*_night(campaign_id, run_date), *CAMPAIGN_RECIPIENT[2:], *cells)
+    return campaign_lists.select(*_night(campaign_id, run_date), *_RECIPIENT, *cells)
 
 
 def _night(campaign_id: str, run_date: date) -> tuple[Column, Column]:
@@ -65,18 +65,18 @@ def _night(campaign_id: str, run_date: date) -> tuple[Column, Column]:
 
 
 def build_campaign_recipients(
-    users: DataFrame, lists: DataFrame, is_enough: Column, campaign_id: str, run_date: date
+    users: DataFrame, lists: DataFrame, can_send: Column, campaign_id: str, run_date: date
 ) -> DataFrame:
-    """What became of each recipient (`schemas.CAMPAIGN_RECIPIENTS`).
+    """The outcome of each recipient (`schemas.CAMPAIGN_RECIPIENTS`).
 
     Args:
         users: (user_id, arm, reason, …), arm null where there is a reason.
         lists: (user_id, slots) of the users who have an arm.
-        is_enough: of `lists`, as of `enough`.
+        can_send: over `lists`, as of `meets_minimum`.
     """
-    filled = lists.select("user_id", F.size("slots").alias("n"), is_enough.alias("is_enough"))
+    filled = lists.select("user_id", F.size("slots").alias("n"), can_send.alias("can_send"))
     joined = users.join(filled, on="user_id", how="left")
-    too_few = F.col("reason").isNull() & ~F.coalesce("is_enough", F.lit(False))
+    too_few = F.col("reason").isNull() & ~F.coalesce("can_send", F.lit(False))
     reason = F.coalesce("reason", F.when(too_few, F.lit("too_few_items")))
     count = F.when(reason.isNull() & (F.col("arm") != HOLDOUT), F.col("n"))
     return joined.select(
@@ -95,26 +95,21 @@ def build_report(
     campaign_long: DataFrame,
     users: DataFrame,
 ) -> DataFrame:
-    """What was left out, by reason, and what was sent, by arm and source (`CAMPAIGN_REPORT`).
-
-    Pairs are the candidates that a rule barred before the slots of a recipient were filled.
+    """`schemas.CAMPAIGN_REPORT`: what was left out, by reason, and sent, by arm and source.
 
     Args:
-        lists: (user_id, passed, …).
-        users: (user_id, lists, …), the suppression lists that name each.
+        lists: (user_id, rejected, …); each rejected candidate counts as a pair.
+        users: (user_id, lists, …), the suppression lists that have each.
     """
     parts = [
         _counted(campaign_recipients.where("reason is not null"), "recipient", "reason"),
         _counted(campaign_items.where("reason is not null"), "item", "reason"),
-        _counted(lists.select(F.explode("passed.verdict").alias("verdict")), "pair", "verdict"),
+        _counted(lists.select(F.explode("rejected.reason").alias("reason")), "pair", "reason"),
         _counted(campaign_recipients.where("reason is null"), "arm", "arm"),
         _counted(campaign_long, "slot", "source"),
         _counted(users.select(F.explode("lists").alias("list")), "list", "list"),
     ]
-    first, *others = parts
-    for part in others:
-        first = first.unionByName(part)
-    return first
+    return reduce(DataFrame.unionByName, parts)
 
 
 def _counted(rows: DataFrame, kind: str, by: str) -> DataFrame:

@@ -1,4 +1,4 @@
-"""The catalogue → one row an item, with the reason why it is not shown, or none."""
+"""Decides which items a campaign may show: one row an item, with the reason why not, or null."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from operator import or_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.campaign.files.cells import clean, is_long
+from ncf_spark.campaign.files.cells import clean, is_longer
 from ncf_spark.campaign.reasons import ITEMS
 
-SHOWN = ("category", "brand", "price", "url", "image_url", "countries")
+_COPIED = ("category", "brand", "price", "url", "image_url", "countries")
 _NAMES = ("item_id", "url", "image_url")
 
 
@@ -31,14 +31,14 @@ def build_campaign_items(
     consumable: str | None,
     max_bytes: int | None,
 ) -> DataFrame:
-    """Every item of the catalogue or with events (`schemas.CAMPAIGN_ITEMS`), titles on one line.
+    """`schemas.CAMPAIGN_ITEMS`: every item of the catalogue or with events; titles on one line.
 
     Args:
         item_activity: the items with events tonight.
-        in_catalogue: whether an item must also stand in the catalogue (there may be none).
+        in_catalogue: whether an item must be in the catalogue; False: no catalogue is configured.
         required, deny, min_price, max_price, where: as in section campaign.items.
         pin, boost, consumable: SQL over item_id, title, category, brand, price, url, image_url.
-        max_bytes: that the files of some tool take of an id or URL, which are never cut short.
+        max_bytes: longest id or URL that the configured files allow; None: no limit.
     """
     known = catalogue.withColumn("is_known", F.lit(True))
     active = item_activity.select("item_id", "item_index")
@@ -55,7 +55,7 @@ def build_campaign_items(
         "incomplete": _any(_is_empty(name) for name in required),
         "too_long": F.lit(False)
         if max_bytes is None
-        else _any(F.coalesce(is_long(F.col(name), max_bytes), F.lit(False)) for name in _NAMES),
+        else _any(F.coalesce(is_longer(F.col(name), max_bytes), F.lit(False)) for name in _NAMES),
         "denied": F.col("item_id").isin(list(deny)) if deny else F.lit(False),
         "price": _any(~F.coalesce(holds, F.lit(False)) for holds in priced),
         "where": ~_holds(where, otherwise=True),
@@ -68,7 +68,7 @@ def build_campaign_items(
         "item_id",
         "item_index",
         clean(F.col("title")).alias("title"),
-        *SHOWN,
+        *_COPIED,
         is_pinned.alias("is_pinned"),
         _holds(consumable, otherwise=False).alias("is_consumable"),
         F.coalesce(added, F.lit(0.0)).alias("boost"),
@@ -77,13 +77,13 @@ def build_campaign_items(
 
 
 def build_eligible_items(campaign_items: DataFrame) -> DataFrame:
-    """(item_index) of the items that may be recommended and have one."""
+    """(item_index) of the items that may be shown and have an index."""
     chosen = campaign_items.where("reason is null and item_index is not null")
     return chosen.select("item_index")
 
 
 def _holds(condition: str | None, *, otherwise: bool) -> Column:
-    """Whether an SQL condition is true; null is false."""
+    """Whether an SQL condition is true, null being false; without a condition `otherwise`."""
     return F.lit(otherwise) if condition is None else F.coalesce(F.expr(condition), F.lit(False))
 
 

@@ -1,4 +1,4 @@
-"""What is not recommended to a user, though others may get it."""
+"""Finds the items that are not recommended to a user, although other users may get them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.campaign.recipients import within
+from ncf_spark.campaign.recipients import is_within
 
 
 def build_purchases(history: DataFrame, user_index: DataFrame, item_index: DataFrame) -> DataFrame:
@@ -15,18 +15,16 @@ def build_purchases(history: DataFrame, user_index: DataFrame, item_index: DataF
 
     Args:
         history: `schemas.HISTORY`.
-        user_index: (user_id, user_index, …); others' purchases are left out.
-        item_index: (item_id, item_index, …); the same.
+        user_index: (user_id, user_index, …); purchases of other users are left out.
+        item_index: (item_id, item_index, …); purchases of other items are left out.
     """
-    users, items = (
-        user_index.select("user_id", "user_index"),
-        item_index.select("item_id", "item_index"),
-    )
+    users = user_index.select("user_id", "user_index")
+    items = item_index.select("item_id", "item_index")
     bought = history.where("is_bought").join(users, on="user_id", how="inner")
     return bought.join(items, on="item_id", how="inner").select("user_index", "item_index")
 
 
-def build_never_pairs(
+def build_blocked_pairs(
     history: DataFrame,
     campaign_items: DataFrame,
     sent: DataFrame | None,
@@ -38,15 +36,15 @@ def build_never_pairs(
     wanted: bool,
     ends_at: datetime,
 ) -> DataFrame:
-    """(user_id, item_id, reason): what a user is not to get, by a code of `reasons.PAIRS`.
+    """(user_id, item_id, reason): what a user must not get, with a code of `reasons.PAIRS`.
 
-    A pair may stand there for several reasons, one row each. Of a consumable the user's events
-    count for `consumable_days`, then it may return. Events without a readable time count for ever.
+    A pair may have several reasons, one row each. Events of a consumable block it for
+    `consumable_days`. Events whose time is not readable block it forever.
 
     Args:
         history: `schemas.HISTORY`.
         campaign_items: (item_id, is_consumable, …).
-        sent: (user_id, item_id), what was sent too recently; None: that does not count.
+        sent: as of `build_sent`; None: what was sent is not blocked.
     """
     consumables = campaign_items.where("is_consumable").select(
         "item_id", F.lit(True).alias("is_consumable")
@@ -56,7 +54,7 @@ def build_never_pairs(
     returns = F.coalesce(F.col("is_consumable") & used_up & ~F.col("has_undated"), F.lit(False))
     recent: Column = F.lit(True)
     if bought_days is not None:
-        since = within(F.col("last_bought_at"), days=bought_days, ends_at=ends_at)
+        since = is_within(F.col("last_bought_at"), days=bought_days, ends_at=ends_at)
         recent = F.coalesce(since, F.lit(True)) | F.col("has_undated")
     reason = F.coalesce(
         F.when(F.lit(bought) & F.col("is_bought") & recent & ~returns, F.lit("bought")),
@@ -69,75 +67,79 @@ def build_never_pairs(
     return pairs.unionByName(sent.withColumn("reason", F.lit("sent")))
 
 
-def build_elsewhere(users: DataFrame, campaign_items: DataFrame) -> DataFrame:
-    """(user_id, elsewhere): the numbers of the items that are for other countries than the user's.
+def build_sent(send_log: DataFrame, *, days: int, ends_at: datetime) -> DataFrame:
+    """(user_id, item_id) of what was sent within the days before `ends_at`.
 
-    An item for some countries is not for users of whom no country is known. The items are gathered
-    once a country, not once a user.
+    Args:
+        send_log: (user_id, item_id, sent_at, …); rows without an item are left out.
+    """
+    recent = send_log.where(is_within(F.col("sent_at"), days=days, ends_at=ends_at))
+    return recent.where("item_id is not null").select("user_id", "item_id").distinct()
+
+
+def build_blocked_items(blocked_pairs: DataFrame) -> DataFrame:
+    """(user_id, blocked), the pairs gathered by user: ana, [{tea, bought}, {mug, sent}].
+
+    Args:
+        blocked_pairs: as of `build_blocked_pairs`.
+    """
+    pair = F.struct("item_id", "reason")
+    return blocked_pairs.groupBy("user_id").agg(F.collect_list(pair).alias("blocked"))
+
+
+def build_other_country_items(users: DataFrame, campaign_items: DataFrame) -> DataFrame:
+    """(user_id, other_country_items): indexes of the items that are not for the user's country.
+
+    An item for some countries is not for users whose country is unknown. The items are gathered
+    once per country, not once per user.
 
     Args:
         users: (user_id, country, …).
         campaign_items: (item_index, countries, reason, …).
     """
-    bound = campaign_items.where("countries is not null and reason is null")
-    bound = bound.where("item_index is not null").select("item_index", "countries")
-    here = F.coalesce(F.array_contains("countries", F.upper(F.trim("place"))), F.lit(False))
-    places = users.select(F.col("country").alias("place")).distinct()
-    of_place = places.join(F.broadcast(bound), on=~here, how="inner").groupBy("place")
-    gathered = of_place.agg(F.sort_array(F.collect_list("item_index")).alias("elsewhere"))
-    is_there = F.col("country").eqNullSafe(F.col("place"))
-    found = users.join(F.broadcast(gathered), on=is_there, how="inner")
-    return found.select("user_id", "elsewhere")
+    limited = campaign_items.where("countries is not null and reason is null")
+    limited = limited.where("item_index is not null").select("item_index", "countries")
+    countries = users.select(F.col("country").alias("own")).distinct()
+    is_sold_there = F.array_contains("countries", F.upper(F.trim("own")))
+    is_other = ~F.coalesce(is_sold_there, F.lit(False))
+    of_country = countries.join(F.broadcast(limited), on=is_other, how="inner").groupBy("own")
+    gathered = of_country.agg(
+        F.sort_array(F.collect_list("item_index")).alias("other_country_items")
+    )
+    is_own = F.col("country").eqNullSafe(F.col("own"))
+    found = users.join(F.broadcast(gathered), on=is_own, how="inner")
+    return found.select("user_id", "other_country_items")
 
 
-def build_never(pairs: DataFrame) -> DataFrame:
-    """(user_id, never), the pairs of each user gathered: ana, [{tea, bought}, {mug, sent}].
-
-    Args:
-        pairs: as of `build_never_pairs`.
-    """
-    one = F.struct("item_id", "reason")
-    return pairs.groupBy("user_id").agg(F.collect_list(one).alias("never"))
-
-
-def with_masked(
+def with_excluded(
     users: DataFrame,
-    never_pairs: DataFrame,
-    elsewhere: DataFrame | None,
+    blocked_pairs: DataFrame,
+    other_country_items: DataFrame | None,
     user_index: DataFrame,
     campaign_items: DataFrame,
     *,
     known: bool,
 ) -> DataFrame:
-    """(user_index, seen, profile): what scoring leaves out, and what each user is known by.
+    """(user_index, seen, profile): what scoring excludes, and the items that describe each user.
 
     Args:
         users: (user_index, seen), the items of all pairs of a user.
-        never_pairs: as of `build_never_pairs`.
-        elsewhere: as of `build_elsewhere`; None: no item is bound to countries.
-        known: whether all these pairs are left out too.
+        blocked_pairs: as of `build_blocked_pairs`.
+        other_country_items: as of `build_other_country_items`; None: no item is limited to
+            countries.
+        known: whether the items of all pairs are excluded too.
     """
-    numbers = user_index.select("user_id", "user_index")
+    index = user_index.select("user_id", "user_index")
     items = campaign_items.where("item_index is not null").select("item_id", "item_index")
-    indexed = never_pairs.join(items, on="item_id", how="inner").join(
-        numbers, on="user_id", how="inner"
+    indexed = blocked_pairs.join(items, on="item_id", how="inner").join(
+        index, on="user_id", how="inner"
     )
-    never = indexed.groupBy("user_index").agg(F.collect_set("item_index").alias("never"))
-    joined = users.withColumnRenamed("seen", "profile").join(never, on="user_index", how="left")
-    nothing = F.array().cast("array<int>")
-    parts = [F.coalesce("never", nothing), *([F.col("profile")] if known else [])]
-    if elsewhere is not None:
-        by_index = elsewhere.join(numbers, on="user_id", how="inner").drop("user_id")
+    blocked = indexed.groupBy("user_index").agg(F.collect_set("item_index").alias("blocked"))
+    joined = users.withColumnRenamed("seen", "profile").join(blocked, on="user_index", how="left")
+    empty = F.array().cast("array<int>")
+    parts = [F.coalesce("blocked", empty), *([F.col("profile")] if known else [])]
+    if other_country_items is not None:
+        by_index = other_country_items.join(index, on="user_id", how="inner").drop("user_id")
         joined = joined.join(by_index, on="user_index", how="left")
-        parts.append(F.coalesce("elsewhere", nothing))
+        parts.append(F.coalesce("other_country_items", empty))
     return joined.select("user_index", "profile", F.concat(*parts).alias("seen"))
-
-
-def build_sent(send_log: DataFrame, *, days: int, ends_at: datetime) -> DataFrame:
-    """(user_id, item_id) of what was sent within the days before `ends_at`.
-
-    Args:
-        send_log: (user_id, item_id, sent_at, …); rows without an item are of no pair.
-    """
-    recent = send_log.where(within(F.col("sent_at"), days=days, ends_at=ends_at))
-    return recent.where("item_id is not null").select("user_id", "item_id").distinct()

@@ -1,4 +1,4 @@
-"""The customer's recipients → one row a user, with the reason why it gets no mail, or none."""
+"""Decides which users get email: one row a user, with the reason why not, or null."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from pyspark.sql.window import Window
 
 from ncf_spark.campaign.reasons import RECIPIENTS
 
-# Columns of the users that serve to compare them, and nothing else.
-COMPARED = ("user", "address", "spellings")
+# Columns of the users that serve only to compare them.
+COMPARISON_COLUMNS = ("user", "address", "spellings")
 _DETAILS = ("email", "address", "locale", "country", "segment")
 
 
 def build_users(recipients: DataFrame) -> DataFrame:
     """One row a user: user_id, user, email, …, last_sent_at, consent, refuses, spellings.
 
-    Of a user's several rows each must give consent: a refusal anywhere counts, also in a row whose
-    id is the same only as ids are compared (`user`). `refuses` says that one says no, and does not
-    only say nothing. The details are those of the greatest row, so that they belong together.
-    `spellings` are those of the addresses of all rows. Rows without a user id are left out.
+    Every row of a user must give consent: a refusal in any row counts, also in a row whose id is
+    equal only in the form in which ids are compared (`user`). `refuses` is true where a row says
+    no, and false where rows only say nothing. The details are those of the row that sorts last, so
+    that they belong together. `spellings` are those of the addresses of all rows. Rows without a
+    user id are left out.
 
     Args:
         recipients: `schemas.RECIPIENTS`.
@@ -49,18 +50,18 @@ def build_users(recipients: DataFrame) -> DataFrame:
 
 
 def build_suppressed(suppressions: Mapping[str, DataFrame]) -> DataFrame:
-    """(user, email_sha256, lists), one of the first null: what the lists name, and which do.
+    """(user, email_sha256, lists): who is on the lists, by id or by hash (the other is null).
 
     Args:
-        suppressions: `schemas.SUPPRESSIONS` by the list's name.
+        suppressions: `schemas.SUPPRESSIONS` by the name of the list.
     """
-    nothing = F.lit(None).cast("string")
+    null = F.lit(None).cast("string")
     own = F.coalesce(F.transform("spellings", lambda one: F.sha2(one, 256)), F.array())
     hashes = F.transform(
         F.concat(own, F.array("email_sha256")),
-        lambda one: F.struct(nothing.alias("user"), one.alias("email_sha256")),
+        lambda one: F.struct(null.alias("user"), one.alias("email_sha256")),
     )
-    users = F.array(F.struct(F.col("user").alias("user"), nothing.alias("email_sha256")))
+    users = F.array(F.struct(F.col("user").alias("user"), null.alias("email_sha256")))
     parts = [
         rows.select(F.explode(F.concat(users, hashes)).alias("one"), F.lit(name).alias("list"))
         for name, rows in suppressions.items()
@@ -71,18 +72,18 @@ def build_suppressed(suppressions: Mapping[str, DataFrame]) -> DataFrame:
 
 
 def build_num_sends(send_log: DataFrame, *, days: int, ends_at: datetime) -> DataFrame:
-    """(user_id, num_sends): different mails within the days before `ends_at`.
+    """(user_id, num_sends): different emails within the days before `ends_at`.
 
     Args:
-        send_log: (user_id, campaign_id, sent_at), one row a mail or one an item in it.
+        send_log: (user_id, campaign_id, sent_at), one row an email, or one row an item in it.
     """
-    recent = send_log.where(within(F.col("sent_at"), days=days, ends_at=ends_at))
-    mail = F.struct(F.coalesce("campaign_id", F.lit("")), F.col("sent_at"))
-    return recent.groupBy("user_id").agg(F.count_distinct(mail).alias("num_sends"))
+    recent = send_log.where(is_within(F.col("sent_at"), days=days, ends_at=ends_at))
+    email = F.struct(F.coalesce("campaign_id", F.lit("")), F.col("sent_at"))
+    return recent.groupBy("user_id").agg(F.count_distinct(email).alias("num_sends"))
 
 
-def within(moment: Column, *, days: int, ends_at: datetime) -> Column:
-    """Whether a moment lies in the days before `ends_at`."""
+def is_within(moment: Column, *, days: int, ends_at: datetime) -> Column:
+    """Whether a moment is within the days before `ends_at`."""
     return (moment >= F.lit(ends_at - timedelta(days=days))) & (moment < F.lit(ends_at))
 
 
@@ -96,19 +97,19 @@ def with_reason(
     ends_at: datetime,
     needs_address: bool = False,
 ) -> DataFrame:
-    """`users` with `reason`, a code of `reasons.RECIPIENTS`; null: nothing speaks against a mail.
+    """`users` with `reason`, a code of `reasons.RECIPIENTS`; null: the user may get email.
 
-    Without what was only compared (`COMPARED`), and with `lists`, the suppression lists that name
-    the user or an address of the user.
+    Without `COMPARISON_COLUMNS`, and with `lists`, the names of the suppression lists that have the
+    user or an address of the user.
 
     Args:
-        users: as of `build_users`, with `num_events`, by which the most active user of an address
-            is known.
+        users: as of `build_users`, with `num_events`, which decides who is the most active user of
+            an address.
         suppressed: as of `build_suppressed`.
         num_sends: as of `build_num_sends`.
         audience: SQL over user_id, locale, country, segment.
         frequency: sends and days.
-        needs_address: whether users without an address get no mail.
+        needs_address: whether users without an address get no email.
     """
     marked = _with_lists(users, suppressed)
     marked = _with_num_sends(marked, num_sends, frequency, ends_at)
@@ -127,31 +128,28 @@ def with_reason(
         else F.col("num_sends") >= F.lit(frequency[0]),
     }
     assert list(tests) == list(RECIPIENTS)[: len(tests)]
-    marked = marked.withColumn("reason", F.coalesce(*_whens(tests)))
-    chosen = same.orderBy(F.col("reason").isNotNull(), F.desc("num_events"), F.col("user_id"))
-    is_further = (F.row_number().over(chosen) > 1) & F.col("address").isNotNull()
-    reason = F.coalesce("reason", F.when(is_further, F.lit("same_address")))
-    return marked.select(*users.drop(*COMPARED).columns, "lists", reason.alias("reason"))
+    whens = [F.when(test, F.lit(reason)) for reason, test in tests.items()]
+    marked = marked.withColumn("reason", F.coalesce(*whens))
+    most_active = same.orderBy(F.col("reason").isNotNull(), F.desc("num_events"), F.col("user_id"))
+    is_other = (F.row_number().over(most_active) > 1) & F.col("address").isNotNull()
+    reason = F.coalesce("reason", F.when(is_other, F.lit("same_address")))
+    return marked.select(*users.drop(*COMPARISON_COLUMNS).columns, "lists", reason.alias("reason"))
 
 
 def is_address(name: str) -> Column:
-    """Whether a text has one @ with something on either side, and no blank within."""
+    """Whether a text has one @ with text on both sides, and no white space."""
     matches = F.trim(F.col(name)).rlike(r"^[^@\s]+@[^@\s]+$")
     return F.coalesce(matches, F.lit(False))
 
 
-def _whens(tests: Mapping[str, Column]) -> list[Column]:
-    return [F.when(test, F.lit(reason)) for reason, test in tests.items()]
-
-
 def _with_lists(users: DataFrame, suppressed: DataFrame | None) -> DataFrame:
-    """`users` with the names of the suppression lists that they stand on, sorted."""
+    """`users` with the sorted names of the suppression lists that they are on."""
     none = F.array().cast("array<string>")
     if suppressed is None:
         return users.withColumn("lists", none)
     by_user = suppressed.where("user is not null").select("user", F.col("lists").alias("by_user"))
     hashes = suppressed.where("email_sha256 is not null").select("email_sha256", "lists")
-    # Each address of a user counts, also one that the mail would not go to.
+    # Every address of a user counts, also one that would get no email.
     own = users.select("user_id", F.explode("spellings").alias("spelling"))
     listed = own.withColumn("email_sha256", F.sha2("spelling", 256)).join(
         hashes, on="email_sha256", how="inner"
@@ -172,10 +170,13 @@ def _with_num_sends(
     frequency: tuple[int, int] | None,
     ends_at: datetime,
 ) -> DataFrame:
-    """The log and the recipient's own last mail may be of one and the same: the larger counts."""
+    """`users` with `num_sends`, the larger of the log's count and 1 for a recent `last_sent_at`.
+
+    Both may report the same email, so they are not added.
+    """
     if frequency is None:
         return users
-    last = within(F.col("last_sent_at"), days=frequency[1], ends_at=ends_at).cast("long")
+    last = is_within(F.col("last_sent_at"), days=frequency[1], ends_at=ends_at).cast("long")
     own = F.coalesce(last, F.lit(0))
     if num_sends is None:
         return users.withColumn("num_sends", own)

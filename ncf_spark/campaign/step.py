@@ -1,9 +1,8 @@
-"""user_topk, recipients and rules → campaign, campaign_long, campaign_recipients, report, files."""
+"""Runs the step export_campaign: recipients → candidates → rules → lists → tables → files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
@@ -25,68 +24,79 @@ from ncf_spark.storage import tables
 
 
 def export_campaign(job: Job) -> CampaignCounts:
-    """Writes the campaign's tables, and counts what the gates look at."""
+    """Writes the campaign's tables and files; returns the counts and shares that gates read."""
     check_input_files(job)
     return CampaignCounts(**write_campaign(job), full_lists=_full_lists(job), churn=_churn(job))
 
 
 def write_campaign(job: Job) -> dict[str, dict[str, int]]:
-    """Writes the campaign's tables: who gets what, who gets nothing and why, and the counts.
+    """Writes the campaign's tables and files.
 
     Returns:
         Counts by code, as in `CampaignCounts`.
 
     Raises:
-        DataError: when nobody is left to be written to.
+        DataError: when no recipient gets email.
     """
-    settings, campaign = job.config.campaign, Campaign(job)
+    campaign = Campaign(job)
     people = checked_before(job)
     if people is None:
         people = check_audience(job, campaign.audience)
         check_ids(job, campaign.audience, job.read("user_index", schemas.USER_INDEX))
-    users = job.stage(campaign.users(), "recipients")
+    users = job.stage(campaign.recipients(), "recipients")
     lists = campaign.lists(users, campaign.best_sellers(users))
-    is_long_enough = partial(
-        export.enough,
-        "slots",
-        min_items=settings.min_items,
-        min_categories=settings.lists.min_categories,
-    )
-    night = (settings.id, job.run_date)
-    outcomes = export.build_campaign_recipients(users, lists, is_long_enough(), *night)
-    outcomes = job.write("campaign_recipients", outcomes, schemas.CAMPAIGN_RECIPIENTS)
-    sent = lists.where(is_long_enough() & (F.col("arm") != arms.HOLDOUT))
-    filled = job.stage(export.build_campaign_lists(sent, campaign.items), "campaign_lists")
-    long = export.build_campaign_long(filled, *night)
-    long = job.write("campaign_long", long, schemas.CAMPAIGN_LONG)
-    if not job.num_rows("campaign_long"):
-        raise DataError(_why_nobody(outcomes))
-    wide = export.build_campaign(filled, *night, k=settings.k)
-    job.write("campaign", wide, schemas.campaign_schema(settings.k))
-    report = export.build_report(outcomes, campaign.items, lists, long, users)
-    report = job.write("campaign_report", report, schemas.CAMPAIGN_REPORT)
-    counted = sorted(report.collect(), key=lambda row: row["reason"])
-    num_on = _of_kind(counted, "list")
+    sent, report = _write_tables(job, campaign.items, users, lists)
+    counts = sorted(report.collect(), key=lambda row: row["reason"])
+    num_on = _of_kind(counts, "list")
     log_suppressions(people, num_on)
-    write_campaign_files(job, filled)
+    write_campaign_files(job, sent)
     return {
-        "recipients_left_out": _of_kind(counted, "recipient"),
-        "recipients_by_arm": _of_kind(counted, "arm"),
-        "slots_by_source": _of_kind(counted, "slot"),
-        "items_not_shown": _of_kind(counted, "item"),
-        "pairs_passed_over": _of_kind(counted, "pair"),
+        "recipients_left_out": _of_kind(counts, "recipient"),
+        "recipients_by_arm": _of_kind(counts, "arm"),
+        "slots_by_source": _of_kind(counts, "slot"),
+        "items_not_shown": _of_kind(counts, "item"),
+        "pairs_passed_over": _of_kind(counts, "pair"),
         "recipients_on_suppressions": {n: num_on.get(n, 0) for n in people.suppression_rows},
     }
 
 
-def _why_nobody(outcomes: DataFrame) -> str:
-    """What is said when nobody is written to, and why: a line of counts."""
+def _write_tables(
+    job: Job, items: DataFrame, users: DataFrame, lists: DataFrame
+) -> tuple[DataFrame, DataFrame]:
+    """Writes the tables; returns `schemas.CAMPAIGN_LISTS` of what is sent, and the report.
+
+    Args:
+        items: `campaign_items`.
+        users: as of `Campaign.recipients`.
+        lists: as of `Campaign.lists`.
+    """
+    settings = job.config.campaign
+    night = (settings.id, job.run_date)
+    can_send = export.meets_minimum(
+        min_items=settings.min_items, min_categories=settings.lists.min_categories
+    )
+    outcomes = export.build_campaign_recipients(users, lists, can_send, *night)
+    outcomes = job.write("campaign_recipients", outcomes, schemas.CAMPAIGN_RECIPIENTS)
+    sent = lists.where(can_send & (F.col("arm") != arms.HOLDOUT))
+    sent = job.stage(export.build_campaign_lists(sent, items), "campaign_lists")
+    long = export.build_campaign_long(sent, *night)
+    long = job.write("campaign_long", long, schemas.CAMPAIGN_LONG)
+    if not job.num_rows("campaign_long"):
+        raise DataError(_no_recipient(outcomes))
+    wide = export.build_campaign(sent, *night, k=settings.k)
+    job.write("campaign", wide, schemas.campaign_schema(settings.k))
+    report = export.build_report(outcomes, items, lists, long, users)
+    return sent, job.write("campaign_report", report, schemas.CAMPAIGN_REPORT)
+
+
+def _no_recipient(outcomes: DataFrame) -> str:
+    """The message when nobody gets email, with the number of recipients by reason or arm."""
     reason = F.coalesce("reason", F.concat(F.lit("arm "), "arm")).alias("why")
     counts = outcomes.groupBy(reason).count().orderBy(F.desc("count"), "why").collect()
     listed = "; ".join(f"{row['why']} {row['count']:,}" for row in counts) or "there are none"
     return (
-        f"Nobody is written to. Recipients by outcome: {listed}. Look at the columns and rules "
-        "that these name, in sections recipients, suppressions and campaign."
+        f"campaign: no recipient gets email. Recipients by outcome: {listed}. Check the columns "
+        "and rules that these name, in sections recipients, suppressions and campaign."
     )
 
 
@@ -109,7 +119,7 @@ def _full_lists(job: Job) -> float:
 
 
 def _churn(job: Job) -> float | None:
-    """The share of users' lists that was not in those of the night before; None on the first."""
+    """The share of users' lists that is new since the night before; None on the first night."""
     before = job.warehouse.night_before(job.run)
     if before is None:
         return None

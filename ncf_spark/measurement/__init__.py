@@ -1,1 +1,1 @@
-"""What a campaign brought: its arms beside each other, by what their users did afterwards."""
+"""Measurement: what the users of each arm did after a campaign."""

@@ -1,4 +1,4 @@
-"""What a campaign's users did afterwards: read, and counted where the users are."""
+"""Finds the run that was sent, and counts what its users did afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TABLE = "campaign_recipients"
 
 @dataclass(frozen=True)
 class Measured:
-    """What was counted: rows of results, users of each arm, and events by what became of them."""
+    """The rows of the results, the users of each arm, and the events by drop reason."""
 
     rows: Sequence[results.Row]
     sizes: Mapping[str, int]
@@ -32,7 +32,7 @@ def sent_run(job: Job) -> Run:
     """The run whose campaign was sent: the published one, else the newest complete of its date.
 
     Raises:
-        DataError: when there is none, or it does not say who was in which arm.
+        DataError: when there is none, or it has no arms.
     """
     complete = [run for run in job.warehouse.runs() if run.state == "complete"]
     of_date = [run for run in complete if run.sort_key[0] == str(job.run_date)]
@@ -42,12 +42,11 @@ def sent_run(job: Job) -> Run:
             "Give the --run-date of a night that was published and is still kept."
         )
     published = job.warehouse.published_run()
-    names = [run.name for run in of_date]
-    is_published = published is not None and published.name in names
-    run = published if published is not None and is_published else of_date[-1]
+    name = None if published is None else published.name
+    run = next((run for run in of_date if run.name == name), of_date[-1])
     if not files.exists(run.table_uri(_TABLE)):
         raise DataError(
-            f"{run.uri}: has no table {_TABLE}, so it is not known who was in which arm. "
+            f"{run.uri}: has no table {_TABLE}, so the arms of the users are unknown. "
             "Give the --run-date of a night that was exported with arms."
         )
     return run
@@ -73,16 +72,16 @@ def read_arms(job: Job) -> DataFrame:
 
 
 def window(job: Job) -> tuple[datetime, datetime]:
-    """The first moment whose events count, and the first after it whose events no longer do."""
+    """The start of the window in which events count, and its end, which is not in it."""
     return job.ends_at, job.ends_at + timedelta(days=job.config.measurement.window_days)
 
 
 def measure(job: Job, arms: DataFrame, events: DataFrame) -> Measured:
-    """What the users of each arm did, with intervals; only sums leave Spark.
+    """The outcomes of each arm with intervals; only sums reach the driver.
 
     Args:
         arms: of `read_arms`.
-        events: of `outcomes.read_outcomes`.
+        events: of `ncf_spark.inputs.outcomes.read_outcomes`.
     """
     settings = job.config.measurement
     starts_at, ends_at = window(job)
@@ -126,7 +125,7 @@ def _count_users(
 
 
 def _count_events(job: Job, marked: DataFrame) -> dict[str, int]:
-    """Events by what became of them, for the notes."""
+    """Events by drop reason, for the notes and the results."""
     types = job.config.measurement.types
     counts = outcomes.build_event_counts(marked, bought=types.get("bought", ())).collect()
     by_reason = {row["drop_reason"]: int(row["num_events"]) for row in counts}

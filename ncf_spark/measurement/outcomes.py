@@ -1,7 +1,7 @@
-"""A campaign's arms and later events → who of each arm did what.
+"""Counts the outcomes of a campaign: how many users of each arm opened, clicked, and bought.
 
-An arm is all its users, whether or not their mail arrived: chance divided them, and nothing that
-happened afterwards may choose among them.
+All users of an arm count, whether or not their email arrived: the arms are random, and nothing that
+happened later may select users.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from datetime import datetime
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-# The first is compared with each of the others.
+# The first arm is compared with each of the others.
 ARMS = ("model", "popular", "holdout")
 
-# Reasons in the order in which they are looked at: an event counts under the first that holds.
+# In the order in which they are checked: an event counts under the first reason that applies.
 DROP_REASONS = {
     "no_user": "the user id is null or empty",
     "no_time": "the time is null, or does not parse",
@@ -30,15 +30,13 @@ _MILLION = 1e6
 
 
 def build_arms(recipients: DataFrame, *, campaign_id: str) -> DataFrame:
-    """(user_id, arm) of the users who were written to, or, in the arm holdout, would have been.
+    """(user_id, arm) of the users who got email or, in the arm holdout, would have got it.
 
     Args:
         recipients: schemas.CAMPAIGN_RECIPIENTS.
     """
-    divided = F.col("reason").isNull() & F.col("arm").isin(*ARMS)
-    return recipients.where(divided & (F.col("campaign_id") == campaign_id)).select(
-        "user_id", "arm"
-    )
+    in_arm = F.col("reason").isNull() & F.col("arm").isin(*ARMS)
+    return recipients.where(in_arm & (F.col("campaign_id") == campaign_id)).select("user_id", "arm")
 
 
 def with_drop_reason(
@@ -53,7 +51,7 @@ def with_drop_reason(
     """`events` with the user's `arm` and `drop_reason` (null: the event counts).
 
     Args:
-        events: (user_id, type, event_at, value, campaign_id); campaign_id null: is not known.
+        events: (user_id, type, event_at, value, campaign_id); campaign_id null: unknown.
         arms: (user_id, arm), one row each.
         types: the types of each outcome.
         starts_at: the window's first moment; `ends_at` is the first moment after it.
@@ -92,20 +90,20 @@ def build_user_outcomes(marked: DataFrame, *, types: Mapping[str, Sequence[str]]
     | ana     | bought | 7.5   |  →  | model | …        | 0      | 1      | 10.0    |
     | ana     | bought | 2.5   |
 
-    `user_key` is a hash, so that no id leaves. Revenue is added in whole millionths, so that the
-    order of the rows does not change its last digits.
+    `user_key` is a hash: user ids do not leave the cluster. Revenue is summed in whole millionths,
+    so that the order of the rows does not change the sum.
 
     Args:
         marked: of `with_drop_reason`.
-        types: the types of each outcome; those of `bought` bring revenue.
+        types: the types of each outcome; the value of `bought` events is revenue.
     """
-    did = [F.max(_is_of(of).cast("int")).alias(outcome) for outcome, of in types.items()]
+    flags = [F.max(_is_of(of).cast("int")).alias(outcome) for outcome, of in types.items()]
     pays = _is_of(types.get("bought", ())) & _is_number("value")
     paid = F.when(pays, F.rint(F.col("value") * _MILLION)).otherwise(0.0)
     return (
         marked.where(F.col("drop_reason").isNull())
         .groupBy("arm", "user_id")
-        .agg(*did, (F.sum(paid) / _MILLION).alias("revenue"))
+        .agg(*flags, (F.sum(paid) / _MILLION).alias("revenue"))
         .withColumn("user_key", F.xxhash64("user_id"))
         .select("arm", "user_key", *types, "revenue")
     )
@@ -119,17 +117,17 @@ def build_outcome_counts(
     Args:
         arms: (user_id, arm), one row each.
         users: of `build_user_outcomes`.
-        outcomes: columns of `users`: an outcome, or revenue, which counts where it is not 0.
+        outcomes: columns of `users`: an outcome, or revenue, which counts if it is not 0.
     """
     sizes = arms.groupBy("arm").agg(F.count(F.lit(1)).alias("num_users"))
-    did = [F.count(F.when(F.col(name) != 0, F.lit(1))).alias(name) for name in outcomes]
-    found = sizes.join(users.groupBy("arm").agg(*did), on="arm", how="left")
+    counts = [F.count(F.when(F.col(name) != 0, F.lit(1))).alias(name) for name in outcomes]
+    found = sizes.join(users.groupBy("arm").agg(*counts), on="arm", how="left")
     each = [
         F.struct(F.lit(name).alias("outcome"), F.coalesce(name, F.lit(0)).alias("num_with"))
         for name in outcomes
     ]
-    rows = found.select("arm", "num_users", F.explode(F.array(*each)).alias("did"))
-    return rows.select("arm", "did.outcome", "num_users", "did.num_with")
+    rows = found.select("arm", "num_users", F.explode(F.array(*each)).alias("found"))
+    return rows.select("arm", "found.outcome", "num_users", "found.num_with")
 
 
 def _is_of(types: Sequence[str]) -> Column:

@@ -1,4 +1,4 @@
-"""What a campaign brought: warnings, the files below `measurements`, and a page for a person."""
+"""Writes and prints the results of a campaign, with warnings where they are not reliable."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from ncf_spark import schemas
 from ncf_spark.measurement import results
+from ncf_spark.measurement.chart import draw_lifts
 from ncf_spark.measurement.measure import Measured, measurement_uri, window
-from ncf_spark.measurement.picture import draw_lifts
 from ncf_spark.measurement.statistics import sample_ratio_p
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.logs import log
@@ -18,11 +18,11 @@ from ncf_spark.storage.runs import now
 
 
 def write_results(job: Job, measured: Measured) -> None:
-    """Writes what was measured, prints it, and warns of what makes it less than it seems."""
+    """Writes the files below `measurements`, prints the results, and logs the warnings."""
     shares = exported_shares(job)
     p_value = sample_ratio_p(measured.sizes, shares)
     ratio = results.sample_ratio_sentence(measured.sizes, shares, p_value)
-    mismatch = p_value is not None and p_value < results.UNLIKELY
+    mismatch = p_value is not None and p_value < results.MISMATCH_P_VALUE
     warnings = [*([ratio] if mismatch else []), *_warnings(job, measured)]
     for warning in warnings:
         log.warning("%s", warning)
@@ -44,7 +44,7 @@ def write_results(job: Job, measured: Measured) -> None:
 
 
 def exported_shares(job: Job) -> dict[str, float]:
-    """The share of each arm as the run was exported with, whatever the settings are by now."""
+    """The share of each arm in the configuration that the run was exported with."""
     record = job.run.step_record("export_campaign") or {}
     arms = record.get("config", {}).get("campaign", {}).get("arms")
     arms = job.config.campaign.arms.model_dump() if arms is None else arms
@@ -57,25 +57,25 @@ def _warnings(job: Job, measured: Measured) -> Iterator[str]:
     _, ends_at = window(job)
     if ends_at > datetime.now(timezone.utc):
         yield (
-            f"The window ends only at {_time(ends_at)}: these figures will change. Decide by them "
-            "then; whoever decides on the first good day finds differences that are not there."
+            f"The window ends at {_time(ends_at)}: these results will change. Decide after that; "
+            "if you decide on the first good day, you find differences that do not exist."
         )
     for row in measured.rows:
         if (row.arm, row.outcome) == ("holdout", "sent") and row.num_with:
             yield (
-                f"{row.num_with:,} users of the arm holdout were sent something, so it is no "
-                "holdout any more: its difference from the others is less than the campaign's."
+                f"{row.num_with:,} users of the arm holdout were sent something, so the difference "
+                "from this arm is smaller than the effect of the campaign."
             )
     for outcome, types in job.config.measurement.types.items():
         if not any(row.num_with for row in measured.rows if row.outcome == outcome):
-            yield f"Nobody has the outcome {outcome}: compare measurement.{outcome}, {types}."
+            yield f"No user has the outcome {outcome}: check measurement.{outcome}, {types}."
 
 
 def _write(job: Job, measured: Measured, facts: dict[str, Any]) -> None:
-    """Table and picture, then results.json: whoever finds that finds what belongs to it."""
+    """Writes table and chart, and results.json last: if it exists, the others are complete."""
     uri, campaign_id = measurement_uri(job), job.config.campaign.id
-    title = f"{campaign_id} of {job.run_date}: model beside the other arms"
-    picture = draw_lifts(measured.rows, title=title)
+    title = f"{campaign_id} of {job.run_date}: model compared with the other arms"
+    chart = draw_lifts(measured.rows, title=title)
     head = {"campaign_id": campaign_id, "run_date": job.run_date}
     content = [
         tuple((head | row.cells)[name] for name in schemas.CAMPAIGN_RESULTS.names)
@@ -84,7 +84,7 @@ def _write(job: Job, measured: Measured, facts: dict[str, Any]) -> None:
     rows = job.spark.createDataFrame(content, schemas.CAMPAIGN_RESULTS).coalesce(1)
     files.delete(f"{uri}/results.json")
     tables.write_table(rows, f"{uri}/results", schemas.CAMPAIGN_RESULTS, "campaign_results")
-    files.write_bytes(f"{uri}/lift.svg", picture.encode())
+    files.write_bytes(f"{uri}/lift.svg", chart.encode())
     files.write_json(f"{uri}/results.json", facts)
     log.info("%s: %s measured, results in %s", job.name, job.run.name, uri)
 
@@ -93,7 +93,7 @@ def _page(job: Job, measured: Measured, sentences: list[str]) -> str:
     starts_at, ends_at = window(job)
     uri = measurement_uri(job)
     lines = [
-        f"What {job.config.campaign.id} of {job.run_date} brought (run {job.run.name}), "
+        f"Results of {job.config.campaign.id} of {job.run_date} (run {job.run.name}), "
         f"{_time(starts_at)} to {_time(ends_at)}:",
         "",
         results.table_text(measured.rows),

@@ -1,4 +1,4 @@
-"""Counts of each arm → what the campaign brought, as rows, as a page of text and as JSON."""
+"""Builds the results of a campaign from the counts of each arm: rows, and text for a person."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ncf_spark.measurement.lift import Lift
 from ncf_spark.measurement.outcomes import ARMS
 from ncf_spark.measurement.revenue import revenue_lift
-from ncf_spark.measurement.statistics import rate_lift
+from ncf_spark.measurement.statistics import Lift, rate_lift
 
 REVENUE = "revenue"
 
-# Below it the arms' sizes are no work of chance (Fabijan et al. 2019, "Diagnosing sample ratio
+# Below this p-value the arms' sizes are a mismatch (Fabijan et al. 2019, "Diagnosing sample ratio
 # mismatch in online controlled experiments").
-UNLIKELY = 0.001
+MISMATCH_P_VALUE = 0.001
 
 
 @dataclass(frozen=True)
 class Row:
-    """One outcome of one arm, and how the arm `model` differs from it; none at `model` itself."""
+    """One outcome of one arm, and how the arm `model` differs; an empty lift for `model` itself."""
 
     arm: str
     outcome: str
@@ -33,7 +32,7 @@ class Row:
 
     @property
     def cells(self) -> dict[str, Any]:
-        """The columns of schemas.CAMPAIGN_RESULTS but for the campaign and the night."""
+        """The columns of schemas.CAMPAIGN_RESULTS except the campaign and the night."""
         own = {name: value for name, value in vars(self).items() if name != "lift"}
         return own | self.lift._asdict()
 
@@ -45,7 +44,7 @@ def result_rows(
 
     Args:
         counts: (arm, outcome, num_users, num_with), of arms with users.
-        revenue: (1 + B,) of each arm, of `revenue.revenue_means`; read where revenue is counted.
+        revenue: (1 + B,) of each arm, of `revenue.revenue_means`; read if there are counts of it.
     """
     by_outcome: dict[str, dict[str, tuple[int, int]]] = {}
     for arm, outcome, num_users, num_with in counts:
@@ -76,27 +75,27 @@ def _rows_of(
 def sample_ratio_sentence(
     sizes: Mapping[str, int], shares: Mapping[str, float], p_value: float | None
 ) -> str:
-    """Whether chance can have made the arms' sizes, in a sentence.
+    """A sentence that says whether the arms' sizes match their shares.
 
     Args:
         sizes: users of each arm.
-        shares: of each arm, as it was exported.
+        shares: of each arm, at the time of the export.
         p_value: of `statistics.sample_ratio_p`.
     """
     if p_value is None:
-        return "There is one arm alone: set campaign.arms to measure against others."
+        return "There is only one arm: set campaign.arms to compare it with others."
     total = sum(sizes.values())
     found = ", ".join(
         f"{arm} {sizes.get(arm, 0):,} ({share * total:,.0f} expected)"
         for arm, share in shares.items()
         if share > 0 or arm in sizes
     )
-    if p_value >= UNLIKELY:
-        return f"The arms have the sizes that their shares say: {found}; p = {p_value:.3f}."
+    if p_value >= MISMATCH_P_VALUE:
+        return f"The sizes of the arms match their shares: {found}; p = {p_value:.3f}."
     return (
-        f"SAMPLE RATIO MISMATCH: the arms do not have the sizes that their shares say: {found}; "
-        f"p = {p_value:.1g}. Something other than chance chose who is in which arm, so do not "
-        "trust the figures: look for users who were left out in one arm only, or divided twice."
+        f"SAMPLE RATIO MISMATCH: the sizes of the arms do not match their shares: {found}; "
+        f"p = {p_value:.1g}. Something other than chance decided who is in which arm, so do not "
+        "trust the results: look for users who were left out of one arm only, or assigned twice."
     )
 
 
@@ -104,11 +103,11 @@ _HEAD = (
     *("outcome", "arm", "users", "with it", "value"),
     *("difference", "95 % interval", "lift", "95 % interval", "p"),
 )
-_TEXTS = 2  # the first columns are text
+_TEXTS = 2  # columns of text, which come first
 
 
 def table_text(rows: Sequence[Row]) -> str:
-    """The results as lines of equal columns, for a person."""
+    """The results as a table of text, for a person."""
     lines = [_HEAD, *[_cells(row) for row in rows]]
     widths = [max(len(line[n]) for line in lines) for n in range(len(_HEAD))]
     return "\n".join(_line(line, widths) for line in lines)
@@ -146,4 +145,4 @@ def _interval(low: float | None, high: float | None, factor: int) -> str:
 
 
 def _p_text(p_value: float) -> str:
-    return f"{p_value:.3f}" if p_value >= UNLIKELY else "< 0.001"
+    return f"{p_value:.3f}" if p_value >= MISMATCH_P_VALUE else "< 0.001"

@@ -16,8 +16,8 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.measurement.lift import Lift
 from ncf_spark.measurement.outcomes import ARMS
+from ncf_spark.measurement.statistics import Lift
 from ncf_spark.resampling import build_replicate_sums, percentile_interval, ratios
 
 # Rows of partial sums for each arm: so many tasks share the work.

@@ -1,15 +1,35 @@
-"""Rates of two arms beside each other, and arms beside their shares; statsmodels and SciPy.
+"""Compares the rates of two arms, and the sizes of the arms with their shares.
 
-Both come with the extra `measure`, and are imported when they are needed: a night needs neither.
+statsmodels and SciPy come with the extra `measure`, and are imported when they are needed: a night
+needs neither.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import NamedTuple
 
 from ncf_spark.errors import ConfigError
-from ncf_spark.measurement.lift import Lift
+
+
+class Lift(NamedTuple):
+    """How a value of the arm `model` differs from another arm's, with 95 % intervals.
+
+    Args:
+        difference: value of `model` minus value of the other arm.
+        lift: the difference divided by the other arm's value; None: that value is 0.
+        p_value: the probability of a difference at least as large by chance alone, if there is no
+            true difference; None: not tested.
+    """
+
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    lift: float | None = None
+    lift_low: float | None = None
+    lift_high: float | None = None
+    p_value: float | None = None
 
 
 def check_installed() -> None:
@@ -17,7 +37,7 @@ def check_installed() -> None:
     missing = [name for name in ("statsmodels", "scipy") if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"{' and '.join(missing)}: not installed, but campaigns are measured with it. Install "
+            f"{' and '.join(missing)}: not installed, but needed to measure a campaign. Install "
             "this package with its extra measure (pip install 'ncf-spark[measure]')."
         )
 
@@ -25,16 +45,16 @@ def check_installed() -> None:
 def rate_lift(num_with: int, num_users: int, base_with: int, base_users: int) -> Lift:
     """How a rate differs from the rate of another arm.
 
-    The p-value is of the pooled two-proportion z-test, two-sided; None where nobody or everybody of
-    both arms has the outcome. The interval of the difference is Newcombe's (1998, "Interval
-    estimation for the difference between independent proportions", method 10), that of the lift
-    the log interval of the ratio of the rates with half a user added: both also hold for rates
-    of 0 and 1, which the inverted score test of statsmodels does not. Close to p = 0.05 test and
-    interval may disagree by a hair.
+    The p-value is that of the pooled two-proportion z-test, two-sided; None where all users of both
+    arms have the outcome, or none. The interval of the difference is Newcombe's (1998, "Interval
+    estimation for the difference between independent proportions", method 10); the interval of the
+    lift is the log interval of the ratio of the rates with half a user added. Both are valid for
+    rates of 0 and 1 too, which the inverted score test of statsmodels is not. Close to p = 0.05 the
+    test and the interval may disagree slightly.
 
     Args:
         num_with: users with the outcome, of `num_users`, at least 1.
-        base_with: the same of the arm that is compared with, of `base_users`, at least 1.
+        base_with: the same of the other arm, of `base_users`, at least 1.
     """
     from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
 
@@ -49,14 +69,14 @@ def rate_lift(num_with: int, num_users: int, base_with: int, base_users: int) ->
         return found
     low, high = confint_proportions_2indep(*counts, compare="ratio", method="log-adjusted")
     lift = rate / base - 1
-    # The added half leaves out a ratio of 0 itself.
+    # With the added half, the interval of a ratio of 0 does not contain 0.
     return found._replace(lift=lift, lift_low=min(float(low) - 1, lift), lift_high=float(high) - 1)
 
 
 def sample_ratio_p(sizes: Mapping[str, int], shares: Mapping[str, float]) -> float | None:
-    """The p-value of the arms' sizes under their shares, by the chi-square test; None: one arm.
+    """The p-value of the arms' sizes given their shares, by the chi-square test.
 
-    0 where an arm without a share has users.
+    None where there is one arm only; 0 where an arm without a share has users.
 
     Args:
         sizes: users of each arm.
@@ -64,10 +84,10 @@ def sample_ratio_p(sizes: Mapping[str, int], shares: Mapping[str, float]) -> flo
     """
     from scipy.stats import chisquare
 
-    total, meant = sum(sizes.values()), [arm for arm, share in shares.items() if share > 0]
-    if set(sizes) - set(meant):
+    total, planned = sum(sizes.values()), [arm for arm, share in shares.items() if share > 0]
+    if set(sizes) - set(planned):
         return 0.0
-    if len(meant) < 2 or not total:
+    if len(planned) < 2 or not total:
         return None
-    observed = [sizes.get(arm, 0) for arm in meant]
-    return float(chisquare(observed, [shares[arm] * total for arm in meant]).pvalue)
+    observed = [sizes.get(arm, 0) for arm in planned]
+    return float(chisquare(observed, [shares[arm] * total for arm in planned]).pvalue)

@@ -1,4 +1,4 @@
-"""campaign_recipients and later events → what a campaign brought. It is no step of a night."""
+"""Measures the results of a campaign from later events; not a step of a night."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ncf_spark.pipeline.context import Job
 
 
 def measure_campaign(job: Job) -> None:
-    """Counts who of each arm did what, compares the arms, and writes and prints the outcome."""
+    """Counts the outcomes of each arm, compares the arms, and writes and prints the results."""
     check_installed()
     events = read_outcomes(job)
     job.run = sent_run(job)

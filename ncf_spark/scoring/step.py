@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 
 from ncf_spark import schemas
-from ncf_spark.campaign.eligibility import build_purchases, mask_known, write_campaign_items
+from ncf_spark.campaign.eligibility import build_purchases, with_excluded, write_campaign_items
 from ncf_spark.config import Config, Source
 from ncf_spark.evaluation.champion import champion_users, item_vectors, read_champion
 from ncf_spark.inputs.checks import check_input_files
@@ -21,7 +21,7 @@ def score_users(job: Job) -> UserLists:
     check_input_files(job)
     settings, champion, uri = job.config.scoring, read_champion(job), job.run.table_uri
     items = write_campaign_items(job)
-    users = mask_known(job, build_trained_users(job.read("split", schemas.SPLIT)), items)
+    users = with_excluded(job, build_trained_users(job.read("split", schemas.SPLIT)), items)
     scorer = ScorerSpec(
         champion.kind,
         uri(champion.place),

@@ -24,8 +24,8 @@ import psutil
 from pyspark.sql import DataFrame, SparkSession
 
 from ncf_spark import schemas
-from ncf_spark.campaign.files.lines import Export, build_lines, build_rows
 from ncf_spark.campaign.files.profiles import PROFILES, Profile, header
+from ncf_spark.campaign.files.rows import Export, build_rows
 from ncf_spark.storage.parts import Part, PartsFolder
 from tests.benchmarks.contenders.sessions import start_spark
 
@@ -65,11 +65,12 @@ def build_lists(spark: SparkSession, recipients: int) -> DataFrame:
 
 def write(lists: DataFrame, profile: Profile, uri: str) -> list[Part]:
     """The files of one profile."""
+    rows = build_rows(lists, profile, export=EXPORT, k=K)
     with PartsFolder(uri, {"profile": profile.name}) as folder:
         if profile.suffix == "parquet":
-            return folder.write_parquet(build_rows(lists, profile, export=EXPORT), group="campaign")
+            return folder.write_parquet(rows, group="campaign")
         return folder.write_lines(
-            build_lines(lists, profile, export=EXPORT, k=K),
+            rows,
             group="campaign",
             suffix=profile.suffix,
             line_end=profile.line_end,

@@ -1,59 +1,28 @@
-"""What a campaign says of rules and keys that do not do what they seem to."""
+"""Warnings about rules that match nothing."""
 
 import re
 
 import pytest
 
-from ncf_spark.campaign.eligibility import warn_of_what_names_nothing
-from ncf_spark.campaign.files.profiles import PROFILES
-from ncf_spark.campaign.files.writing import count_changed
-from tests.campaign.files.lists import ANA, BEN, campaign_lists
+from ncf_spark.campaign.eligibility import warn_of_unmatched_rules
 
-ITEMS = "item_id string, is_pinned boolean, reason string"
+TEA, RUM = ("tea", False, None), ("rum", True, None)
 
 
 @pytest.mark.parametrize(
-    ("deny", "pin", "expected"),
+    ("rows", "deny", "pin", "expected"),
     [
-        (["tea"], "price < 3", []),
-        (["tea", "no", "non"], None, ["2 ids are of no item .*, e.g. \\['no', 'non'\\]"]),
-        ([], "price < 3", []),
+        ([TEA, RUM], ["tea"], "price < 3", []),
+        ([TEA, RUM], ["tea", "no", "non"], None, ["2 ids match no item .* \\['no', 'non'\\]"]),
+        ([TEA], [], "price < 3", ["lists.pin: matches no item"]),
+        ([("tea", True, "price"), RUM], [], "price < 3", ["pin: 1 of 2 items are not shown"]),
+        ([("tea", False, "price"), RUM], [], "price < 3", []),
     ],
 )
-def test_denied_ids_that_no_item_has_are_said(spark, caplog, deny, pin, expected):
-    items = spark.createDataFrame([("tea", False, "denied"), ("rum", True, None)], ITEMS)
-    warn_of_what_names_nothing(items, deny, pin)
-    assert_said(caplog, expected)
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([("tea", False, None)], ["lists.pin: no item is one"]),
-        ([("tea", True, "out_of_stock"), ("rum", True, None)], ["pin: 1 of 2 items may not be"]),
-        ([("rum", True, None), ("tea", False, "out_of_stock")], []),
-    ],
-)
-def test_pins_that_show_nothing_are_said(spark, caplog, rows, expected):
-    warn_of_what_names_nothing(spark.createDataFrame(rows, ITEMS), [], "price < 3")
-    assert_said(caplog, expected)
-
-
-@pytest.mark.parametrize(
-    ("profile", "expected"),
-    [
-        ("klaviyo", ["klaviyo: 1 recipients have a key that a spreadsheet would run"]),
-        ("generic_jsonl", []),
-    ],
-)
-def test_keys_with_an_apostrophe_are_said(spark, caplog, profile, expected):
-    """The address of BEN begins with =."""
-    count_changed(campaign_lists(spark, [ANA, BEN]), PROFILES[profile])
-    assert_said(caplog, expected)
-
-
-def assert_said(caplog, expected):
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == len(expected)
-    for message, pattern in zip(said, expected, strict=True):
+def test_rules_that_match_no_shown_item_give_a_warning(spark, caplog, rows, deny, pin, expected):
+    items = spark.createDataFrame(rows, "item_id string, is_pinned boolean, reason string")
+    warn_of_unmatched_rules(items, deny, pin)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == len(expected)
+    for message, pattern in zip(messages, expected, strict=True):
         assert re.search(pattern, message), message

@@ -11,7 +11,7 @@ NIGHT = date(2026, 11, 23)
 SLOTS = "slots array<struct<item_id:string,category:string,score:float,source:string>>"
 DETAILS = "email string, locale string, country string, segment string, arm string"
 LISTS = f"user_id string, {DETAILS}, {SLOTS}"
-PASSED = "array<struct<item_id:string,source:string,verdict:string>>"
+REJECTED = "array<struct<item_id:string,source:string,reason:string>>"
 TEA, RUM, ICE = (
     ("tea", "hot", 2.5, "model"),
     ("rum", None, 1.5, "model"),
@@ -83,9 +83,9 @@ def test_the_wide_form_has_one_row_a_recipient_and_nulls_in_empty_slots(spark):
         (None, 1, 1, False),
     ],
 )
-def test_a_list_is_long_enough_and_shows_enough(spark, slots, min_items, min_categories, expected):
+def test_a_list_has_enough_items_and_categories(spark, slots, min_items, min_categories, expected):
     table = spark.createDataFrame([(slots,)], SLOTS)
-    found = export.enough("slots", min_items=min_items, min_categories=min_categories)
+    found = export.meets_minimum(min_items=min_items, min_categories=min_categories)
     assert table.select(found).first()[0] is expected
 
 
@@ -103,7 +103,7 @@ def test_every_recipient_stands_there_with_the_arm_or_the_reason(spark):
     found = export.build_campaign_recipients(
         spark.createDataFrame(users, "user_id string, arm string, reason string"),
         table,
-        export.enough("slots", min_items=1, min_categories=1),
+        export.meets_minimum(min_items=1, min_categories=1),
         "autumn",
         NIGHT,
     )
@@ -119,16 +119,16 @@ def test_every_recipient_stands_there_with_the_arm_or_the_reason(spark):
 
 
 def test_the_report_counts_whatever_was_left_out_and_sent(spark):
-    became = [("ana", "model", None), ("ben", "model", None), ("cem", None, "no_consent")]
-    passed = [
+    outcomes = [("ana", "model", None), ("ben", "model", None), ("cem", None, "no_consent")]
+    rejected = [
         ([("x", "model", "bought"), ("y", "model", "brand")],),
         ([("x", "s", "bought")],),
         ([],),
     ]
     found = export.build_report(
-        spark.createDataFrame(became, "user_id string, arm string, reason string"),
+        spark.createDataFrame(outcomes, "user_id string, arm string, reason string"),
         spark.createDataFrame([("x", "denied"), ("y", None)], "item_id string, reason string"),
-        spark.createDataFrame(passed, f"passed {PASSED}"),
+        spark.createDataFrame(rejected, f"rejected {REJECTED}"),
         spark.range(3).select(F.lit("model").alias("source")),
         spark.createDataFrame([(["left"],), ([],), (["gone", "left"],)], "lists array<string>"),
     )

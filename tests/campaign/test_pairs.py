@@ -24,8 +24,8 @@ RULES = {
 }
 
 
-def never(spark, sent=None, order=1, **rules):
-    found = pairs.build_never_pairs(
+def blocked(spark, sent=None, order=1, **rules):
+    found = pairs.build_blocked_pairs(
         spark.createDataFrame(HISTORY[::order], schemas.HISTORY),
         spark.createDataFrame(ITEMS[::order], "item_id string, is_consumable boolean"),
         sent,
@@ -39,23 +39,23 @@ BOUGHT = ["bought", "bought long ago", "bought, unknown when", "in use"]
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_each_rule_keeps_its_pairs_from_the_user(spark, order):
-    assert never(spark, order=order) == {}
-    assert never(spark, order=order, bought=True) == dict.fromkeys(BOUGHT, "bought")
-    assert never(spark, order=order, wanted=True) == {"wanted": "wanted"}
+    assert blocked(spark, order=order) == {}
+    assert blocked(spark, order=order, bought=True) == dict.fromkeys(BOUGHT, "bought")
+    assert blocked(spark, order=order, wanted=True) == {"wanted": "wanted"}
     everything = dict.fromkeys(["seen", "wanted", *BOUGHT], "known")
-    assert never(spark, order=order, known=True) == everything
+    assert blocked(spark, order=order, known=True) == everything
 
 
 def test_a_purchase_before_the_window_may_come_again_but_not_one_at_an_unknown_time(spark):
-    found = never(spark, bought=True, bought_days=30)
+    found = blocked(spark, bought=True, bought_days=30)
     assert sorted(found) == ["bought", "bought, unknown when", "in use"]
     # The purchase of what is consumed lies in a longer window, and is used up all the same.
-    assert "used up" not in never(spark, bought=True, bought_days=300)
+    assert "used up" not in blocked(spark, bought=True, bought_days=300)
 
 
 def test_a_consumable_returns_after_its_days(spark):
-    assert "used up" in never(spark, known=True, consumable_days=100)
-    assert "used up" not in never(spark, known=True, consumable_days=53)
+    assert "used up" in blocked(spark, known=True, consumable_days=100)
+    assert "used up" not in blocked(spark, known=True, consumable_days=53)
 
 
 def test_what_was_sent_lately_is_not_sent_again(spark):
@@ -70,7 +70,7 @@ def test_what_was_sent_lately_is_not_sent_again(spark):
     ]
     sent = pairs.build_sent(spark.createDataFrame(log, schemas.SEND_LOG), days=7, ends_at=ENDS_AT)
     assert rows(sent) == [("ana", "new"), ("ana", "seen")]
-    assert never(spark, sent) == {"new": "sent", "seen": "sent"}
+    assert blocked(spark, sent) == {"new": "sent", "seen": "sent"}
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -83,7 +83,7 @@ def test_items_for_other_countries_are_kept_from_scoring(spark, order):
         (3, ["FR"], "out_of_stock"),
         (None, ["FR"], None),
     ][::order]
-    found = pairs.build_elsewhere(
+    found = pairs.build_other_country_items(
         spark.createDataFrame(users, "user_id string, country string"),
         spark.createDataFrame(items, "item_index int, countries array<string>, reason string"),
     )
@@ -94,7 +94,8 @@ def test_pairs_are_gathered_by_user(spark):
     given = [("ana", "tea", "bought"), ("ana", "tea", "sent"), ("ben", "rum", "known")]
     table = spark.createDataFrame(given, "user_id string, item_id string, reason string")
     found = {
-        row.user_id: sorted(map(tuple, row.never)) for row in pairs.build_never(table).collect()
+        row.user_id: sorted(map(tuple, row.blocked))
+        for row in pairs.build_blocked_items(table).collect()
     }
     assert found == {"ana": [("tea", "bought"), ("tea", "sent")], "ben": [("rum", "known")]}
 
@@ -102,7 +103,7 @@ def test_pairs_are_gathered_by_user(spark):
 @pytest.mark.parametrize(("known", "ana"), [(True, [0, 1, 2]), (False, [2])])
 def test_scoring_leaves_out_what_a_user_never_gets(spark, known, ana):
     users = spark.createDataFrame([(0, [0, 1]), (1, [1])], "user_index int, seen array<int>")
-    never_pairs = spark.createDataFrame(
+    blocked_pairs = spark.createDataFrame(
         [
             ("ana", "ice", "bought"),
             ("ana", "ice", "sent"),
@@ -115,7 +116,7 @@ def test_scoring_leaves_out_what_a_user_never_gets(spark, known, ana):
     items = spark.createDataFrame(
         [("tea", 0), ("rum", 1), ("ice", 2), ("pinned", None)], "item_id string, item_index int"
     )
-    found = pairs.with_masked(users, never_pairs, None, index, items, known=known)
+    found = pairs.with_excluded(users, blocked_pairs, None, index, items, known=known)
     assert found.columns == ["user_index", "profile", "seen"]
     assert [
         (r.user_index, r.profile, sorted(r.seen)) for r in found.orderBy("user_index").collect()
@@ -128,9 +129,11 @@ def test_scoring_leaves_out_what_a_user_never_gets(spark, known, ana):
 def test_scoring_leaves_out_what_is_for_other_countries(spark):
     users = spark.createDataFrame([(0, [0]), (1, [1])], "user_index int, seen array<int>")
     none = spark.createDataFrame([], "user_id string, item_id string, reason string")
-    elsewhere = spark.createDataFrame([("ana", [5, 6])], "user_id string, elsewhere array<int>")
+    other_country_items = spark.createDataFrame(
+        [("ana", [5, 6])], "user_id string, other_country_items array<int>"
+    )
     index = spark.createDataFrame([("ana", 0), ("ben", 1)], "user_id string, user_index int")
     items = spark.createDataFrame([("tea", 0)], "item_id string, item_index int")
-    found = pairs.with_masked(users, none, elsewhere, index, items, known=True)
+    found = pairs.with_excluded(users, none, other_country_items, index, items, known=True)
     seen = {row.user_index: sorted(row.seen) for row in found.collect()}
     assert seen == {0: [0, 5, 6], 1: [1]}

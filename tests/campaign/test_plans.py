@@ -32,7 +32,7 @@ def test_no_transform_has_a_window_without_partition_or_python_in_its_plan(spark
         ends_at=ENDS_AT,
     )
     best = tiers.build_best_sellers(history, grouped, shown, depth=9, days=7, ends_at=ENDS_AT)
-    never = pairs.build_never_pairs(
+    blocked = pairs.build_blocked_pairs(
         history,
         shown,
         pairs.build_sent(log, days=7, ends_at=ENDS_AT),
@@ -48,13 +48,13 @@ def test_no_transform_has_a_window_without_partition_or_python_in_its_plan(spark
     numbers = table(schemas.USER_INDEX).select("user_id", "user_index")
     joined = slots.with_candidates(grouped.join(numbers, on="user_id"), pinned, by=None)
     joined = slots.with_candidates(joined, group(of_model, by="user_index"), by="user_index")
-    joined = slots.with_candidates(joined, group(similar), by="user_id")
+    joined = slots.with_candidates(joined, group(similar, by="user_id"), by="user_id")
     best_lists = group(tiers.build_best_candidates(best), by="group")
     joined = slots.with_candidates(joined, best_lists, by="group")
-    joined = joined.join(pairs.build_never(never), on="user_id", how="left")
-    joined = joined.withColumn("full_items", F.lit(None).cast("array<string>"))
+    joined = joined.join(pairs.build_blocked_items(blocked), on="user_id", how="left")
+    joined = joined.withColumn("unavailable_items", F.lit(None).cast("array<string>"))
     lists = slots.with_slots(joined, rules)
-    exposed = exposures.build_exposures(lists, most=9)
+    exposed = exposures.build_exposures(lists, max_exposures=9)
     filled = export.build_campaign_lists(lists.withColumn("arm", F.lit("model")), shown)
     night = ("autumn", date(2026, 11, 23))
     plans = {
@@ -62,9 +62,9 @@ def test_no_transform_has_a_window_without_partition_or_python_in_its_plan(spark
         "best_sellers": best,
         "lists": lists,
         "exposures": exposed,
-        "full_for": exposures.build_full_for(users, exposed),
-        "without_over": exposures.without_over(lists, exposed),
-        "elsewhere": pairs.build_elsewhere(users, shown),
+        "reselection": exposures.build_reselection(users, exposed),
+        "without_excess": exposures.without_excess(lists, exposed),
+        "other_country_items": pairs.build_other_country_items(users, shown),
         "items": items.build_eligible_items(shown),
         "campaign_lists": filled,
         "campaign": export.build_campaign(filled, *night, k=3),

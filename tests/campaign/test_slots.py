@@ -1,16 +1,12 @@
-from dataclasses import dataclass
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ncf_spark.campaign.slots import MADE_OF, SlotRules, build_gathered, with_slots
+from ncf_spark.campaign.slots import SLOT_INPUTS, SlotRules, build_gathered, with_slots
 
-CANDIDATES = "user_id string, tier int, place double, item_id string, score float, source string"
+CANDIDATES = "user_id string, tier int, sort_key double, item_id string, score float, source string"
 ITEMS = "item_id string, category string, brand string, countries array<string>"
 USERS = (
-    "user_id string, country string, never array<struct<item_id:string,reason:string>>, "
-    "full_items array<string>"
+    "user_id string, country string, blocked array<struct<item_id:string,reason:string>>, "
+    "unavailable_items array<string>"
 )
 SHOP = [
     ("tea", "hot", "own", None),
@@ -22,29 +18,33 @@ SHOP = [
 ]
 
 
-def model(item, place, user="ana"):
-    return (user, 1, float(place), item, 10.0 - place, "model")
+def model(item, sort_key, user="ana"):
+    return (user, 1, float(sort_key), item, 10.0 - sort_key, "model")
 
 
-def best(item, place, user="ana"):
-    return (user, 4, float(place), item, 1.0, "bestseller")
+def best(item, sort_key, user="ana"):
+    return (user, 4, float(sort_key), item, 1.0, "bestseller")
 
 
-def choose(spark, candidates, order=1, country="DE", never=None, full=None, shop=SHOP, **rules):
+def choose(
+    spark, candidates, order=1, country="DE", blocked=None, unavailable=None, shop=SHOP, **rules
+):
     asked = SlotRules(**{"k": 3, **rules})
     gathered = build_gathered(
         spark.createDataFrame(candidates[::order], CANDIDATES),
         spark.createDataFrame(shop[::order], ITEMS),
         asked,
+        by="user_id",
     )
-    users = spark.createDataFrame([("ana", country, never, full), ("new", None, None, None)], USERS)
+    users = spark.createDataFrame(
+        [("ana", country, blocked, unavailable), ("new", None, None, None)], USERS
+    )
     joined = users.join(gathered, on="user_id", how="left")
-    found = with_slots(joined, asked).drop(*MADE_OF)
-    assert found.columns == ["user_id", "country", "slots", "passed"]
+    found = with_slots(joined, asked).drop(*SLOT_INPUTS)
     lists = {
         row.user_id: (
             [slot.item_id for slot in row.slots],
-            [(one.item_id, one.verdict) for one in row.passed],
+            [(one.item_id, one.reason) for one in row.rejected],
         )
         for row in found.collect()
     }
@@ -71,12 +71,12 @@ def test_every_candidate_is_tried_in_its_order_until_the_slots_are_filled(spark,
     assert choose(spark, candidates, -1, shop=shop, k=count) == (names, [])
     assert choose(spark, candidates, -1, shop=shop, k=count + 1) == (names, [])
     barred = [(name, "sent") for name in names[:-1]]
-    assert choose(spark, candidates, -1, shop=shop, never=barred) == ([names[-1]], barred)
+    assert choose(spark, candidates, -1, shop=shop, blocked=barred) == ([names[-1]], barred)
 
 
-def test_what_a_user_is_never_to_get_is_passed_over_with_its_reason(spark):
+def test_a_blocked_item_is_rejected_with_its_first_reason(spark):
     candidates = [model("tea", 1), model("soap", 2), best("tea", 1), best("salt", 2)]
-    found = choose(spark, candidates, never=[("tea", "bought"), ("tea", "sent"), ("x", "sent")])
+    found = choose(spark, candidates, blocked=[("tea", "bought"), ("tea", "sent"), ("x", "sent")])
     assert found == (["soap", "salt"], [("tea", "bought"), ("tea", "bought")])
 
 
@@ -84,14 +84,14 @@ def test_what_a_user_is_never_to_get_is_passed_over_with_its_reason(spark):
     ("country", "shown"),
     [("DE", True), (" nl", True), ("FR", False), ("", False), (None, False)],
 )
-def test_an_item_for_some_countries_goes_there_alone(spark, country, shown):
-    slots, passed = choose(spark, [model("ice", 1), model("tea", 2)], country=country)
+def test_an_item_for_some_countries_is_shown_only_there(spark, country, shown):
+    slots, rejected = choose(spark, [model("ice", 1), model("tea", 2)], country=country)
     assert slots == (["ice", "tea"] if shown else ["tea"])
-    assert passed == ([] if shown else [("ice", "country")])
+    assert rejected == ([] if shown else [("ice", "country")])
 
 
-def test_what_is_given_away_is_passed_over(spark):
-    found = choose(spark, [model("tea", 1), model("soap", 2)], full=["tea"])
+def test_an_unavailable_item_is_rejected(spark):
+    found = choose(spark, [model("tea", 1), model("soap", 2)], unavailable=["tea"])
     assert found == (["soap"], [("tea", "max_exposures")])
 
 
@@ -122,58 +122,3 @@ def test_the_last_slots_are_kept_for_other_categories(spark):
     assert choose(spark, [*hot, best("soap", 1), best("salt", 2)], min_categories=3)[0] == [
         *["tea", "soap", "salt"]
     ]
-
-
-@dataclass(frozen=True)
-class Item:
-    category: str | None
-    brand: str | None
-
-
-def by_hand(order, shop, rules):
-    """The same rules, item after item, in Python."""
-    chosen = []
-    for name in order:
-        item = shop[name]
-        held = [shop[other] for other in chosen]
-
-        def like(value, field, held=held):
-            return value is not None and sum(getattr(other, field) == value for other in held)
-
-        kinds = [*{i.category for i in held if i.category}, *[1 for i in held if not i.category]]
-        shown = len(kinds) + (not like(item.category, "category"))
-        if len(chosen) == rules.k:
-            break
-        if like(item.category, "category") >= rules.max_per_category:
-            continue
-        if like(item.brand, "brand") >= rules.max_per_brand:
-            continue
-        if rules.k - 1 - len(chosen) < rules.min_categories - shown:
-            continue
-        chosen.append(name)
-    return chosen
-
-
-KINDS = st.sampled_from(["a", "b", "c", None])
-
-
-@settings(max_examples=25)  # of eight users each, who are one Spark job
-@given(
-    kinds=st.lists(st.lists(st.tuples(KINDS, KINDS), max_size=12), min_size=8, max_size=8),
-    limits=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)),
-)
-def test_every_list_is_what_the_rules_say_one_by_one(spark, kinds, limits):
-    rules = SlotRules(5, *limits)
-    shop = {
-        f"u{user}-{n:02}": Item(*kind)
-        for user, items in enumerate(kinds)
-        for n, kind in enumerate(items)
-    }
-    candidates = [(name[:2], 1, float(name[3:]), name, 0.0, "model") for name in shop]
-    table = spark.createDataFrame(candidates, CANDIDATES)
-    items = spark.createDataFrame([(n, i.category, i.brand, None) for n, i in shop.items()], ITEMS)
-    users = spark.createDataFrame([(f"u{n}", None, None, None) for n in range(8)], USERS)
-    joined = users.join(build_gathered(table, items, rules), on="user_id", how="left")
-    for row in with_slots(joined, rules).collect():
-        own = [name for name in shop if name.startswith(row.user_id)]
-        assert [slot.item_id for slot in row.slots] == by_hand(own, shop, rules)

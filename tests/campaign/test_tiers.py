@@ -37,7 +37,7 @@ def test_the_models_list_is_ordered_by_score_and_boost(spark, order):
     found = tiers.build_from_model(
         spark.createDataFrame(topk[::order], schemas.USER_TOPK), shop(spark, order)
     )
-    ordered = found.orderBy("place").select("user_index", "tier", "item_id", "score", "source")
+    ordered = found.orderBy("sort_key").select("user_index", "tier", "item_id", "score", "source")
     assert [tuple(row) for row in ordered.collect()] == [
         (0, tiers.MODEL, "ice", 5.0, "model"),
         (0, tiers.MODEL, "tea", 9.0, "model"),
@@ -84,7 +84,7 @@ def test_similar_items_are_the_neighbours_of_the_latest_purchases(spark, order):
         shop(spark, order),
         last=2,
     )
-    ordered = found.orderBy("user_id", "tier", "place").collect()
+    ordered = found.orderBy("user_id", "tier", "sort_key").collect()
     assert [(r.user_id, r.item_id, round(r.score, 3), r.source) for r in ordered] == [
         ("ana", "ice", 0.1, "bought_together"),
         ("ana", "ice", 0.9, "similar"),  # by tea it would be 0.4
@@ -144,45 +144,26 @@ def test_best_sellers_are_candidates_of_their_group(spark):
     assert rows(found) == [
         (None, tiers.BEST_SELLERS, 1.0, "ice", 4.0, "bestseller"),
         (None, tiers.BEST_SELLERS, 2.0, "tea", 3.0, "bestseller"),
-        ("DE", tiers.BEST_SELLERS_HERE, 1.0, "ice", 2.0, "bestseller_here"),
-        ("DE", tiers.BEST_SELLERS_HERE, 2.0, "tea", 2.0, "bestseller_here"),
-        ("NL", tiers.BEST_SELLERS_HERE, 1.0, "ice", 1.0, "bestseller_here"),
-        ("NL", tiers.BEST_SELLERS_HERE, 2.0, "rum", 1.0, "bestseller_here"),
+        ("DE", tiers.GROUP_BEST_SELLERS, 1.0, "ice", 2.0, "bestseller_here"),
+        ("DE", tiers.GROUP_BEST_SELLERS, 2.0, "tea", 2.0, "bestseller_here"),
+        ("NL", tiers.GROUP_BEST_SELLERS, 1.0, "ice", 1.0, "bestseller_here"),
+        ("NL", tiers.GROUP_BEST_SELLERS, 2.0, "rum", 1.0, "bestseller_here"),
     ]
 
 
 def test_a_user_gets_those_of_the_own_group_first(spark):
     users = spark.createDataFrame(
-        [("x", "NL"), ("y", None), ("z", "FR"), ("unserved", "NL")], "user_id string, group string"
+        [("x", "NL"), ("y", None), ("z", "FR"), ("excluded", "NL")], "user_id string, group string"
     )
-    found = filled(spark, users, best_sellers(spark, depth=7), F.col("user_id") != "unserved")
+    found = filled(spark, users, best_sellers(spark, depth=7), F.col("user_id") != "excluded")
     here, everywhere = "bestseller_here", "bestseller"
     of_all = [(item, everywhere) for item in ("ice", "tea", "rum", "new")]
     assert tried(found) == {
         "x": [("ice", here), ("rum", here), *of_all],
         "y": of_all,
         "z": of_all,
-        "unserved": [],
+        "excluded": [],
     }
-
-
-def test_many_candidates_stay_in_their_order(spark):
-    facts = [(f"i{n}", None, None, None) for n in range(23)]
-    items = spark.createDataFrame(
-        facts, "item_id string, category string, brand string, countries array<string>"
-    )
-    rows = items.selectExpr(
-        "null as group", "5 as tier", "cast(substr(item_id, 2) as double) as place", "item_id",
-        "cast(1 as float) as score", "'bestseller' as source",
-    )  # fmt: skip
-    everyones = slots.build_gathered(rows, items, slots.SlotRules(3), by="group").drop("group")
-    users = slots.with_candidates(
-        spark.createDataFrame([("x",)], "user_id string"), everyones, by=None
-    )
-    twice = slots.with_candidates(users, everyones, by=None)
-    expected = [(f"i{n}", "bestseller") for n in range(23)]
-    assert tried(users) == {"x": expected}
-    assert tried(twice) == {"x": [*expected, *expected]}
 
 
 def tried(users):
@@ -201,7 +182,7 @@ def test_nobody_bought_anything(spark):
     assert tried(filled(spark, users, best)) == {name: [] for name, _ in GROUPS}
 
 
-def filled(spark, users, best, served=None):
+def filled(spark, users, best, where=None):
     """`users` with the best-sellers of their group and everyone's as their only candidates."""
     facts = shop(spark).selectExpr(
         "item_id", "'c' as category", "'b' as brand", "cast(null as array<string>) as countries"
@@ -210,5 +191,5 @@ def filled(spark, users, best, served=None):
         tiers.build_best_candidates(best), facts, slots.SlotRules(3), by="group"
     )
     here, everywhere = lists.where("group is not null"), lists.where("group is null").drop("group")
-    first = slots.with_candidates(users, here, by="group", served=served)
-    return slots.with_candidates(first, everywhere, by=None, served=served)
+    first = slots.with_candidates(users, here, by="group", where=where)
+    return slots.with_candidates(first, everywhere, by=None, where=where)

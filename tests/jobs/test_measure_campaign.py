@@ -21,7 +21,7 @@ ARMS = {"popular": 0.25, "holdout": 0.25, "salt": "ncf"}
 
 
 def write_night(spark, folder: Path) -> None:
-    """Twelve users in three arms, and one who got no mail, of a run that is published."""
+    """Twelve users in three arms, and one who got no email, of a run that is published."""
     run = f"file://{folder}/warehouse/runs/{RUN_DATE}.1"
     arms = ["model"] * 6 + ["popular"] * 3 + ["holdout"] * 3
     people = [("spring", NIGHT, f"u{n}", arm, None, 5) for n, arm in enumerate(arms)]
@@ -119,7 +119,7 @@ def test_what_a_campaign_brought(spark, tmp_path: Path):
     picture = (place / "lift.svg").read_text()
     assert ElementTree.fromstring(picture).tag.endswith("svg")
     assert "bought, over popular" in picture
-    assert "What spring of 2026-11-01 brought (run 2026-11-01.1)" in output
+    assert "Results of spring of 2026-11-01 (run 2026-11-01.1)" in output
     assert "bought   model        6        2  33.33%" in output
     assert "bought   popular      3        2  66.67%  -33.33 points" in output
     for text in (output, picture, (place / "results.json").read_text()):

@@ -191,7 +191,7 @@ def asked(spark: SparkSession, night: Night, *settings: str) -> Job:
     return Job(STEPS, "export_campaign", config, spark, DATE, night.warehouse, night.run)
 
 
-def test_who_asks_for_a_recipient_is_told_the_slots_and_what_was_passed_over(
+def test_the_explanation_of_a_recipient_has_the_slots_and_the_rejected_items(
     spark: SparkSession, own_night: Night
 ):
     long = table(own_night.run, "campaign_long")
@@ -212,13 +212,13 @@ def test_who_asks_for_a_recipient_is_told_the_slots_and_what_was_passed_over(
     columns = "columns: {user: user, consent: consent, email: null, country: null}"
     now = asked(spark, own_night, f"recipients={{{gone}, {columns}}}")
     assert explain_user(now, user).splitlines()[-1] == (
-        "  what was passed over cannot be told: by the settings and tables as they are now the "
-        "user gets no mail"
+        "  rejected items are not known: with the current settings and tables the user gets no "
+        "email"
     )
     assert explain_user(now, "nobody") == "nobody is not among the recipients."
 
 
-def test_who_asks_for_an_item_is_told_how_often_it_stands(spark: SparkSession, night: Night):
+def test_the_explanation_of_an_item_has_how_often_it_is_sent(spark: SparkSession, night: Night):
     long = table(night.run, "campaign_long")
     item = long.item_id.min()
     counts = long[long.item_id == item].groupby("source").size().sort_index()

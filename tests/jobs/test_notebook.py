@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from ncf_spark.measurement.picture import draw_lifts
+from ncf_spark.measurement.chart import draw_lifts
 from ncf_spark.measurement.results import result_rows
 from tests.jobs.conftest import ROOT, RUN_DATE, Night, copy_night
 

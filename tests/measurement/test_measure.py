@@ -1,4 +1,4 @@
-"""What a campaign brought, from tables as a night leaves them to the files of the results."""
+"""Results of a campaign, from the tables of a night to the files of the results."""
 
 import json
 import logging
@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.config import load_config
@@ -66,59 +65,15 @@ class Shop:
         events = read_outcomes(job)
         job.run = sent_run(job)
         write_results(job, measure(job, read_arms(job), events))
-        return json.loads((self.place(night) / "results.json").read_text())
+        return json.loads((self.folder_of(night) / "results.json").read_text())
 
-    def place(self, night: date = NIGHT) -> Path:
+    def folder_of(self, night: date = NIGHT) -> Path:
         return self.folder / "warehouse" / "measurements" / "spring" / str(night)
 
 
 @pytest.fixture
 def shop(spark, tmp_path) -> Shop:
     return Shop(spark, tmp_path)
-
-
-def uniform(seed: int):
-    return F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(1_000_000)) / 1e6
-
-
-@pytest.mark.slow
-def test_a_planted_lift_of_a_tenth_is_found(shop, spark):
-    """20 % of 50,000 buy without, and 22 % with recommendations; each pays 5 to 15."""
-    ids = spark.range(100_000).select(
-        F.concat(F.lit("u"), "id").alias("user_id"),
-        F.when(F.col("id") % 2 == 0, "model").otherwise("holdout").alias("arm"),
-        uniform(1).alias("chance"),
-        (5 + 10 * uniform(2)).alias("paid"),
-    )
-    people = ids.select(
-        F.lit("spring").alias("campaign_id"),
-        F.lit(NIGHT).alias("run_date"),
-        "user_id",
-        "arm",
-        F.lit(None).cast("string").alias("reason"),
-        F.lit(3).alias("num_items"),
-    )
-    shop.send(people)
-    rate = F.when(F.col("arm") == "model", 0.22).otherwise(0.2)
-    ids.where(F.col("chance") < rate).select(
-        "user_id",
-        F.lit("bought").alias("event_type"),
-        F.lit(at("2026-11-03 08:00")).alias("event_at"),
-        "paid",
-    ).write.parquet(f"{shop.folder}/events")
-    found = shop.measure(HALVES, "measurement={sent: [], opened: [], clicked: []}")
-    by_row = {(row["outcome"], row["arm"]): row for row in found["results"]}
-    assert set(by_row) == {(o, a) for o in ("bought", "revenue") for a in ("model", "holdout")}
-    bought = by_row["bought", "holdout"]
-    assert bought["num_users"] == 50_000
-    assert bought["value"] == pytest.approx(0.2, abs=0.01)
-    assert 0 < bought["lift_low"] < 0.1 < bought["lift_high"]
-    assert 0 < bought["difference_low"] < 0.02 < bought["difference_high"]
-    assert bought["p_value"] < 0.001
-    revenue = by_row["revenue", "holdout"]
-    assert 0 < revenue["lift_low"] < 0.1 < revenue["lift_high"]
-    assert 0 < revenue["difference_low"] < 0.2 < revenue["difference_high"]
-    assert found["sample_ratio"] == {"p_value": 1.0, "mismatch": False}
 
 
 def test_other_campaigns_and_other_people_do_not_count(shop):
@@ -149,7 +104,7 @@ def test_without_values_there_is_no_revenue(shop):
     assert "used, but bought without a number as value" not in found["events"]
 
 
-def test_arms_that_chance_did_not_make_are_warned_of(shop, caplog):
+def test_a_sample_ratio_mismatch_gives_a_warning(shop, caplog):
     users = {f"u{n}": "model" if n < 60 else "holdout" for n in range(80)}
     shop.send(shop.people(**users))
     shop.follow(("u1", "bought", "2026-11-02 08:00", 5.0, None))
@@ -170,19 +125,19 @@ def test_the_shares_are_those_that_the_night_was_exported_with(shop):
     assert exported_shares(job) == {"model": 0.7, "popular": 0.1, "holdout": 0.2}
 
 
-def test_a_holdout_that_was_sent_something_and_a_window_that_is_open_are_warned_of(shop):
+def test_a_holdout_that_was_sent_something_and_an_open_window_give_warnings(shop):
     today = datetime.now(timezone.utc).date()
     shop.send(shop.people(ana="model", bob="holdout"), night=today)
     shop.follow(("bob", "sent", f"{today + timedelta(days=1)} 08:00", None, None))
     found = shop.measure(HALVES, night=today)["warnings"]
     assert [text.split(" ")[:4] for text in found] == [
-        ["The", "window", "ends", "only"],
+        ["The", "window", "ends", "at"],
         ["1", "users", "of", "the"],
-        ["Nobody", "has", "the", "outcome"],
-        ["Nobody", "has", "the", "outcome"],
-        ["Nobody", "has", "the", "outcome"],
+        ["No", "user", "has", "the"],
+        ["No", "user", "has", "the"],
+        ["No", "user", "has", "the"],
     ]
-    assert found[-1] == "Nobody has the outcome bought: compare measurement.bought, ['bought']."
+    assert found[-1] == "No user has the outcome bought: check measurement.bought, ['bought']."
 
 
 def test_the_published_run_is_measured_else_the_newest_complete_one(shop):
@@ -201,7 +156,7 @@ def test_a_night_that_was_not_sent_is_refused(shop):
     with pytest.raises(DataError, match=r"there is no complete run of 2026-11-01\. Give the"):
         sent_run(shop.job())
     shop.send()
-    with pytest.raises(DataError, match=r"2026-11-01\.1: has no table campaign_recipients, so"):
+    with pytest.raises(DataError, match=r"2026-11-01\.1: has no table campaign_recipients, so the"):
         sent_run(shop.job())
 
 
@@ -233,17 +188,7 @@ def test_times_of_which_none_can_be_read_are_refused(shop):
         DataError, match=r"column event_at \(outcomes\.columns\.time\) is empty in all of 1 r"
     ):
         shop.measure()
-    assert not (shop.place() / "results.json").exists()
-
-
-def test_times_of_another_age_are_refused(shop):
-    shop.send(shop.people(ana="model"))
-    shop.follow(*[("ana", "bought", f"1970-01-2{n} 17:27:23", 5.0, None) for n in (1, 2)])
-    told = (
-        r"before 1990 or after 2099 in 2 of 2 rows .*'1970-01-21 17:27:23'.* outcomes\.time_format"
-    )
-    with pytest.raises(DataError, match=told):
-        shop.measure()
+    assert not (shop.folder_of() / "results.json").exists()
 
 
 def test_times_have_a_format_of_their_own_and_odd_ids_are_counted(shop, tmp_path, caplog):
@@ -277,9 +222,9 @@ def test_measured_again_it_replaces_and_a_failure_before_leaves_what_there_was(s
     shop.follow(("ana", "bought", None, None, None))
     with pytest.raises(DataError, match="is empty in all"):
         shop.measure(HALVES)
-    content = json.loads((shop.place() / "results.json").read_text())
+    content = json.loads((shop.folder_of() / "results.json").read_text())
     assert content["events"]["events used"] == 2
-    assert sorted(path.name for path in shop.place().iterdir()) == [
+    assert sorted(path.name for path in shop.folder_of().iterdir()) == [
         "lift.svg",
         "results",
         "results.json",
@@ -297,5 +242,5 @@ def test_what_was_written_in_part_does_not_count(shop, monkeypatch):
     monkeypatch.setattr(files, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         shop.measure(HALVES)
-    assert not (shop.place() / "results.json").exists()
-    assert not (shop.place() / "staging").exists()
+    assert not (shop.folder_of() / "results.json").exists()
+    assert not (shop.folder_of() / "staging").exists()

@@ -41,7 +41,7 @@ def marked_events(events, arms):
     )
 
 
-def test_arms_are_of_those_written_to_and_those_who_would_have_been(spark):
+def test_arms_have_users_who_got_email_or_would_have_got_it(spark):
     night = date(2026, 11, 1)
     recipients = [
         ("spring", night, "ana", "model", None, 5),
@@ -156,17 +156,13 @@ def test_users_of_each_arm_and_those_with_each_outcome(spark, arms):
     assert rows(build_outcome_counts(arms, shuffled, outcomes=names)) == expected
 
 
-def test_without_events_every_arm_has_its_users(spark, arms):
-    none = user_outcomes(spark.createDataFrame([], EVENTS), arms)
-    found = build_outcome_counts(arms, none, outcomes=["bought"])
+def test_without_events_every_arm_has_its_users_and_without_users_there_is_no_arm(spark, arms):
+    nothing, nobody = events_of(spark), arms.where("false")
+    found = build_outcome_counts(arms, user_outcomes(nothing, arms), outcomes=["bought"])
     assert rows(found) == [
         ("holdout", "bought", 1, 0),
         ("model", "bought", 2, 0),
         ("popular", "bought", 1, 0),
     ]
-
-
-def test_without_users_there_is_no_arm(spark, arms):
-    none = arms.where("false")
-    events = events_of(spark, ("ana", "buy", FIRST, 1.0, None))
-    assert rows(build_outcome_counts(none, user_outcomes(events, none), outcomes=["bought"])) == []
+    found = build_outcome_counts(nobody, user_outcomes(nothing, nobody), outcomes=["bought"])
+    assert rows(found) == []

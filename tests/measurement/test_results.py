@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from ncf_spark.measurement.lift import Lift
 from ncf_spark.measurement.results import Row, result_rows, sample_ratio_sentence, table_text
-from ncf_spark.measurement.statistics import rate_lift
+from ncf_spark.measurement.statistics import Lift, rate_lift
 
 COUNTS = [
     ("holdout", "bought", 100, 10),
@@ -36,9 +35,6 @@ def test_the_order_of_the_arms_changes_nothing():
 def test_without_the_arm_model_rates_stand_alone():
     (row,) = result_rows([("holdout", "opened", 4, 1)], {})
     assert (row.value, row.lift) == (0.25, Lift())
-
-
-def test_no_counts_give_no_rows():
     assert result_rows([], {}) == []
 
 
@@ -84,32 +80,32 @@ def test_the_table_for_a_person():
 SHARES = {"model": 0.5, "popular": 0.0, "holdout": 0.5}
 
 
-def test_sizes_by_chance_are_said():
-    assert sample_ratio_sentence({"model": 51, "holdout": 49}, SHARES, 0.8412) == (
-        "The arms have the sizes that their shares say: model 51 (50 expected), "
-        "holdout 49 (50 expected); p = 0.841."
-    )
-
-
-def test_sizes_that_are_not_by_chance_are_a_warning():
-    found = sample_ratio_sentence({"model": 52_000, "holdout": 48_000}, SHARES, 1.1e-36)
-    assert found.startswith(
-        "SAMPLE RATIO MISMATCH: the arms do not have the sizes that their shares say: "
-        "model 52,000 (50,000 expected), holdout 48,000 (50,000 expected); p = 1e-36. "
-    )
-
-
-@pytest.mark.parametrize(("p_value", "mismatch"), [(0.00099, True), (0.001, False)])
-def test_the_warning_begins_below_one_in_a_thousand(p_value, mismatch):
-    found = sample_ratio_sentence({"model": 1, "holdout": 1}, SHARES, p_value)
-    assert found.startswith("SAMPLE RATIO MISMATCH") == mismatch
-
-
-def test_an_arm_without_a_share_is_named_when_it_has_users():
-    found = sample_ratio_sentence({"model": 5, "popular": 2, "holdout": 5}, SHARES, 0.0)
-    assert "popular 2 (0 expected)" in found
-
-
-def test_one_arm_alone_is_said():
-    found = sample_ratio_sentence({"model": 5}, {"model": 1.0}, None)
-    assert found == "There is one arm alone: set campaign.arms to measure against others."
+@pytest.mark.parametrize(
+    ("sizes", "shares", "p_value", "expected"),
+    [
+        (
+            *({"model": 51, "holdout": 49}, SHARES, 0.8412),
+            "The sizes of the arms match their shares: model 51 (50 expected), "
+            "holdout 49 (50 expected); p = 0.841.",
+        ),
+        (
+            *({"model": 52_000, "holdout": 48_000}, SHARES, 1.1e-36),
+            "SAMPLE RATIO MISMATCH: the sizes of the arms do not match their shares: model 52,000 "
+            "(50,000 expected), holdout 48,000 (50,000 expected); p = 1e-36. ",
+        ),
+        ({"model": 1, "holdout": 1}, SHARES, 0.00099, "SAMPLE RATIO MISMATCH: "),
+        ({"model": 1, "holdout": 1}, SHARES, 0.001, "The sizes of the arms match"),
+        # An arm without a share is named when it has users.
+        (
+            *({"model": 4, "popular": 2, "holdout": 4}, SHARES, 0.0),
+            "SAMPLE RATIO MISMATCH: the sizes of the arms do not match their shares: "
+            "model 4 (5 expected), popular 2 (0 expected), ",
+        ),
+        (
+            *({"model": 5}, {"model": 1.0}, None),
+            "There is only one arm: set campaign.arms to compare it with others.",
+        ),
+    ],
+)
+def test_a_sentence_says_whether_the_sizes_match(sizes, shares, p_value, expected):
+    assert sample_ratio_sentence(sizes, shares, p_value).startswith(expected)

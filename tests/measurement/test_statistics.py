@@ -78,55 +78,40 @@ def test_a_planted_lift_lies_in_an_interval_without_0():
     assert found.p_value < 0.001
 
 
-def p_values_without_an_effect() -> np.ndarray:
-    draws = (np.random.default_rng(seed).binomial(50_000, 0.2, 2) for seed in range(100))
-    return np.array([rate_lift(own, 50_000, base, 50_000).p_value for own, base in draws])
-
-
 def test_without_an_effect_five_of_a_hundred_seeds_find_one():
-    p_values = p_values_without_an_effect()
-    assert 90 <= np.sum(p_values >= 0.05) <= 99
-    # Uniform between 0 and 1, as they should be: about ten in each tenth.
-    assert np.histogram(p_values, bins=10, range=(0, 1))[0].min() >= 2
-    assert abs(np.mean(p_values) - 0.5) < 0.1
-
-
-def test_interval_and_test_agree_but_for_a_hair():
-    draws = [np.random.default_rng(seed).binomial(50_000, 0.2, 2) for seed in range(100)]
-    found = [rate_lift(own, 50_000, base, 50_000) for own, base in draws]
-    without_0 = [lift.difference_low > 0 or lift.difference_high < 0 for lift in found]
-    assert without_0 == [lift.p_value < 0.05 for lift in found]
-    assert without_0 == [lift.lift_low > 0 or lift.lift_high < 0 for lift in found]
+    draws = (np.random.default_rng(seed).binomial(50_000, 0.2, 2) for seed in range(100))
+    p_values = [rate_lift(own, 50_000, base, 50_000).p_value for own, base in draws]
+    assert 90 <= sum(p_value >= 0.05 for p_value in p_values) <= 99
 
 
 HALVES = {"model": 0.5, "popular": 0.0, "holdout": 0.5}
 
 
-def test_arms_of_the_wrong_sizes_are_no_work_of_chance():
+def test_sizes_far_from_the_shares_have_a_small_p_value():
     """52:48 of 100,000: chi-square 2 * 2000^2 / 50000 = 160, one degree of freedom."""
     p_value = sample_ratio_p({"model": 52_000, "holdout": 48_000}, HALVES)
     assert p_value == pytest.approx(math.erfc(math.sqrt(160 / 2)), rel=1e-6)
     assert p_value < 0.001
+    assert sample_ratio_p({"model": 1000}, HALVES) < 0.001  # a missing arm is empty
 
 
-def test_arms_of_the_right_sizes_are():
-    assert sample_ratio_p({"model": 50_000, "holdout": 50_000}, HALVES) == 1.0
-    assert sample_ratio_p({"model": 50_150, "holdout": 49_850}, HALVES) > 0.3
-    thirds = {"model": 0.8, "popular": 0.1, "holdout": 0.1}
-    assert sample_ratio_p({"holdout": 10, "popular": 10, "model": 80}, thirds) == 1.0
+TENTHS = {"model": 0.8, "popular": 0.1, "holdout": 0.1}
 
 
-def test_an_arm_that_is_missing_counts_as_empty():
-    assert sample_ratio_p({"model": 1000}, HALVES) < 0.001
-
-
-def test_users_in_an_arm_without_a_share_are_a_mismatch():
-    assert sample_ratio_p({"model": 10, "popular": 1, "holdout": 10}, HALVES) == 0.0
-
-
-def test_one_arm_alone_has_no_ratio():
-    assert sample_ratio_p({"model": 10}, {"model": 1.0, "popular": 0.0, "holdout": 0.0}) is None
-    assert sample_ratio_p({}, HALVES) is None
+@pytest.mark.parametrize(
+    ("sizes", "shares", "p_value"),
+    [
+        ({"model": 50_000, "holdout": 50_000}, HALVES, 1.0),
+        ({"holdout": 10, "popular": 10, "model": 80}, TENTHS, 1.0),
+        # Users in an arm without a share.
+        ({"model": 10, "popular": 1, "holdout": 10}, HALVES, 0.0),
+        # One arm, or none, has no ratio.
+        ({"model": 10}, {"model": 1.0, "popular": 0.0, "holdout": 0.0}, None),
+        ({}, HALVES, None),
+    ],
+)
+def test_the_p_value_of_the_sizes(sizes, shares, p_value):
+    assert sample_ratio_p(sizes, shares) == p_value
 
 
 def test_a_missing_library_is_named_with_the_remedy(monkeypatch):

@@ -1,1 +1,1 @@
-"""The files that marketing tools load: profiles, cells, lines, and what changed since the last."""
+"""The files that marketing tools load: profiles, cells, rows, and changes since the last export."""

@@ -1,34 +1,24 @@
-"""Texts and numbers as a tool and a spreadsheet may safely read them."""
+"""Formats texts and numbers so that tools and spreadsheets read them safely."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 # C0, DEL, C1 (with the next line, U+0085), and Unicode's separators of lines and paragraphs.
 _CONTROLS = r"\x00-\x1F\x7F-\x9F\x{2028}\x{2029}"
-# Embeddings, overrides and isolates: unclosed, they turn round the text that follows. Hebrew and
-# Arabic need none of them; the marks that these are written with (U+200E, U+200F, U+061C) stay.
+# Embeddings, overrides and isolates: if not closed, they reverse the text that follows. Hebrew and
+# Arabic do not need them; the marks that these use (U+200E, U+200F, U+061C) stay.
 _DIRECTIONS = r"\x{202A}-\x{202E}\x{2066}-\x{2069}"
 _FORMULA_STARTS = "=+-@\t\r"
-
-
-def with_clean_texts(items: DataFrame, texts: Sequence[str] = ("title",)) -> DataFrame:
-    """`items` with each of the `texts` on one line; null where nothing is left.
-
-    Cheaper on the items than on every slot. Ids and URLs are names and stay as they are.
-    """
-    return items.withColumns({name: clean(F.col(name)) for name in texts})
 
 
 def clean(text: Column) -> Column:
     """`text` on one line, trimmed; null where nothing is left.
 
     `Tea⏎  set⇥` → `Tea set`: a run of control characters, with the blanks in and around it, becomes
-    one blank. Embeddings, overrides and isolates of direction go without one, having no
-    width; text from right to left stays as it is.
+    one blank. Embeddings, overrides and isolates of direction are removed; text from right to left
+    stays as it is.
     """
     plain = F.regexp_replace(text, f"[{_DIRECTIONS}]", "")
     return F.nullif(
@@ -38,60 +28,60 @@ def clean(text: Column) -> Column:
 
 def is_formula(text: Column) -> Column:
     """Whether a spreadsheet would run the cell: it begins with = + - @, a tab or a return."""
-    # All of them come before A, which is quicker to see and says no to most texts.
+    # All of them sort before A: a fast test that excludes most texts.
     return (text < "A") & F.substring(text, 1, 1).isin(*_FORMULA_STARTS)
 
 
-def guarded(text: Column) -> Column:
+def escaped(text: Column) -> Column:
     """`text` with an apostrophe before it where a spreadsheet would run it; not for numbers."""
     return F.when(is_formula(text), F.concat(F.lit("'"), text)).otherwise(text)
 
 
-def is_long(text: Column, max_bytes: int) -> Column:
-    """Whether the text takes more bytes in UTF-8."""
+def is_longer(text: Column, max_bytes: int) -> Column:
+    """Whether the text has more than `max_bytes` bytes in UTF-8."""
     return F.octet_length(text) > max_bytes
 
 
-def clipped(text: Column, max_bytes: int) -> Column:
-    """The longest beginning of `text` that takes at most so many bytes in UTF-8.
+def truncated(text: Column, max_bytes: int) -> Column:
+    """The longest prefix of `text` of at most `max_bytes` bytes in UTF-8.
 
-    No character is cut in two, but a letter may lose the combining marks that follow it, and an
-    emoji made of several characters the later ones.
+    No character is split, but a letter may lose the combining marks that follow it, and an emoji of
+    several characters its last ones.
 
     Args:
         max_bytes: at least 4, the longest character.
     """
     whole = text.cast("binary")
     cut = F.substring(whole, 1, max_bytes - 3)
-    # A character has at most 4 bytes; the later ones are 80 to BF.
+    # A character has at most 4 bytes; those after the first are 80 to BF.
     for length in range(max_bytes - 2, max_bytes + 1):
         follows = F.hex(F.substring(whole, length + 1, 1)).between("80", "BF")
         cut = F.when(follows, cut).otherwise(F.substring(whole, 1, length))
-    return F.when(is_long(text, max_bytes), cut.cast("string")).otherwise(text)
+    return F.when(is_longer(text, max_bytes), cut.cast("string")).otherwise(text)
 
 
 def quoted(text: Column) -> Column:
-    """A CSV cell that holds the text: in quotes, which are doubled within; empty for null.
+    """A CSV cell with the text: in quotes, with inner quotes doubled; empty for null.
 
-    Texts are quoted always, which RFC 4180 allows: no reader has to guess which cells are texts.
+    Every text is quoted, which RFC 4180 allows: no reader has to guess which cells are texts.
     """
     doubled = F.replace(text, F.lit('"'), F.lit('""'))
     return F.coalesce(F.concat(F.lit('"'), doubled, F.lit('"')), F.lit(""))
 
 
 def plain_number(value: Column) -> Column:
-    """The number in digits: at least two decimals, as many as it needs, and never an exponent.
+    """The number in digits: two decimals or as many more as it needs, and no exponent.
 
     `2.5` → `2.50`, `0.005` → `0.005`, `1e7` → `10000000.00`: a text that reads back to the same
-    double (or float), in every locale. Null for null, and for what is no number (NaN, infinite).
+    double (or float), in every locale. Null for null, NaN and infinite values.
     """
     text = value.cast("string")
     size = F.abs(value)
     # Outside these bounds Java writes an exponent.
-    has_none = ((size >= 0.001) & (size < 1e7)) | (size == 0)
+    is_plain = ((size >= 0.001) & (size < 1e7)) | (size == 0)
     padded = F.when(F.substring(text, -2, 1) == ".", F.concat(text, F.lit("0"))).otherwise(text)
-    # Spark takes NaN for the greatest number of all.
-    return F.when(has_none, padded).when(size < float("inf"), _without_exponent(text))
+    # Spark orders NaN above all other numbers.
+    return F.when(is_plain, padded).when(size < float("inf"), _without_exponent(text))
 
 
 def _without_exponent(text: Column) -> Column:
@@ -109,5 +99,5 @@ def _without_exponent(text: Column) -> Column:
 
 
 def utc_text(time: Column) -> Column:
-    """`2026-11-24T02:00:00Z`, the session's zone being UTC, as in every job."""
+    """`2026-11-24T02:00:00Z`; the session's time zone is UTC, as in every job."""
     return F.date_format(time, "yyyy-MM-dd'T'HH:mm:ss'Z'")

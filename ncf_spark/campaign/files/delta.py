@@ -1,7 +1,7 @@
-"""What changed since a campaign's last export, so that a tool need not load all of it again.
+"""Finds what changed since a campaign's last export, so that a tool need not load all rows again.
 
-Whoever loads the first export whole, then each night's changed rows, and takes out the removed
-ones, holds what the last export holds.
+A tool that loads the first export, and then each night's changed rows and removals, has the same
+rows as the last export.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from datetime import datetime
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ncf_spark.campaign.files.cells import guarded, quoted, utc_text
+from ncf_spark.campaign.files.cells import escaped, quoted, utc_text
 from ncf_spark.campaign.files.profiles import Profile
 
 
 def build_delta(rows: DataFrame, last_state: DataFrame) -> DataFrame:
-    """Those of the `rows` that are new, or whose hash is not what it was.
+    """Those of the `rows` that are new, or whose hash has changed.
 
     Args:
-        rows: (key, row_hash, …), of `build_lines` or `build_rows`, made with the same `last_state`.
-        last_state: CAMPAIGN_STATE.
+        rows: (key, row_hash, …), of `build_rows` with the same `last_state`.
+        last_state: `schemas.CAMPAIGN_STATE`.
     """
     return rows.join(last_state.select("key", "row_hash"), on=["key", "row_hash"], how="left_anti")
 
 
 def build_removals(rows: DataFrame, last_state: DataFrame, *, updated_at: datetime) -> DataFrame:
-    """(key, updated_at) of the keys that were in the last export and are not in this one.
+    """(key, updated_at) of the keys of the last export that are not in this one.
 
     Args:
         updated_at: of this export.
@@ -36,9 +36,9 @@ def build_removals(rows: DataFrame, last_state: DataFrame, *, updated_at: dateti
 
 
 def build_state(rows: DataFrame) -> DataFrame:
-    """CAMPAIGN_STATE, by which the next export tells what changed.
+    """`schemas.CAMPAIGN_STATE`, with which the next export finds what changed.
 
-    It holds addresses where they are what the profile knows people by, unless they are hashed.
+    The keys are addresses where the profile's key is the address, unless they are hashed.
     """
     return rows.select("key", "row_hash", "updated_at")
 
@@ -49,19 +49,15 @@ def removal_columns(profile: Profile) -> list[str]:
     return [next(iter(profile.columns)), times[0]]
 
 
-def build_removal_lines(removals: DataFrame, profile: Profile) -> DataFrame:
-    """(key, line) of the removals, for a text profile: CSV cells or a JSON object."""
-    key, time = F.col("key"), utc_text(F.col("updated_at"))
-    if profile.suffix == "csv":
-        line = F.concat_ws(",", quoted(guarded(key)), time)
-    else:
-        names = removal_columns(profile)
-        line = F.to_json(F.struct(key.alias(names[0]), time.alias(names[1])))
-    return removals.select("key", line.alias("line"))
-
-
 def build_removal_rows(removals: DataFrame, profile: Profile) -> DataFrame:
-    """(key, row) of the removals, for Parquet: `row` is the key and the time."""
-    names = removal_columns(profile)
-    row = F.struct(F.col("key").alias(names[0]), F.col("updated_at").alias(names[1]))
-    return removals.select("key", row.alias("row"))
+    """(key, line) of the removals, CSV cells or a JSON object; for Parquet (key, row)."""
+    key, time = removal_columns(profile)
+    if profile.suffix == "parquet":
+        row = F.struct(F.col("key").alias(key), F.col("updated_at").alias(time))
+        return removals.select("key", row.alias("row"))
+    text = utc_text(F.col("updated_at"))
+    if profile.suffix == "csv":
+        line = F.concat_ws(",", quoted(escaped(F.col("key"))), text)
+    else:
+        line = F.to_json(F.struct(F.col("key").alias(key), text.alias(time)))
+    return removals.select("key", line.alias("line"))

@@ -1,4 +1,4 @@
-"""What each marketing tool wants its files to be like."""
+"""Defines the profiles: the format of the files that each marketing tool loads."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Profile:
-    """A tool's kind of file.
+    """The format of a tool's files.
 
     Args:
         name: as in the configuration.
         suffix: of the files, without a dot.
-        layout: of the slots. flat: one CSV column a slot and field; arrays: one CSV column a field
-            with a JSON array; payload: Braze's JSON lines, the attributes as a JSON text; nested:
-            an array of objects.
-        key: the column of the lists that says who a row is of; it comes first.
-        columns: header → column, of the lists or of what all rows share.
-        max_bytes: of a file; None: as many as there are.
-        max_text_bytes: longer texts are cut short, but for names of things; None: never.
+        layout: of the slots. flat: a CSV column for each slot and field; arrays: a CSV column for
+            each field, with a JSON array; payload: Braze's JSON lines, the attributes as a JSON
+            text; nested: an array of objects.
+        key: the column of the lists that identifies the recipient; it comes first.
+        columns: header → column, of the lists or of the values that all rows share.
+        max_bytes: of a file; None: no limit.
+        max_text_bytes: longer texts are truncated, except NOT_TRUNCATED; None: no limit.
     """
 
     name: str
@@ -34,23 +34,23 @@ class Profile:
 
     @property
     def line_end(self) -> str:
-        """CRLF in CSV, as RFC 4180 has it; a line feed in JSON lines."""
+        """CRLF in CSV (RFC 4180), a line feed in JSON lines."""
         return "\r\n" if self.suffix == "csv" else "\n"
 
     @property
     def personal(self) -> tuple[str, ...]:
-        """The columns of the lists that say who a person is."""
+        """The columns of the lists that identify a person."""
         return tuple(name for name in ("user_id", "email") if name in self.columns.values())
 
 
-# Shared by all rows of an export, but for the arm and updated_at.
+# The same in all rows of an export, except arm and updated_at.
 _COMMON = {name: name for name in ("campaign_id", "run_date", "arm", "model_version", "updated_at")}
 _ALL = {
     **{name: name for name in ("user_id", "email", "locale", "country", "segment")},
     **_COMMON,
 }
 
-# Field of a slot → its column in the flat layout (before _1 … _k), and in that of arrays.
+# Field of a slot → its column in the flat layout (before _1 … _k), and in the layout arrays.
 SLOT_HEADERS = {
     "item_id": ("item", "item_ids"),
     "title": ("title", "titles"),
@@ -61,11 +61,11 @@ SLOT_HEADERS = {
     "source": ("source", "sources"),
 }
 
-# Names of people and things: cut short, they would be another's.
-NEVER_CUT = ("user_id", "email", "item_id", "url", "image_url")
+# Truncated, these would identify another person or item.
+NOT_TRUNCATED = ("user_id", "email", "item_id", "url", "image_url")
 
 _PROFILES = (
-    # Klaviyo refuses files above 50 MB; whether it counts 2^20 a megabyte is not said.
+    # Klaviyo refuses files above 50 MB; it does not document whether a megabyte is 2^20 bytes.
     Profile("klaviyo", "csv", "arrays", "email", {"Email": "email", **_COMMON}, 50_000_000),
     Profile(
         "braze_csv", "csv", "flat", "user_id", {"external_id": "user_id", **_COMMON}, 500_000_000
@@ -78,7 +78,7 @@ _PROFILES = (
         {"ID": "user_id", "UPDATED_AT": "updated_at", **_COMMON},
         500_000_000,
     ),
-    # No limit is known; 255 bytes is what a field of an audience holds.
+    # No limit of a file is documented; a field of an audience has at most 255 bytes.
     Profile(
         "mailchimp",
         "csv",
@@ -97,7 +97,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in _PROFILES
 
 
 def columns(profile: Profile, k: int) -> list[str]:
-    """The columns of a file, in their order; of JSON lines the keys of an object."""
+    """The columns of a file, in order; of JSON lines the keys of an object."""
     head = list(profile.columns)
     if profile.layout == "flat":
         return head + [f"{s}_{rank}" for rank in range(1, k + 1) for s, _ in SLOT_HEADERS.values()]
@@ -107,5 +107,5 @@ def columns(profile: Profile, k: int) -> list[str]:
 
 
 def header(profile: Profile, k: int) -> str | None:
-    """The first line of each file, without its end; None: files of this kind have none."""
+    """The first line of each file, without its line end; None: not CSV."""
     return ",".join(columns(profile, k)) if profile.suffix == "csv" else None

@@ -7,7 +7,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from ncf_spark import schemas
-from ncf_spark.campaign.files.lines import Export
+from ncf_spark.campaign.files.rows import Export
 
 EXPORT = Export(
     "autumn", date(2026, 11, 23), "neumf-7", datetime(2026, 11, 24, 2, 30, 5, tzinfo=timezone.utc)

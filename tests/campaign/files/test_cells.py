@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
 from ncf_spark.campaign.files import cells
-from tests.conftest import rows
 
 
 def applied(spark, function, values, data_type="string"):
@@ -38,17 +37,6 @@ def test_a_text_is_put_on_one_line(spark):
     assert applied(spark, cells.clean, [*CLEAN, None]) == [*CLEAN.values(), None]
 
 
-def test_the_texts_of_items_are_cleaned_and_their_names_are_not(spark):
-    items = spark.createDataFrame(
-        [("a\t", "Tea\n set", "http://x\t"), ("b", None, None)],
-        "item_id string, title string, url string",
-    )
-    assert rows(cells.with_clean_texts(items)) == [
-        ("a\t", "Tea set", "http://x\t"),
-        ("b", None, None),
-    ]
-
-
 GUARDED = {
     "=1+1": "'=1+1",
     "+49": "'+49",
@@ -65,11 +53,11 @@ GUARDED = {
 
 
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(spark):
-    assert applied(spark, cells.guarded, [*GUARDED, None]) == [*GUARDED.values(), None]
+    assert applied(spark, cells.escaped, [*GUARDED, None]) == [*GUARDED.values(), None]
 
 
 @pytest.mark.parametrize(
-    ("text", "clipped"),
+    ("text", "truncated"),
     [
         ("abcdef", "abcdef"),
         ("abcdefg", "abcdef"),
@@ -87,8 +75,8 @@ def test_what_a_spreadsheet_would_run_gets_an_apostrophe(spark):
         (None, None),
     ],
 )
-def test_a_long_text_is_cut_between_characters(spark, text, clipped):
-    assert applied(spark, lambda column: cells.clipped(column, 6), [text]) == [clipped]
+def test_a_long_text_is_cut_between_characters(spark, text, truncated):
+    assert applied(spark, lambda column: cells.truncated(column, 6), [text]) == [truncated]
 
 
 def test_a_cell_doubles_its_quotes(spark):

@@ -6,14 +6,12 @@ import pytest
 from ncf_spark import schemas
 from ncf_spark.campaign.files.delta import (
     build_delta,
-    build_removal_lines,
     build_removal_rows,
     build_removals,
     build_state,
-    removal_columns,
 )
-from ncf_spark.campaign.files.lines import Export, build_lines, build_rows
 from ncf_spark.campaign.files.profiles import PROFILES
+from ncf_spark.campaign.files.rows import Export, build_rows
 from tests.campaign.files.lists import ANA, BEN, EXPORT, RUM, TEA, campaign_lists
 from tests.conftest import at, rows
 
@@ -23,13 +21,9 @@ LATER = Export("autumn", NEXT_DAY.date(), "neumf-8", NEXT_DAY)
 CEM = ("cem", "cem@x.example", None, None, None, "model", [TEA])
 
 
-def export(spark, lists, profile="braze_csv", export=EXPORT, last_state=None, **settings):
+def export(spark, lists, profile="braze_csv", export=EXPORT, **settings):
     lists = campaign_lists(spark, lists)
-    if PROFILES[profile].suffix == "parquet":
-        build, settings = build_rows, settings
-    else:
-        build, settings = build_lines, {"k": 2, **settings}
-    return build(lists, PROFILES[profile], export=export, last_state=last_state, **settings)
+    return build_rows(lists, PROFILES[profile], export=export, k=2, **settings)
 
 
 def state(spark, lists, profile="braze_csv", **settings):
@@ -39,16 +33,13 @@ def state(spark, lists, profile="braze_csv", **settings):
     return spark.createDataFrame(built.collect(), schemas.CAMPAIGN_STATE)
 
 
-def changed(ana, **fields):
-    """The recipient with other values in some columns."""
-    names = schemas.CAMPAIGN_LISTS.names
-    return tuple(fields.get(name, value) for name, value in zip(names, ana, strict=True))
+def changed(row, schema=schemas.CAMPAIGN_LISTS, **fields):
+    """A recipient, or a slot, with other values in some columns."""
+    return tuple(fields.get(name, value) for name, value in zip(schema.names, row, strict=True))
 
 
 def slot(item, **fields):
-    return tuple(
-        fields.get(n, value) for n, value in zip(schemas.CAMPAIGN_SLOT.names, item, strict=True)
-    )
+    return changed(item, schemas.CAMPAIGN_SLOT, **fields)
 
 
 def keys(table):
@@ -60,19 +51,34 @@ def keys(table):
 def test_the_delta_has_what_is_new_or_changed(spark, profile, order):
     last = state(spark, [ANA, BEN], profile)
     tonight = [changed(ANA, slots=[RUM, TEA]), BEN, CEM]
-    lines = export(spark, tonight[::order], profile, export=LATER, last_state=last)
-    assert keys(build_delta(lines, last)) == ["ana", "cem"]
-    # What changed last when: ana and cem tonight, ben in the export before.
-    times = {row.key: row.updated_at for row in build_state(lines).collect()}
+    built = export(spark, tonight[::order], profile, export=LATER, last_state=last)
+    assert keys(build_delta(built, last)) == ["ana", "cem"]
+    # The time of the last change: ana and cem tonight, ben in the export before.
+    times = {row.key: row.updated_at for row in build_state(built).collect()}
     tonight_at = NEXT_DAY.replace(tzinfo=None)
     assert times == {"ana": tonight_at, "-ben": FIRST, "cem": tonight_at}
 
 
-def test_the_time_of_the_last_change_stands_in_the_line(spark):
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"arm": "popular"}, ["ana"]),
+        ({"slots": [RUM, TEA]}, ["ana"]),
+        ({"slots": [TEA]}, ["ana"]),
+        ({"slots": [slot(TEA, price=2.0), RUM]}, ["ana"]),
+        ({"slots": [slot(TEA, price=None), RUM]}, ["ana"]),
+        ({"slots": [slot(TEA, title="Tea"), RUM]}, ["ana"]),
+        ({"slots": [slot(TEA, source="popular"), RUM]}, ["ana"]),
+        # The same texts in the next field or slot.
+        ({"slots": [slot(TEA, url=None, image_url="https://s.example/tea"), RUM]}, ["ana"]),
+        ({"slots": [slot(TEA, title=None), slot(RUM, title='Tea, "hot"')]}, ["ana"]),
+        # Not in a file of Braze.
+        ({"country": "DE", "email": "new@x.example"}, []),
+    ],
+)
+def test_whatever_an_email_shows_changes_the_row(spark, fields, expected):
     last = state(spark, [ANA, BEN])
-    lines = export(spark, [ANA, CEM], export=LATER, last_state=last)
-    found = {row.key: row.line.split(",")[5] for row in lines.collect()}
-    assert found == {"ana": "2026-11-24T02:30:05Z", "cem": "2026-11-25T02:30:05Z"}
+    assert keys(build_delta(export(spark, [changed(ANA, **fields), BEN]), last)) == expected
 
 
 def test_another_date_model_or_score_changes_nothing(spark):
@@ -81,37 +87,10 @@ def test_another_date_model_or_score_changes_nothing(spark):
     assert keys(build_delta(export(spark, [ana, BEN], export=LATER), last)) == []
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"arm": "popular"},
-        {"slots": [RUM, TEA]},
-        {"slots": [TEA]},
-        {"slots": [slot(TEA, price=2.0), RUM]},
-        {"slots": [slot(TEA, price=None), RUM]},
-        {"slots": [slot(TEA, title="Tea"), RUM]},
-        {"slots": [slot(TEA, source="popular"), RUM]},
-        # The same texts, each a field or a slot further on.
-        {"slots": [slot(TEA, url=None, image_url="https://s.example/tea"), RUM]},
-        {"slots": [slot(TEA, title=None), slot(RUM, title='Tea, "hot"')]},
-    ],
-)
-def test_whatever_a_mail_shows_changes_the_row(spark, fields):
-    last = state(spark, [ANA, BEN])
-    assert keys(build_delta(export(spark, [changed(ANA, **fields), BEN]), last)) == ["ana"]
-
-
 def test_another_campaign_changes_all_rows(spark):
     last = state(spark, [ANA, BEN])
     winter = Export("winter", EXPORT.run_date, EXPORT.model_version, EXPORT.updated_at)
     assert keys(build_delta(export(spark, [ANA, BEN], export=winter), last)) == ["-ben", "ana"]
-
-
-def test_what_a_profile_does_not_hold_does_not_change_its_rows(spark):
-    moved = changed(ANA, country="DE", email="new@x.example")
-    for profile, expected in (("braze_csv", []), ("generic_csv", ["ana"])):
-        last = state(spark, [ANA], profile)
-        assert keys(build_delta(export(spark, [moved], profile), last)) == expected
 
 
 def test_another_address_is_another_person_where_it_is_the_key(spark):
@@ -123,56 +102,34 @@ def test_another_address_is_another_person_where_it_is_the_key(spark):
 
 
 def test_with_hashed_addresses_the_state_holds_none(spark):
-    held = state(spark, [ANA, BEN], "generic_csv", hash_emails=True)
-    assert keys(held) == ["-ben", "ana"]
     held = state(spark, [ANA, BEN], "klaviyo", hash_emails=True)
     assert not any("@" in str(row) for row in held.collect())
 
 
-def test_removed_are_those_who_are_no_longer_there(spark):
+def test_removals_are_the_keys_that_are_no_longer_there(spark):
     last = state(spark, [ANA, BEN])
     tonight = export(spark, [changed(BEN, arm="model"), CEM])  # changed is not gone
     gone = build_removals(tonight, last, updated_at=NEXT_DAY)
     assert rows(gone) == [("ana", at("2026-11-25 02:30:05"))]
+    nobody = export(spark, [], last_state=last)
+    assert keys(build_removals(nobody, last, updated_at=NEXT_DAY)) == ["-ben", "ana"]
 
 
-def test_the_first_export_is_all_new_and_removes_nobody(spark):
-    empty = spark.createDataFrame([], schemas.CAMPAIGN_STATE)
-    lines = export(spark, [ANA, BEN], last_state=empty)
-    assert keys(build_delta(lines, empty)) == ["-ben", "ana"]
-    assert build_removals(lines, empty, updated_at=NEXT_DAY).collect() == []
-
-
-def test_an_export_without_recipients_removes_all(spark):
-    last = state(spark, [ANA, BEN])
-    lines = export(spark, [], last_state=last)
-    assert build_delta(lines, last).collect() == []
-    assert keys(build_removals(lines, last, updated_at=NEXT_DAY)) == ["-ben", "ana"]
+TIME = "2026-11-25T02:30:05Z"
 
 
 @pytest.mark.parametrize(
-    ("profile", "line"),
+    ("profile", "expected"),
     [
-        ("braze_csv", '"\'-ben",2026-11-25T02:30:05Z'),
-        ("braze_json", '{"ID":"-ben","UPDATED_AT":"2026-11-25T02:30:05Z"}'),
-        ("generic_jsonl", '{"user_id":"-ben","updated_at":"2026-11-25T02:30:05Z"}'),
+        ("braze_csv", f'"\'-ben",{TIME}'),
+        ("braze_json", f'{{"ID":"-ben","UPDATED_AT":"{TIME}"}}'),
+        ("generic_jsonl", f'{{"user_id":"-ben","updated_at":"{TIME}"}}'),
+        ("generic_parquet", ("-ben", at("2026-11-25 02:30:05"))),
     ],
 )
-def test_a_removal_is_the_key_and_the_time(spark, profile, line):
+def test_a_removal_is_the_key_and_the_time(spark, profile, expected):
     gone = spark.createDataFrame([("-ben", NEXT_DAY)], "key string, updated_at timestamp")
-    assert rows(build_removal_lines(gone, PROFILES[profile])) == [("-ben", line)]
-
-
-def test_a_removal_in_parquet_is_typed(spark):
-    gone = spark.createDataFrame([("-ben", NEXT_DAY)], "key string, updated_at timestamp")
-    (row,) = build_removal_rows(gone, PROFILES["generic_parquet"]).collect()
-    assert row.row.asDict() == {"user_id": "-ben", "updated_at": at("2026-11-25 02:30:05")}
-
-
-def test_the_columns_of_removals():
-    assert removal_columns(PROFILES["klaviyo"]) == ["Email", "updated_at"]
-    assert removal_columns(PROFILES["mailchimp"]) == ["Email Address", "updated_at"]
-    assert removal_columns(PROFILES["braze_json"]) == ["ID", "UPDATED_AT"]
+    assert rows(build_removal_rows(gone, PROFILES[profile])) == [("-ben", expected)]
 
 
 # A user for each way in which three nights can follow: without it, and with one of two lists.

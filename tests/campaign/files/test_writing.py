@@ -1,4 +1,4 @@
-"""Which export a delta is made against, and what the configured tools ask; no Spark is needed."""
+"""The export that a delta is based on, and what the configured tools need."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from pathlib import Path
 import pytest
 
 from ncf_spark.campaign.files.profiles import PROFILES
-from ncf_spark.campaign.files.writing import _last_run, max_text_bytes, needs_address
+from ncf_spark.campaign.files.writing import (
+    _last_run,
+    count_changed,
+    max_text_bytes,
+    needs_address,
+)
 from ncf_spark.config import load_config
 from ncf_spark.night import STEPS
 from ncf_spark.pipeline.context import Job
 from ncf_spark.storage import files
 from ncf_spark.storage.warehouse import Warehouse
+from tests.campaign.files.lists import ANA, BEN, campaign_lists
 
 BRAZE = "campaign.files.profiles=[braze_csv]"
 
@@ -66,3 +72,12 @@ def test_files_made_by_other_settings_are_no_base_of_a_delta(tmp_path, changed):
 def test_what_the_tools_need_of_recipients_and_take_of_items(tmp_path, profiles, needs, most):
     job = night(tmp_path, 1, f"campaign.files.profiles={profiles}")
     assert (needs_address(job), max_text_bytes(job)) == (needs, most)
+
+
+@pytest.mark.parametrize(("profile", "num_escaped"), [("klaviyo", 1), ("generic_jsonl", 0)])
+def test_keys_with_an_apostrophe_give_a_warning(spark, caplog, profile, num_escaped):
+    """The address of BEN begins with =."""
+    found = count_changed(campaign_lists(spark, [ANA, BEN]), PROFILES[profile])
+    assert found == {"escaped for spreadsheets": num_escaped, "truncated": 0}
+    warning = "klaviyo: the key of 1 recipients would run as a formula"
+    assert (warning in caplog.text) == bool(num_escaped)

@@ -93,9 +93,9 @@ def export(
     config_path.write_text(yaml.safe_dump({**given, "storage": {"warehouse": str(warehouse)}}))
     (warehouse / "base.yaml").write_text((ROOT / "conf" / "base.yaml").read_text())
     config = load_config(str(config_path))
-    place = Warehouse(str(warehouse))
-    run = place.open_run(run_date)
-    job = Job({}, "", config, spark, run_date, place, run)
+    storage = Warehouse(str(warehouse))
+    run = storage.open_run(run_date)
+    job = Job({}, "", config, spark, run_date, storage, run)
     for name, schema in MADE.items():
         job.write(name, spark.read.parquet(f"{shop}/made/{name}.parquet"), schema)
     catalogue = schemas.with_features(schemas.CATALOGUE, [])
@@ -108,7 +108,7 @@ def export(
     for step in STEPS:
         run.finish_step(step, record)
     run.complete({}, STEPS)
-    place.publish(run)
+    storage.publish(run)
     return Path(run.table_uri(f"campaign_files/{profile}").removeprefix("file://"))
 
 

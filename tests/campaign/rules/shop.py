@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -190,8 +190,3 @@ def lists_of(
             "score": scores.ravel().astype(np.float32),
         }
     )
-
-
-def day(ago: int) -> datetime:
-    """So many days before the end of the run date."""
-    return ENDS_AT - timedelta(days=ago)

@@ -22,7 +22,7 @@ SOURCES = {"model", "bought_together", "similar", "bestseller_here", "bestseller
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the shop and of the warehouse."""
     folder = tmp_path_factory.mktemp("rules")
     write_shop(folder / "shop", NUM_USERS)
@@ -30,15 +30,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def files(spark: SparkSession, place: Path) -> Path:
+def files(spark: SparkSession, folder: Path) -> Path:
     """The files that were sent."""
-    return exported(spark, place, "pairs.max_exposures", MOST)
+    return exported(spark, folder, "pairs.max_exposures", MOST)
 
 
-def exported(spark: SparkSession, place: Path, rule: str, value: Any) -> Path:
+def exported(spark: SparkSession, folder: Path, rule: str, value: Any) -> Path:
     """The files of a campaign with one rule changed."""
-    given = settings(place / "shop", with_rule(rule, value))
-    return export(spark, place / "shop", place / "w", given)
+    given = settings(folder / "shop", with_rule(rule, value))
+    return export(spark, folder / "shop", folder / "w", given)
 
 
 def table(files: Path, name: str) -> pd.DataFrame:
@@ -46,12 +46,12 @@ def table(files: Path, name: str) -> pd.DataFrame:
     return pd.read_parquet(files.parent.parent / name)
 
 
-def test_no_rule_is_broken(place: Path, files: Path):
+def test_no_rule_is_broken(folder: Path, files: Path):
     assert num_sent(files) > 100
-    assert {n: c for n, c in violations(place / "shop", files, MOST).items() if c} == {}
+    assert {n: c for n, c in violations(folder / "shop", files, MOST).items() if c} == {}
 
 
-def test_each_rule_barred_something(files: Path):
+def test_each_rule_left_something_out(files: Path):
     counted = table(files, "campaign_report").groupby("kind").reason.agg(set)
     barred = counted["recipient"] | counted["item"] | counted["pair"]
     assert barred == {*reasons.RECIPIENTS, *reasons.ITEMS, *reasons.PAIRS} - NOT_HERE
@@ -60,6 +60,6 @@ def test_each_rule_barred_something(files: Path):
     assert counted["list"] == {"complained", "unsubscribed", "bounced"}
 
 
-def test_when_nobody_is_left_the_reasons_are_counted(spark: SparkSession, place: Path):
-    with pytest.raises(DataError, match=r"Nobody is written to\. .*not_in_audience \d\d\d;"):
-        exported(spark, place, "audience", "user_id = 'nobody'")
+def test_when_nobody_is_left_the_reasons_are_counted(spark: SparkSession, folder: Path):
+    with pytest.raises(DataError, match=r"no recipient gets email\. .*not_in_audience \d\d\d;"):
+        exported(spark, folder, "audience", "user_id = 'nobody'")

@@ -97,11 +97,17 @@ def kinds(column: str, *values: str) -> dict[str, dict[str, str]]:
 
 
 HASHED = hashlib.sha256(b"ana@x").hexdigest().upper()
-BOUGHT = ("i1", "order", "2026-11-20T12:00:00Z")
+LATER = {"since": "2026-11-25"}
+OF_COUNTRY, OF_ALL = "best-sellers of the country", "best-sellers of everyone"
+
+
+def order(user: str, at: str | None = "2026-11-20T12:00:00Z") -> dict[str, Any]:
+    return {"raw_events": [(user, "i1", "order", at)]}
+
+
 CASES = [
     ({}, {}),
     ({"people": {"ana": {"consent": "", **ADDRESS}}}, {"consent": 1}),
-    ({"people": {"ana": {"consent": "no", **ADDRESS}}}, {"consent": 1, "shared address": 1}),
     ({"complained": [("ana",)]}, {"complained": 1}),
     ({"people": {"ana": ADDRESS}, "unsubscribed": [(" ANA@x ",)]}, {"unsubscribed": 1}),
     ({"people": {"ana": {"email": " Ana@X"}}, "bounced": [(HASHED,)]}, {"bounced": 1}),
@@ -109,17 +115,9 @@ CASES = [
         {"people": {"ana": ADDRESS, "ben": {"email": " Ana@X", "consent": "no"}}},
         {"shared address": 1},
     ),
-    (
-        {"people": {"ana": ADDRESS, "ben": ADDRESS}, "complained": [("ben",)]},
-        {"shared address": 1},
-    ),
-    ({"people": {"ana": {"country": "NL"}}}, {"audience": 1}),
-    ({"people": {"ana": {"segment": "staff"}}}, {"audience": 1}),
     ({"people": {"ana": {"segment": None}}}, {"audience": 1}),
-    ({"people": {"ana": {"country": None}}}, {}),
     ({"send_log": mails(10, 11, 12)}, {"frequency": 1}),
-    ({"send_log": [*mails(10, 11), *mails(11)]}, {}),
-    ({"send_log": mails(9, 11, 12)}, {}),
+    ({"send_log": [*mails(9, 11, 12), *mails(11)]}, {}),
     (
         {
             "people": {"ana": ADDRESS, "ben": {"email": "Ana@x "}},
@@ -129,81 +127,34 @@ CASES = [
     ),
     ({"sent": [("ana", {})] * 2}, {"one row a user": 1, "no slot left out": 1}),
     (ana(arm="holdout"), {"arms": 1}),
-    (ana(arm=None), {"arms": 1}),
     (ana(arm="popular"), {"popular gets best-sellers": 10}),
-    (ana(arm="popular", source="pin"), {}),
-    (ana(source="bestseller_here"), {"best-sellers of the country": 10}),
-    (
-        {**ana(source="bestseller_here"), "raw_events": [("ben", *BOUGHT)]},
-        {"best-sellers of the country": 9},
-    ),
-    (
-        {
-            **ana(source="bestseller_here"),
-            "raw_events": [("ben", *BOUGHT)],
-            "people": {"ben": {"country": "FR"}},
-        },
-        {"best-sellers of the country": 10},
-    ),
-    (
-        {
-            **ana(source="bestseller"),
-            "raw_events": [("ben", "i1", "order", "2026-07-20T12:00:00Z")],
-        },
-        {"best-sellers of everyone": 10},
-    ),
-    (
-        {**ana(source="bestseller"), "raw_events": [("ben", *BOUGHT)]},
-        {"best-sellers of everyone": 9},
-    ),
+    (ana(source="bestseller_here"), {OF_COUNTRY: 10}),
+    ({**ana(source="bestseller_here"), **order("ben")}, {OF_COUNTRY: 9}),
+    ({**ana(source="bestseller"), **order("ben", "2026-07-20T12:00:00Z")}, {OF_ALL: 10}),
+    ({**ana(source="bestseller"), **order("ben")}, {OF_ALL: 9}),
     (ana(shown=["gone", *LIST[1:]]), {"in the catalogue": 1}),
     ({"items": {"i1": {"pieces": 0}}}, {"stock": 1}),
-    ({"items": {"i1": {"since": "2026-11-25"}}}, {"dates": 1}),
-    ({"items": {"i1": {"until": "2026-11-24"}}}, {"dates": 1}),
+    ({"items": {"i1": LATER, "i2": {"until": "2026-11-24"}}}, {"dates": 2}),
     ({"items": {"i1": {"until": "2026-11-25", "since": "2026-11-24"}}}, {}),
     ({"items": {"i1": {"title": None}, "i2": {"url": None}}}, {"required": 2}),
     (ana(shown=["i00001", *LIST[1:]]), {"deny": 1}),
-    ({"items": {"i1": {"price": None}}}, {"price": 1}),
     ({**ana(price_1="4.99"), "items": {"i1": {"price": 4.99}}}, {"price": 1}),
     ({**ana(price_1="90.01"), "items": {"i1": {"price": 90.01}}}, {"price": 1}),
-    ({**ana(price_1="90.00"), "items": {"i1": {"price": 90.0}}}, {}),
     ({"items": {"i1": {"brand": "b3"}}}, {"where": 1}),
     ({"items": {"i1": {"countries": "FR, AT"}}}, {"country": 1}),
-    ({"items": {"i1": {"countries": "FR, DE"}}}, {}),
     ({"items": {"i1": {"countries": "DE"}}, "people": {"ana": {"country": None}}}, {"country": 1}),
-    ({"raw_events": [("ana", "i1", "order", "2020-01-01T12:00:00Z")]}, {"bought": 1}),
-    ({"raw_events": [("ana", "i1", "view", "2026-11-20T12:00:00Z")]}, {}),
-    (
-        {"items": kinds("category", "c5"), "raw_events": [("ana", *BOUGHT)]},
-        {"bought": 1},
-    ),
-    (
-        {"items": kinds("category", "c5"), "raw_events": [("ana", "i1", "order", None)]},
-        {"bought": 1},
-    ),
-    (
-        {
-            "items": kinds("category", "c5"),
-            "raw_events": [("ana", "i1", "order", "2026-10-20T12:00:00Z")],
-        },
-        {},
-    ),
+    (order("ana", "2020-01-01T12:00:00Z"), {"bought": 1}),
+    ({"items": kinds("category", "c5"), **order("ana", None)}, {"bought": 1}),
+    ({"items": kinds("category", "c5"), **order("ana", "2026-10-20T12:00:00Z")}, {}),
     ({"raw_events": [("ana", "i1", "cart", None), ("ana", "i2", "wish", None)]}, {"wanted": 2}),
     ({"send_log": [("ana", "i1", "summer", "2026-11-10")]}, {"sent lately": 1}),
-    ({"send_log": [("ana", "i1", "summer", "2026-11-09")]}, {}),
-    ({"sent": [("ana", {}), ("ben", {})]}, {}),
     ({"sent": [(user, {}) for user in ("ana", "ben", "cem")]}, {"exposures": 10}),
     ({"items": kinds("category", *["hot"] * 4)}, {"per category": 1}),
-    ({"items": kinds("category", *["hot"] * 3)}, {}),
     ({"items": kinds("brand", *["b1"] * 3)}, {"per brand": 1}),
-    ({"items": kinds("brand", *["b1"] * 2)}, {}),
     ({"items": kinds("category", *["hot", "cold", "ice"] * 3)}, {"categories": 1}),
     (ana(shown=LIST[:5]), {"categories": 1, "enough items": 1}),
-    (ana(shown=LIST[:6]), {}),
     (ana(shown=[*LIST[:3], None, *LIST[3:9]]), {"no slot left out": 1}),
-    (ana(shown=[*LIST[:9], "i9"]), {"no slot left out": 1}),
     (ana(score=-0.1), {"score": 10}),
-    (ana(score=-0.1, source="similar"), {}),
     (ana(title_1="Rum", url_2="http://rum", price_3="10.01"), {"cells": 3}),
 ]
 

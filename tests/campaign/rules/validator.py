@@ -96,7 +96,7 @@ create view buyers as
     having max(happened_at) >= {ENDS_AT} - interval 120 days;
 create view best as
     select country, item_id, row_number() over (
-        partition by country order by count(*) desc, item_id) as place
+        partition by country order by count(*) desc, item_id) as position
     from (select country, user_id, item_id from buyers join people using (user_id)
           where country is not null
           union all select 'everyone', user_id, item_id from buyers)
@@ -143,10 +143,10 @@ QUERIES = {
         select user_id, item_id from slots join people using (user_id)
         where source = 'bestseller_here' and not exists (
             select 1 from best where best.country = people.country
-            and best.item_id = slots.item_id and place <= 50)""",
+            and best.item_id = slots.item_id and position <= 50)""",
     "best-sellers of everyone": """
         select item_id from slots where source = 'bestseller' and item_id not in (
-            select item_id from best where country = 'everyone' and place <= 50)""",
+            select item_id from best where country = 'everyone' and position <= 50)""",
     "in the catalogue": """
         select item_id from slots where item_id not in (select item_id from items)""",
     "stock": "select item_id from shown where pieces <= 0",

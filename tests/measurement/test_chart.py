@@ -2,9 +2,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ncf_spark.measurement.lift import Lift
-from ncf_spark.measurement.picture import draw_lifts
+from ncf_spark.measurement.chart import draw_lifts
 from ncf_spark.measurement.results import Row
+from ncf_spark.measurement.statistics import Lift
 
 TITLE = "spring & more of 2026-11-01 at $5"
 ROWS = [
@@ -43,7 +43,7 @@ def test_the_axis_holds_0_and_every_interval():
 @pytest.mark.parametrize("rows", [[], ROWS[:1], [ROWS[2]]])
 def test_without_a_lift_the_picture_says_so(rows):
     found = texts(draw_lifts(rows, title=TITLE))
-    assert "The lift is unknown: the other arms have no outcome." in found
+    assert "No lift: the other arms have no outcomes." in found
 
 
 def test_the_same_rows_give_the_same_file():

@@ -1,4 +1,4 @@
-"""The lifts of a campaign as a picture: a dot with its interval for each outcome and arm."""
+"""Draws the lifts of a campaign: a dot with its interval for each outcome and arm."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ncf_spark.measurement.results import Row
 
 _INK, _MUTED, _GRID = "#1a1a1a", "#565656", "#d4d4d4"
-# Colours are never the only difference: each arm has its own shape.
+# Each arm has its own shape too: colours alone are not enough for everyone.
 _MARKS = {"popular": ("#a84300", "D"), "holdout": ("#0b57a4", "o")}
-_LANE = 0.42  # inches a line
+_LINE_HEIGHT = 0.42  # inches
 _PERCENT = FuncFormatter(lambda lift, _: f"{100 * lift:+.4g} %" if abs(lift) > 1e-9 else "0 %")
 _STYLE = {
     "svg.fonttype": "none",
@@ -42,7 +42,7 @@ class _Dot(NamedTuple):
 def draw_lifts(rows: Sequence[Row], *, title: str) -> str:
     """An SVG file: the relative lift of `model` over each other arm, with 95 % intervals.
 
-    Rows without a lift or its interval are left out; without any row left the picture says so.
+    Rows without a lift or its interval are left out; if no row is left, the chart says so.
 
     Args:
         rows: from top to bottom.
@@ -51,14 +51,14 @@ def draw_lifts(rows: Sequence[Row], *, title: str) -> str:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=(7.2, 1.3 + _LANE * max(len(dots), 1)), layout="constrained")
+        figure = Figure(figsize=(7.2, 1.3 + _LINE_HEIGHT * max(len(dots), 1)), layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title, loc="left", fontsize=12)
         if dots:
             _draw(axes, dots)
         else:
             axes.axis("off")
-            axes.text(0, 0.5, "The lift is unknown: the other arms have no outcome.")
+            axes.text(0, 0.5, "No lift: the other arms have no outcomes.")
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Title": title})
         return text.getvalue()

@@ -1,4 +1,4 @@
-"""Recipients with their lists → the rows of a tool's file, as text or as typed columns."""
+"""Builds the rows of a tool's file from recipients and their lists: lines of text, or Parquet."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from pyspark.sql import functions as F
 
 from ncf_spark.campaign.files.cells import (
     clean,
-    clipped,
-    guarded,
+    escaped,
     plain_number,
     quoted,
+    truncated,
     utc_text,
 )
-from ncf_spark.campaign.files.profiles import NEVER_CUT, SLOT_HEADERS, Profile, columns
+from ncf_spark.campaign.files.profiles import NOT_TRUNCATED, SLOT_HEADERS, Profile, columns
 from ncf_spark.campaign.recipients import is_address
 
 _KEEP_NULLS = {"ignoreNullFields": "false"}
 _NUMBERS = ("price", "score")
+_STATE = ("key", "row_hash", "updated_at")
 # Not in the hash: they change every night, with the date and with each model that is trained.
 _VOLATILE = ("run_date", "updated_at", "model_version")
 
 
 @dataclass(frozen=True)
 class Export:
-    """What all rows of an export share.
+    """The values that all rows of an export share.
 
     Args:
         updated_at: of the rows that are new or changed in this export.
@@ -41,8 +42,10 @@ class Export:
     updated_at: datetime
 
 
-def describe(profile: Profile, export: Export, *, k: int, hash_emails: bool) -> dict[str, Any]:
-    """What a manifest says of an export besides its files; nothing of a person."""
+def manifest_facts(
+    profile: Profile, export: Export, *, k: int, hash_emails: bool
+) -> dict[str, Any]:
+    """What the manifest says about an export besides its files; no personal data."""
     return {
         "profile": profile.name,
         "campaign_id": export.campaign_id,
@@ -55,11 +58,11 @@ def describe(profile: Profile, export: Export, *, k: int, hash_emails: bool) -> 
 
 
 def filter_addressable(lists: DataFrame, profile: Profile) -> DataFrame:
-    """The recipients whom the tool can know: with a user id, or with what is an address."""
+    """The recipients with the profile's key: a user id, or a valid address."""
     return lists.where(is_address("email") if profile.key == "email" else F.trim("user_id") != "")
 
 
-def build_lines(
+def build_rows(
     lists: DataFrame,
     profile: Profile,
     *,
@@ -68,21 +71,24 @@ def build_lines(
     last_state: DataFrame | None = None,
     hash_emails: bool = False,
 ) -> DataFrame:
-    """(key, row_hash, updated_at, line), one row a recipient; a line has no end yet.
+    """(key, row_hash, updated_at, line), one row a recipient; `line` has no line end yet.
+
+    For Parquet, `row` in place of `line`: a struct with the profile's columns.
 
     Args:
-        lists: CAMPAIGN_LISTS, each key once; the export fails on a recipient without a key.
-        k: slots of a CSV line; the cells of slots that a list lacks are empty.
-        last_state: CAMPAIGN_STATE of the last export; None: every row is new.
-        hash_emails: whether SHA-256 stands for each address, in hexadecimal, of the trimmed
+        lists: `schemas.CAMPAIGN_LISTS`, each key once; the export fails on a recipient without a
+            key.
+        k: slots of a text line; in the flat layout the cells of missing slots are empty.
+        last_state: `schemas.CAMPAIGN_STATE` of the last export; None: every row is new.
+        hash_emails: whether each address is replaced by the SHA-256, in hexadecimal, of the trimmed
             lower-case address.
     """
     rows = _with_state(lists, profile, export, last_state, hash_emails)
+    if profile.suffix == "parquet":
+        head = [F.col(name).alias(header) for header, name in profile.columns.items()]
+        return rows.select(*_STATE, F.struct(*head, F.col("slots")).alias("row"))
     texts = rows.withColumns(
-        {
-            "run_date": F.col("run_date").cast("string"),
-            "slots": F.slice("slots", 1, k),
-        }
+        {"run_date": F.col("run_date").cast("string"), "slots": F.slice("slots", 1, k)}
     )
     layouts: dict[str, Callable[[Profile, int], Column]] = {
         "flat": _flat_line,
@@ -90,26 +96,7 @@ def build_lines(
         "payload": _payload_line,
         "nested": _nested_line,
     }
-    line = layouts[profile.layout](profile, k)
-    return texts.select("key", "row_hash", "updated_at", line.alias("line"))
-
-
-def build_rows(
-    lists: DataFrame,
-    profile: Profile,
-    *,
-    export: Export,
-    last_state: DataFrame | None = None,
-    hash_emails: bool = False,
-) -> DataFrame:
-    """(key, row_hash, updated_at, row), one row a recipient; `row` has the profile's columns.
-
-    For Parquet; arguments as those of `build_lines`.
-    """
-    rows = _with_state(lists, profile, export, last_state, hash_emails)
-    head = [F.col(name).alias(header) for header, name in profile.columns.items()]
-    row = F.struct(*head, F.col("slots"))
-    return rows.select("key", "row_hash", "updated_at", row.alias("row"))
+    return texts.select(*_STATE, layouts[profile.layout](profile, k).alias("line"))
 
 
 def _with_state(
@@ -119,7 +106,7 @@ def _with_state(
     last_state: DataFrame | None,
     hash_emails: bool,
 ) -> DataFrame:
-    """`lists` with what all rows share, the key, the hash and the time of the last change."""
+    """`lists` with the values of the export, the key, the hash and the time of the last change."""
     address = F.col("email")
     if hash_emails:
         address = F.sha2(F.lower(F.btrim(address, F.lit(" \t\r\n"))), 256)
@@ -145,20 +132,20 @@ def _key(profile: Profile) -> Column:
     missing = F.raise_error(
         F.lit(
             f"campaign files: a recipient has no {profile.key}, which profile {profile.name} "
-            "needs. Leave such recipients out first, with filter_addressable."
+            "needs. Leave out such recipients first, with filter_addressable."
         )
     )
     return F.coalesce(F.col(profile.key), missing.cast("string"))
 
 
 def _row_hash(profile: Profile) -> Column:
-    """Of what a mail shows and who gets it: without dates, the model's version and the scores.
+    """A hash of what an email shows and who gets it, without dates, model version and scores.
 
-    Scores move with every model that is trained and no mail shows them; what they are for, the
-    order of the items, is in the hash.
+    Scores change with every model that is trained, and no email shows them; the order of the items,
+    which they decide, is in the hash.
     """
-    # As JSON text: Spark's own hash of a struct passes over nulls, and so takes an address without
-    # a title for a title without an address.
+    # As JSON text: Spark's hash of a struct skips nulls, so that a URL without a title has the same
+    # hash as a title without a URL.
     held = [name for name in dict.fromkeys(profile.columns.values()) if name not in _VOLATILE]
     shown = [F.col(f"slots.{name}").alias(name) for name in SLOT_HEADERS if name != "score"]
     return F.xxhash64(F.to_json(F.struct(*held, *shown), _KEEP_NULLS))
@@ -186,9 +173,9 @@ def _slot_cell(profile: Profile, slot: Column, name: str) -> Column:
 
 
 def _text_cell(profile: Profile, text: Column, name: str) -> Column:
-    safe = guarded(text)
-    if profile.max_text_bytes is not None and name not in NEVER_CUT:
-        safe = clipped(safe, profile.max_text_bytes)
+    safe = escaped(text)
+    if profile.max_text_bytes is not None and name not in NOT_TRUNCATED:
+        safe = truncated(safe, profile.max_text_bytes)
     return quoted(safe)
 
 
@@ -220,17 +207,17 @@ def _arrays_line(profile: Profile, k: int) -> Column:
 # --- JSON ---------------------------------------------------------------------------------------
 
 
-def _object(profile: Profile, left_out: Collection[str] = ()) -> Column:
+def _object(profile: Profile, without: Collection[str] = ()) -> Column:
     """A JSON object of the profile's columns and the slots, an array of objects; nulls written."""
     head = [
         (utc_text(F.col(name)) if name == "updated_at" else F.col(name)).alias(header)
         for header, name in profile.columns.items()
-        if header not in left_out
+        if header not in without
     ]
     slots = F.transform("slots", _slot_of_texts).alias("slots")
     text = F.to_json(F.struct(*head, slots), _KEEP_NULLS)
-    # Numbers went in as texts, or they would come out with exponents. A quote within a text has a
-    # backslash before it, so this finds the members alone.
+    # Numbers are passed as texts, or Spark would write exponents. A quote within a text has a
+    # backslash before it, so the pattern matches these members only.
     return F.regexp_replace(text, r'"(price|score)":"([^"]*)"', '"$1":$2')
 
 
@@ -245,5 +232,5 @@ def _nested_line(profile: Profile, k: int) -> Column:
 
 def _payload_line(profile: Profile, k: int) -> Column:
     outer = [F.col("user_id").alias("ID"), utc_text(F.col("updated_at")).alias("UPDATED_AT")]
-    payload = _object(profile, left_out=("ID", "UPDATED_AT")).alias("PAYLOAD")
+    payload = _object(profile, without=("ID", "UPDATED_AT")).alias("PAYLOAD")
     return F.to_json(F.struct(*outer, payload), _KEEP_NULLS)
