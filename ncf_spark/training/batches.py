@@ -70,11 +70,7 @@ class Resident:
         yield self.users, self.items
 
     def batches(self, sizes: Iterable[int], seed: int) -> Iterator[Batch]:
-        """An epoch's batches, in an order that is drawn over all positives.
-
-        Args:
-            sizes: of each batch; they add up to M.
-        """
+        """An epoch's batches, in an order that is drawn over all positives."""
         order = drawn_order(self.num_positives, torch.Generator().manual_seed(seed))
         order = order.to(self.users.device)
         for size in sizes:

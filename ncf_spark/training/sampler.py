@@ -65,15 +65,9 @@ class NegativeSampler:
         self._generator = generator
 
     def draw(self, users: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Negatives for each user; the positions are not needed: they are drawn anew every time.
+        """Negatives for each user, drawn anew every time, whatever the positions.
 
-        Args:
-            users: (P,) table rows.
-            positions: of the positives.
-
-        Returns:
-            Items (N, P), and (N, P) which of them are still positives after all retries: they must
-            not be learnt from. None: none is.
+        Unresolved are those that are still positives after all retries.
         """
         owners = users.repeat(self._num_negatives)
         items = self._items.draw(len(owners), self._generator)

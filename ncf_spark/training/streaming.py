@@ -96,11 +96,7 @@ class Streaming:
         return _rows_of(self._files, self._shards)
 
     def batches(self, sizes: Iterable[int], seed: int) -> Iterator[Batch]:
-        """An epoch's batches, shuffled by row group and buffer.
-
-        Args:
-            sizes: of each batch; they add up to M.
-        """
+        """An epoch's batches, shuffled by row group and buffer."""
         blocks = self._blocks(seed)
         users, items = torch.empty(2, 0, dtype=torch.int64, device=self._device)
         for size in sizes:

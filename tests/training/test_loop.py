@@ -460,7 +460,8 @@ def test_scores_are_computed_in_float32_whatever_the_tower_trains_in():
 def test_gradients_exchanged_in_float16_lead_nearly_where_those_in_float32_do(few):
     """With few samples a step the items are exchanged by rows."""
     pairs = [(0, 0), (1, 1)] if few else PATTERN
-    options = {"optimiser": "lazy_adam", "batch_size": 1, "num_negatives": 1} if few else {}
+    options = {"optimiser": "lazy_adam", "batch_size": 1, "num_negatives": 1, "l2": 0.01}
+    options = options if few else {}
 
     def ended(worker: InMemory, exchange: str) -> tuple[Trainer, set[torch.dtype]]:
         sent = set()
