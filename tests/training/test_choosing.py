@@ -289,7 +289,7 @@ def test_only_neumf_is_pretrained(kind):
     compared = f"evaluation.compared={{other: {{model.kind: {kind}}}}}"
     config = load_config("conf/base.yaml", [*both, compared]).models["other"]
     assert TrainingTask.of(config, URIS, num_users=4, num_items=6).pretraining == {}
-    with pytest.raises(ConfigError, match=rf"neumf alone, but model\.kind is {kind}\. Set train"):
+    with pytest.raises(ConfigError, match=rf"needs model\.kind neumf, not {kind}\. Set train"):
         load_config("conf/base.yaml", [*both, f"model.kind={kind}"])
 
 
