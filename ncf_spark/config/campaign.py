@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ncf_spark.config.sections import Count, NonNegative, Number, Section, Share, Text
 from ncf_spark.config.tables import Source
-
-if TYPE_CHECKING:
-    from ncf_spark.config.settings import Config
 
 
 class SuppressionColumns(Section):
@@ -234,63 +231,3 @@ class Campaign(Section):
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-
-def problems_of_campaign(config: Config) -> list[str]:
-    """Rules of the campaign that need a table or column that is not configured."""
-    campaign, recipients = config.campaign, config.recipients
-    problems = [
-        f"{setting} needs {needed}, which is null"
-        for setting, used, needed in _needs(campaign, bool(config.suppressions))
-        if used and not _is_configured(config, needed)
-    ]
-    problems += [
-        f"campaign.files.profiles: {profile} identifies people by their address; set "
-        "recipients.columns.email"
-        for profile in campaign.files.profiles
-        if profile in ("klaviyo", "mailchimp") and not recipients.columns.email
-    ]
-    if campaign.pairs.wanted and not campaign.pairs.wanted_types:
-        problems.append("campaign.pairs.wanted needs campaign.pairs.wanted_types, which is empty")
-    if campaign.frequency and not (config.send_log.configured or recipients.columns.last_sent_at):
-        problems.append(
-            "campaign.frequency needs send_log.path, or recipients.columns.last_sent_at; both are "
-            "null"
-        )
-    by = campaign.best_sellers.by
-    if by and not getattr(recipients.columns, by):
-        problems.append(
-            f"campaign.best_sellers.by is {by}; set recipients.columns.{by}, or "
-            "campaign.best_sellers.by: null"
-        )
-    return problems
-
-
-def _needs(campaign: Campaign, has_suppressions: bool) -> list[tuple[str, object, str]]:
-    """Each setting, whether it is used, and the setting that it needs."""
-    pairs, lists = campaign.pairs, campaign.lists
-    return [
-        ("campaign.pairs.sent_days", pairs.sent_days, "send_log.path"),
-        ("campaign.pairs.sent_days", pairs.sent_days, "send_log.columns.item"),
-        ("campaign.pairs.bought_types", pairs.bought_types, "input.columns.type"),
-        ("campaign.pairs.bought_days", pairs.bought_days, "input.columns.time"),
-        ("campaign.pairs.consumable", pairs.consumable, "input.columns.time"),
-        ("campaign.best_sellers.days", campaign.best_sellers.days, "input.columns.time"),
-        ("campaign.audience", campaign.audience, "recipients.path"),
-        ("suppressions", has_suppressions, "recipients.path"),
-        ("campaign.lists.max_per_category", lists.max_per_category, "catalogue.columns.category"),
-        ("campaign.lists.max_per_brand", lists.max_per_brand, "catalogue.columns.brand"),
-        *[
-            (f"campaign.items.required: {name}", True, f"catalogue.columns.{name}")
-            for name in campaign.items.required
-        ],
-    ]
-
-
-def _is_configured(config: Config, setting: str) -> bool:
-    """Whether a column or a table (by path or catalog name) is configured."""
-    section, *names = setting.split(".")
-    source = getattr(config, section)
-    if names == ["path"]:
-        return bool(source.configured)
-    return getattr(source.columns, names[-1]) is not None

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+UNKNOWN = "unknown setting. conf/base.yaml lists all settings."
+
 
 def describe(problem: Any) -> Iterable[str]:
     """The lines for one of pydantic's errors: setting, what was found, what was expected."""
     setting = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return [f"{setting}: unknown setting. conf/base.yaml lists all settings."]
+        return [f"{setting}: {UNKNOWN}"]
     if problem["type"] == "missing":
         return [f"{setting}: is not set."]
     if problem["type"] == "value_error":

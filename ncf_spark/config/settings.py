@@ -6,20 +6,19 @@ default has one place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from ncf_spark.config.campaign import Campaign, SuppressionList, problems_of_campaign
-from ncf_spark.config.candidates import problems_of_candidates
+from ncf_spark.config.campaign import Campaign, SuppressionList
+from ncf_spark.config.compared import override
 from ncf_spark.config.evaluation import Evaluation
 from ncf_spark.config.learning import Model, Sampling, Training
 from ncf_spark.config.measuring import Measurement, Outcomes
 from ncf_spark.config.monitoring import Logging, Monitoring
-from ncf_spark.config.problems import describe
 from ncf_spark.config.publishing import Gates, Storage
+from ncf_spark.config.rules import find_problems
 from ncf_spark.config.sections import Count, NonNegative, Positive, Section, Share, Text
 from ncf_spark.config.tables import (
     Catalogue,
@@ -171,7 +170,7 @@ class Config(Section):
         problems = []
         for name, overrides in self.evaluation.compared.items():
             try:
-                found[name] = _overridden(self, name, overrides)
+                found[name] = override(self, name, overrides)
             except ValueError as error:
                 problems += str(error).splitlines()
         if problems:
@@ -194,39 +193,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Config:
-        problems = []
-        if self.campaign.k > self.scoring.k:
-            problems.append(
-                f"campaign.k is {self.campaign.k} but scoring.k is {self.scoring.k}; "
-                "raise scoring.k (a campaign shows scored items only)"
-            )
-        if self.training.patience is not None and not self.split.validation:
-            problems.append("training.patience needs validation items; set split.validation: true")
-        if self.training.warm_epochs is not None and self.split.method == "provided":
-            problems.append(
-                "training.warm_epochs cannot be used with split.method provided: a model that "
-                "starts from earlier weights may have seen the test pairs; set it to null"
-            )
-        if self.split.method == "provided":
-            if not self.split.holdout.configured:
-                problems.append("split.method is provided; set split.holdout.path")
-        elif self.input.columns.time is None:
-            problems.append(
-                f"split.method is {self.split.method}; set input.columns.time "
-                "(or provide a test set: split.method provided)"
-            )
-        if self.gates.of_popularity is not None and "popularity" not in self.evaluation.baselines:
-            problems.append(
-                "gates.of_popularity compares with popularity; add it to evaluation.baselines, or "
-                "set gates.of_popularity: null"
-            )
-        if self.activity.features and not self.catalogue.configured:
-            problems.append(
-                "activity.features needs the item features; set catalogue.path "
-                "(or activity.features: null, to score activity by counts)"
-            )
-        problems += problems_of_candidates(self.model, self.evaluation)
-        problems += problems_of_campaign(self)
+        problems = find_problems(self)
         # What is wrong with the night's own model is reported once, not for each compared model.
         own = tuple(problems)
         problems += [line for line in self._problems_of_compared() if not line.endswith(own)]
@@ -246,49 +213,3 @@ class Config(Section):
         except ValueError as error:
             problems += str(error).splitlines()
         return problems
-
-
-# The settings that may differ between models; all others belong to the run.
-_OF_A_MODEL = ("model.", "sampling.", "training.", "run.seed")
-_OF_THE_CHOICE = ("model.candidates", "model.selection")
-_OF_THE_WORKERS = (
-    *("num_workers", "num_shards", "device", "threads_per_worker", "worker_memory_bytes"),
-    *("pin_workers", "start_timeout_s", "network_interfaces", "max_restarts"),
-    *("warm_epochs", "full_retrain_every_days"),
-)
-
-
-def _overridden(config: Config, name: str, overrides: Mapping[str, Any]) -> Config:
-    """The settings of a compared model, which has no compared models itself."""
-    prefix = f"evaluation.compared.{name}"
-    content = config.model_dump()
-    content["evaluation"]["compared"] = {}
-    content["model"]["candidates"] = []
-    problems = []
-    for key, value in overrides.items():
-        *sections, last = key.split(".")
-        section: Any = content
-        for part in sections:
-            section = section.get(part) if isinstance(section, dict) else None
-        if "." not in key and isinstance(value, Mapping):
-            problems.append(f"{key}: write each setting with its full name, such as model.kind: mf")
-        elif (
-            not key.startswith(_OF_A_MODEL)
-            or key.startswith(_OF_THE_CHOICE)
-            or last in _OF_THE_WORKERS
-        ):
-            problems.append(
-                f"{key} cannot differ between models; "
-                "a compared model may set model, sampling, training and run.seed"
-            )
-        elif not isinstance(section, dict) or last not in section:
-            problems.append(f"{key}: unknown setting. conf/base.yaml lists all settings.")
-        else:
-            section[last] = value
-    try:
-        overridden = Config.model_validate(content)
-    except ValidationError as error:
-        problems += [line for problem in error.errors() for line in describe(problem)]
-    if problems:
-        raise ValueError("\n".join(f"{prefix}: {problem}" for problem in problems))
-    return overridden

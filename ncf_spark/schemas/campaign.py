@@ -1,4 +1,4 @@
-"""Tables of people, and of what is sent to them."""
+"""Tables of recipients and of campaigns."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ ELIGIBLE_ITEMS = table(
 RECIPIENTS = StructType(
     [
         column("user_id", StringType(), "null: not given", nullable=True),
-        column("user", StringType(), "the id as it is compared; null: not given", nullable=True),
+        column("user", StringType(), "canonical form of the id; null: not given", nullable=True),
         column("email", StringType(), "to send to; null: not given, or no address", nullable=True),
         column(
-            "address", StringType(), "the email as it is compared; null: no address", nullable=True
+            "address", StringType(), "canonical form of the email; null: no address", nullable=True
         ),
         column(
             "spellings",
             ArrayType(StringType()),
-            "what a list may know the address by; null: not given",
+            "forms of the address that a list may have; null: not given",
             nullable=True,
         ),
         column("locale", StringType(), "null: not given", nullable=True),
@@ -83,7 +83,7 @@ SEND_LOG = StructType(
 # Grain: a row of one of the customer's lists.
 SUPPRESSIONS = StructType(
     [
-        column("user", StringType(), "an id as it is compared; null: not given", nullable=True),
+        column("user", StringType(), "canonical form of an id; null: not given", nullable=True),
         column(
             "spellings", ArrayType(StringType()), "of an address; null: not given", nullable=True
         ),
@@ -234,7 +234,7 @@ CAMPAIGN_REPORT = table(
 
 
 def campaign_schema(k: int) -> StructType:
-    """The campaign's wide form, one recipient a row: item_1 … item_k with their metadata.
+    """The wide form of a campaign, one recipient per row: item_1 … item_k with their metadata.
 
     Slots after a recipient's last recommendation are null.
     """

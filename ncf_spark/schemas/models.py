@@ -1,4 +1,4 @@
-"""Tables of what is learnt, judged and scored."""
+"""Tables of models, metrics and scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of the customer's events and catalogue in our terms, and of the split."""
+"""Tables of events, catalogue, indexes and the split."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def with_features(schema: StructType, features: Sequence[str]) -> StructType:
     """`schema` with a double column for each configured side feature.
 
     Raises:
-        SchemaError: when a feature is called like a column that it will stand beside, or has a dot.
+        SchemaError: when a feature has the name of another column, or a dot or backtick in it.
     """
     beside = [
         *CATALOGUE.names,
@@ -208,12 +208,12 @@ def with_features(schema: StructType, features: Sequence[str]) -> StructType:
         "recent_events",
         "first_seen_at",
     ]
-    # Spark takes Price and price for one column, and a.b for the field b of the column a.
+    # For Spark, Price and price are one column, and a.b is the field b of the column a.
     refused = [name for name in features if name.lower() in beside or "." in name or "`" in name]
     if refused:
         raise SchemaError(
-            f"activity.features: {refused} cannot be used, being names of our own columns or "
-            "with a dot in them. Give these features other names in your catalogue."
+            f"activity.features: {refused} cannot be used: they are names of other columns, or "
+            "have a dot or a backtick in them. Rename these columns in your catalogue."
         )
     extra = [column(name, DoubleType(), "side feature; missing is 0") for name in features]
     return StructType([*schema.fields, *extra])

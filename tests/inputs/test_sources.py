@@ -29,8 +29,26 @@ def source(**settings) -> Source:
     return Source(**{**nothing, "format": "parquet", **settings})
 
 
+def csv(path: Path, **settings) -> Source:
+    return source(**{"path": str(path), "format": "csv", "options": {"header": "true"}, **settings})
+
+
+def write(path: Path, text: str, at: int = 1) -> Path:
+    """A file that was last changed so many seconds after 1970."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, (at, at))
+    return path
+
+
+def write_days(folder: Path, *texts: str) -> Path:
+    for day, text in enumerate(texts, start=1):
+        write(folder / f"{day}.csv", text)
+    return folder
+
+
 def read_failure(table) -> str:
-    """What a person is told when the query over `table` fails."""
+    """What a person reads when the query over `table` fails."""
     with pytest.raises(Exception, match=r"(?s).") as raised:
         table.collect()
     return describe_read_failure(raised.value)
@@ -39,88 +57,90 @@ def read_failure(table) -> str:
 # --- formats ------------------------------------------------------------------------------------
 
 
-def test_movielens_files_with_two_colons_between(spark, tmp_path):
-    (tmp_path / "ratings.dat").write_text("1::1193::5::978300760\n2::661::3::978302109\n")
-    ratings = source(
-        path=str(tmp_path / "ratings.dat"),
-        format="csv",
-        options={"sep": "::"},
-        ddl="user STRING, item STRING, rating DOUBLE, time LONG",
-    )
-    assert rows(read_source(spark, ratings, "input")) == [
-        ("1", "1193", 5.0, 978300760),
-        ("2", "661", 3.0, 978302109),
-    ]
+HEADER = {"header": "true"}
 
 
-def test_csv_with_a_header_in_a_path_with_blanks(spark, tmp_path):
-    (tmp_path / "Läden 100%").mkdir()
-    (tmp_path / "Läden 100%" / "events.csv").write_text("user;item\n007;ä\n", encoding="utf-8")
-    events = source(
-        path=str(tmp_path / "Läden 100%"), format="csv", options={"header": "true", "sep": ";"}
-    )
-    assert rows(read_source(spark, events, "input")) == [("007", "ä")]
-
-
-@pytest.mark.parametrize("options", [{}, {"escape": "\\"}])
-def test_a_quote_within_a_csv_cell_is_doubled_unless_told_otherwise(spark, tmp_path, options):
-    inner = '\\"' if options else '""'
-    path = tmp_path / "items.csv"
-    path.write_text(f'sku,name\nA,"a {inner}quoted{inner}, cut"\n')
-    items = source(path=str(path), format="csv", options={"header": "true", **options})
-    assert rows(read_source(spark, items, "catalogue")) == [("A", 'a "quoted", cut')]
-
-
-def test_json_lines(spark, tmp_path):
-    (tmp_path / "events.json").write_text('{"user": "a", "n": 1}\n{"user": "b"}\n')
-    events = source(path=str(tmp_path / "events.json"), format="json", ddl="user STRING, n INT")
-    assert rows(read_source(spark, events, "input")) == [("a", 1), ("b", None)]
-
-
-def test_many_files_by_a_pattern(spark, tmp_path):
-    for day, user in (("22", "a"), ("23", "b")):
-        (tmp_path / f"2026-11-{day}.json").write_text(f'{{"user": "{user}"}}')
-    (tmp_path / "2026-12-01.json").write_text('{"user": "c"}')
-    events = source(path=str(tmp_path / "2026-11-*.json"), format="json")
-    assert rows(read_source(spark, events, "input")) == [("a",), ("b",)]
+@pytest.mark.parametrize(
+    ("files", "path", "settings", "expected"),
+    [
+        (  # MovieLens
+            {"ratings.dat": "1::1193::5::978300760\n"},
+            "ratings.dat",
+            {
+                **{"format": "csv", "options": {"sep": "::"}},
+                "ddl": "user STRING, item STRING, rating DOUBLE, time LONG",
+            },
+            [("1", "1193", 5.0, 978300760)],
+        ),
+        (
+            {"Läden 100%/events.csv": "user;item\n007;ä\n"},
+            "Läden 100%",
+            {"format": "csv", "options": {**HEADER, "sep": ";"}},
+            [("007", "ä")],
+        ),
+        (
+            {"a.csv": 'sku,name\nA,"a ""quoted"", cut"\n'},
+            "a.csv",
+            {"format": "csv", "options": HEADER},
+            [("A", 'a "quoted", cut')],
+        ),
+        (
+            {"a.csv": 'sku,name\nA,"a \\"quoted\\", cut"\n'},
+            "a.csv",
+            {"format": "csv", "options": {**HEADER, "escape": "\\"}},
+            [("A", 'a "quoted", cut')],
+        ),
+        (
+            {"a.json": '{"user": "a", "n": 1}\n{"user": "b"}\n'},
+            "a.json",
+            {"format": "json", "ddl": "user STRING, n INT"},
+            [("a", 1), ("b", None)],
+        ),
+        (
+            {f"2026-{day}.json": f'{{"user": "{day}"}}' for day in ("11-22", "11-23", "12-01")},
+            "2026-11-*.json",
+            {"format": "json"},
+            [("11-22",), ("11-23",)],
+        ),
+    ],
+)
+def test_formats_of_files(spark, tmp_path, files, path, settings, expected):
+    for name, text in files.items():
+        write(tmp_path / name, text)
+    table = source(path=str(tmp_path / path), **settings)
+    assert rows(read_source(spark, table, "input")) == expected
 
 
 def test_a_table_of_the_catalog(spark):
-    spark.createDataFrame([("a", "x")], "user string, item string").write.mode(
-        "overwrite"
-    ).saveAsTable("shop_events")
+    events = spark.createDataFrame([("a", "x")], "user string, item string")
+    events.write.mode("overwrite").saveAsTable("shop_events")
     assert rows(read_source(spark, source(table="shop_events"), "input")) == [("a", "x")]
     spark.sql("drop table shop_events")
+    # It is known by its name alone.
+    assert fingerprint(spark, source(table="shop.events"), "input") == {"table": "shop.events"}
 
 
 # --- places that cannot be read -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["none", "none*.csv"])
-def test_a_path_that_is_not_there_is_named_with_its_setting(spark, tmp_path, name):
-    with pytest.raises(DataError, match=r"^catalogue\.path: /.*/none.* does not exist\.$"):
-        read_source(spark, source(path=str(tmp_path / name)), "catalogue")
-
-
-@pytest.mark.parametrize("table", ["no_such_table", "default.no_such_table"])
-def test_a_table_that_is_not_there_is_named_with_its_setting(spark, table):
-    with pytest.raises(DataError, match=rf"^input\.table: {table} does not exist\.$"):
-        read_source(spark, source(table=table), "input")
-
-
-def test_no_place_at_all_says_what_to_set(spark):
-    with pytest.raises(DataError, match=r"neither path nor table is set. Set input\.path\."):
-        read_source(spark, source(), "input")
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"format": "parket"}, "parket"), ({"ddl": "user STRNG"}, "STRNG")],
+    [
+        ({"path": "none"}, r"^input\.path: /.*/none does not exist\.$"),
+        ({"path": "none*.csv"}, r"^input\.path: /.*/none.* does not exist\.$"),
+        ({"table": "no_such_table"}, r"^input\.table: no_such_table does not exist\.$"),
+        ({"table": "default.no_such"}, r"^input\.table: default\.no_such does not exist\.$"),
+        ({}, r"neither path nor table is set. Set input\.path\."),
+        ({"path": "", "format": "parket"}, r"^input\.path: /.* cannot be read\. .*parket"),
+        ({"path": "", "ddl": "user STRNG"}, r"^input\.path: /.* cannot be read\. .*STRNG"),
+    ],
 )
-def test_a_wrong_format_or_ddl_is_quoted(spark, tmp_path, settings, message):
-    write(tmp_path / "events", "u1", at=1)
-    with pytest.raises(DataError, match=rf"^input\.path: /.* cannot be read\. .*{message}"):
-        read_source(spark, source(path=str(tmp_path), **settings), "input")
+def test_what_cannot_be_read_is_named_with_its_setting(spark, tmp_path, settings, message):
+    write(tmp_path / "events", "u1")
+    if "path" in settings:
+        settings = settings | {"path": str(tmp_path / settings["path"])}
+    with pytest.raises(DataError, match=message):
+        read_source(spark, source(**settings), "input")
 
 
 def cut(path: Path) -> None:
@@ -161,16 +181,6 @@ def test_a_failure_that_is_not_the_files_is_not_explained_away(spark):
 # --- CSV files of one table, each with a header of its own ---------------------------------------
 
 
-def csv(path: Path, **settings) -> Source:
-    return source(**{"path": str(path), "format": "csv", "options": {"header": "true"}, **settings})
-
-
-def write_days(folder: Path, *texts: str) -> Path:
-    for day, text in enumerate(texts, start=1):
-        write(folder / f"{day}.csv", text, at=day)
-    return folder
-
-
 def test_columns_in_another_order_are_read_by_their_names(spark, tmp_path):
     days = ["user,item\nana,x\n", "item,user\ny,ben\n", "\ufeffuser,item\r\ncem,z\r\n"]
     folder = write_days(tmp_path / "in", *days)
@@ -180,8 +190,8 @@ def test_columns_in_another_order_are_read_by_their_names(spark, tmp_path):
 
 
 def test_columns_of_folders_stay_when_headers_differ(spark, tmp_path):
-    write(tmp_path / "dt=1" / "a.csv", "user,item\nana,x\n", at=1)
-    write(tmp_path / "dt=2" / "a.csv", "item,user\ny,ben\n", at=1)
+    write(tmp_path / "dt=1" / "a.csv", "user,item\nana,x\n")
+    write(tmp_path / "dt=2" / "a.csv", "item,user\ny,ben\n")
     found = read_source(spark, csv(tmp_path), "input").select("user", "item", "dt")
     assert sorted(rows(found)) == [("ana", "x", 1), ("ben", "y", 2)]
 
@@ -216,8 +226,8 @@ def test_files_without_a_header_have_as_many_cells(spark, tmp_path):
 
 
 def test_names_with_wildcards_in_them_are_names_first(spark, tmp_path):
-    write(tmp_path / "orders [2026] {a}*.csv", "user,item\nana,x\n", at=1)
-    write(tmp_path / "orders 2.csv", "user,item\nben,x\n", at=1)
+    write(tmp_path / "orders [2026] {a}*.csv", "user,item\nana,x\n")
+    write(tmp_path / "orders 2.csv", "user,item\nben,x\n")
     found = read_source(spark, csv(tmp_path / "orders [2026] {a}*.csv"), "input")
     assert rows(found) == [("ana", "x")]
     assert rows(read_source(spark, csv(tmp_path / "orders [123].csv"), "input")) == [("ben", "x")]
@@ -227,18 +237,12 @@ def test_names_with_wildcards_in_them_are_names_first(spark, tmp_path):
     ("name", "told"),
     [
         ("orders-08:00.csv", r"orders-08:00\.csv: Hadoop, by which Spark reads files, does"),
-        (
-            "_orders.csv",
-            r"holds no file that Spark reads: .* passed over \(_orders\.csv\)\.",
-        ),
-        (
-            ".orders.csv",
-            r"holds no file that Spark reads: .* passed over \(\.orders\.csv\)\.",
-        ),
+        ("_orders.csv", r"holds no file that Spark reads: .* passed over \(_orders\.csv\)\."),
+        (".orders.csv", r"holds no file that Spark reads: .* passed over \(\.orders\.csv\)\."),
     ],
 )
 def test_names_that_spark_does_not_read_are_refused(spark, tmp_path, name, told):
-    write(tmp_path / "in" / name, "user,item\n", at=1)
+    write(tmp_path / "in" / name, "user,item\n")
     for path in (tmp_path / "in", tmp_path / "in" / name):
         with pytest.raises(DataError, match=rf"^input\.path: .*{told}"):
             read_source(spark, csv(path), "input")
@@ -336,28 +340,14 @@ def test_files_that_are_fine_cost_one_spark_job(spark, tmp_path):
 
 
 def test_derived_columns_are_computed_of_the_rows_own(spark, tmp_path):
-    (tmp_path / "events.csv").write_text("user,n\nana,2\nben,x\n")
+    path = write(tmp_path / "events.csv", "user,n\nana,2\nben,x\n")
     derived = {"twice": "2 * try_cast(n AS INT)", "user": "upper(user)"}
-    events = source(
-        path=str(tmp_path / "events.csv"), format="csv", options={"header": "true"}, derived=derived
-    )
-    found = read_source(spark, events, "input")
+    found = read_source(spark, csv(path, derived=derived), "input")
     assert found.columns == ["user", "n", "twice"]
     assert rows(found) == [("ANA", "2", 4), ("BEN", "x", None)]
-
-
-@pytest.mark.parametrize("sql", ["amount + 1", "user +", "count(*)"])
-def test_a_derived_column_that_does_not_fit_is_refused_with_the_columns(spark, tmp_path, sql):
-    (tmp_path / "events.csv").write_text("user\nana\n")
-    events = source(
-        path=str(tmp_path / "events.csv"),
-        format="csv",
-        options={"header": "true"},
-        derived={"twice": sql},
-    )
-    told = r"(?s)^input\.derived\.twice: .*Columns present: \['user'\]"
-    with pytest.raises(DataError, match=told):
-        read_source(spark, events, "input")
+    for sql in ("amount + 1", "user +", "count(*)"):
+        with pytest.raises(DataError, match=r"(?s)^input\.derived\.twice: .*Columns present: "):
+            read_source(spark, csv(path, derived={"twice": sql}), "input")
 
 
 def test_where_keeps_the_rows_for_which_it_holds(spark):
@@ -392,21 +382,14 @@ def test_every_missing_column_is_named_with_its_setting(spark):
     ]
 
 
-# --- whether files are others than before -------------------------------------------------------
-
-
-def write(path: Path, text: str, at: int) -> None:
-    """A file that was last changed so many seconds after 1970."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    os.utime(path, (at, at))
+# --- whether files have changed -----------------------------------------------------------------
 
 
 def test_files_are_known_by_their_names_sizes_and_times(spark, tmp_path):
     def known(pattern: str = "*.csv") -> dict:
         return fingerprint(spark, source(path=str(tmp_path / "in" / pattern)), "input")
 
-    write(tmp_path / "in" / "a.csv", "1", at=1)
+    write(tmp_path / "in" / "a.csv", "1")
     write(tmp_path / "in" / "day=1" / "b.csv", "22", at=86_400)
     one = known()
     assert one | {"hash": ""} == {
@@ -427,18 +410,10 @@ def test_files_are_known_by_their_names_sizes_and_times(spark, tmp_path):
     assert len(hashes) == 4
 
 
-def test_a_table_of_the_catalog_is_known_by_its_name(spark):
-    assert fingerprint(spark, source(table="shop.events"), "input") == {"table": "shop.events"}
-
-
-@pytest.mark.parametrize(
-    ("path", "wrong"),
-    [("none", "does not exist"), ("none/*.csv", "does not exist"), ("in", "is empty: 0 bytes")],
-)
-def test_where_there_is_nothing_to_read_the_setting_is_named(spark, tmp_path, path, wrong):
-    write(tmp_path / "in" / "a.csv", "", at=1)
-    with pytest.raises(DataError, match=rf"^catalogue\.path: .*{re.escape(path)} {wrong}"):
-        fingerprint(spark, source(path=str(tmp_path / path)), "catalogue")
+def test_an_empty_file_is_named_with_its_setting(spark, tmp_path):
+    write(tmp_path / "in" / "a.csv", "")
+    with pytest.raises(DataError, match=r"^catalogue\.path: .*in is empty: 0 bytes"):
+        fingerprint(spark, source(path=str(tmp_path / "in")), "catalogue")
 
 
 # --- Parquet with nanoseconds -------------------------------------------------------------------

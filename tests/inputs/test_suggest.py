@@ -50,7 +50,7 @@ def test_an_export_is_known_by_its_columns(export):
         ("utf-16-le", {"encoding": "UTF-16LE", "multiLine": True, "sep": ";", "header": True}),
     ],
 )
-def test_the_way_in_which_a_text_is_written_is_told(encoding, options):
+def test_how_a_text_is_written_is_recognised(encoding, options):
     content = 'customer;sku;ordered_at\nMüller;"Tea\ntin";2026-10-01\n'
     assert section("a [1].csv", content.encode(encoding)) == (
         "input",
@@ -186,14 +186,12 @@ def test_no_address_of_a_first_row_is_printed():
         ([], None),
     ],
 )
-def test_the_format_of_times_is_told_by_the_values(values, expected):
+def test_the_format_of_times_follows_from_the_values(values, expected):
     lines = [f"C-1,A-1,{value}" for value in values]
     _, settings = section("a.csv", "\n".join(["customer,sku,dt", *lines]) + "\n")
     assert settings.get("time_format") == expected
     assert settings["columns"]["time"] == "dt"
-
-
-def test_a_column_of_dates_is_the_time_whatever_its_name():
+    # Of a column with another name too, where it holds dates.
     _, settings = section("a.csv", "customer,sku,Kauf\nC-1,20261001,01.10.2026 10:00\n")
     assert settings["columns"]["time"] == "Kauf"
     assert settings["time_format"] == "dd.MM.yyyy HH:mm"
@@ -279,15 +277,12 @@ def test_who_opted_out_has_no_consent(spark, table, answers):
     assert [row[0] for row in derived.collect()] == answers
 
 
-def test_a_user_who_is_an_address_is_explained():
-    said = "# user: Email is right only where the ids of the events are addresses"
-    assert said in text("people.csv", "Email,consent\n")
-    assert said not in text("people.csv", "customer,Email,consent\n")
-
-
-def test_columns_that_are_not_used_are_listed():
-    found = text("a.csv", "customer,sku,ordered_at,Store,Tags\n")
-    assert "\n  # not used: Store, Tags" in found
+def test_what_a_person_should_check_is_said():
+    address = "# user: Email is right only where the ids of the events are addresses"
+    assert address in text("people.csv", "Email,consent\n")
+    assert address not in text("people.csv", "customer,Email,consent\n")
+    unused = "\n  # not used: Store, Tags"
+    assert unused in text("a.csv", "customer,sku,ordered_at,Store,Tags\n")
     assert "not used" not in text("a.csv", "customer,sku,ordered_at\n")
 
 
