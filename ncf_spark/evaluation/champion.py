@@ -12,7 +12,7 @@ from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.logs import log
 from ncf_spark.storage import tables
 from ncf_spark.storage.runs import Run
-from ncf_spark.training.models import judged_places
+from ncf_spark.training.models import judged_paths
 
 
 class Champion(NamedTuple):
@@ -21,12 +21,12 @@ class Champion(NamedTuple):
     Args:
         name: of the model, in metrics.
         kind: of scorer: model, dot (vectors), popularity or item_item.
-        place: in the run, of the model's folder or the baseline's table.
+        path: in the run, of the model's folder or the baseline's table.
     """
 
     name: str
     kind: str
-    place: str
+    path: str
 
     @property
     def source(self) -> str:
@@ -58,8 +58,8 @@ def champion_of(job: Job, run: Run) -> Champion:
 
 
 def item_vectors(champion: Champion) -> tuple[str, str]:
-    """Kind and place of what tells items apart: the champion's vectors, else the own model's."""
-    return (champion.kind, champion.place) if champion.has_vectors else ("model", "model")
+    """Kind and path of what tells items apart: the champion's vectors, else the own model's."""
+    return (champion.kind, champion.path) if champion.has_vectors else ("model", "model")
 
 
 def champion_users(job: Job, champion: Champion, users: DataFrame) -> DataFrame:
@@ -70,7 +70,7 @@ def champion_users(job: Job, champion: Champion, users: DataFrame) -> DataFrame:
     """
     if not champion.has_vectors:
         return users
-    vectors = job.read(f"{champion.place}/user_vectors", schemas.USER_VECTORS)
+    vectors = job.read(f"{champion.path}/user_vectors", schemas.USER_VECTORS)
     return vectors.join(users, on="user_index", how="inner")
 
 
@@ -82,10 +82,10 @@ def write_champion(job: Job, metrics: list[dict[str, Any]]) -> Choice:
     """
     choice = _choose(job, metrics)
     log.info("%s: champion %s: %s", job.name, choice.champion, choice.reason)
-    places, selection = judged_places(job), job.config.model.selection
+    paths, selection = judged_paths(job), job.config.model.selection
     rows = [
         (
-            *(c.name, *places[c.name], selection.protocol, selection.metric, selection.k),
+            *(c.name, *paths[c.name], selection.protocol, selection.metric, selection.k),
             *(c.value, c.low, c.high, c.name == choice.incumbent, c.name == choice.champion),
             choice.reason,
         )

@@ -14,7 +14,7 @@ from ncf_spark.pipeline.context import Job
 from ncf_spark.schemas.results import LastNight
 from ncf_spark.storage import tables
 from ncf_spark.storage.runs import Run
-from ncf_spark.training.models import judged_places
+from ncf_spark.training.models import judged_paths
 
 
 def judged_models(job: Job) -> list[Judged]:
@@ -23,15 +23,15 @@ def judged_models(job: Job) -> list[Judged]:
     That one is judged with the vectors or tables of its own night, on the users that it knows.
     """
     judged = [
-        Judged(name, kind, job.run.table_uri(place), _user_vectors(job, job.run, kind, place))
-        for name, (kind, place) in judged_places(job).items()
+        Judged(name, kind, job.run.table_uri(path), _user_vectors(job, job.run, kind, path))
+        for name, (kind, path) in judged_paths(job).items()
     ]
     before = _last_night(job)
     if before is None:
         return judged
-    _, kind, place = champion_of(job, before)
-    vectors = _user_vectors(job, before, kind, place)
-    return [*judged, Judged(LAST_NIGHT, kind, before.table_uri(place), vectors, known_users=True)]
+    _, kind, path = champion_of(job, before)
+    vectors = _user_vectors(job, before, kind, path)
+    return [*judged, Judged(LAST_NIGHT, kind, before.table_uri(path), vectors, known_users=True)]
 
 
 def compare_with_last_night(job: Job, ranks: DataFrame, champion: str) -> LastNight | None:
@@ -67,10 +67,10 @@ def _last_night(job: Job) -> Run | None:
     return job.warehouse.night_before(job.run) if job.config.evaluation.judge_last_night else None
 
 
-def _user_vectors(job: Job, run: Run, kind: str, place: str) -> DataFrame | None:
+def _user_vectors(job: Job, run: Run, kind: str, path: str) -> DataFrame | None:
     if kind not in ("model", "dot"):
         return None
-    table, schema = f"{place}/user_vectors", schemas.USER_VECTORS
+    table, schema = f"{path}/user_vectors", schemas.USER_VECTORS
     if run is job.run:
         return job.read(table, schema)
     return tables.read_table(job.spark, run.finished_table_uri(table), schema, table)

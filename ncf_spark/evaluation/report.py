@@ -27,7 +27,7 @@ from ncf_spark.evaluation.segments import (
 from ncf_spark.pipeline.context import Job, readable
 from ncf_spark.schemas.results import LastNight, counts_of
 from ncf_spark.storage import files
-from ncf_spark.training.models import baseline_places, failed_models, model_places
+from ncf_spark.training.models import baseline_paths, failed_models, model_paths
 
 _SPLITS = {
     "leave_one_out": "leave one out: each user's last item",
@@ -116,7 +116,7 @@ def write_report(
         popularity=[row.asDict() for row in shares],
         facts=_facts(job),
         notes=_notes(job),
-        baselines=list(baseline_places(job)),
+        baselines=list(baseline_paths(job)),
         choice=choice if job.config.model.candidates else None,
         last_night=last_night_sentence(job, choice.champion, last_night),
     )
@@ -132,8 +132,8 @@ def _note_categories(job: Job, ranks: DataFrame, categories: DataFrame) -> None:
 
 def _trainings(job: Job) -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:
     histories, chosen = {}, {}
-    for name, (place, _) in model_places(job).items():
-        manifest = files.read_json(f"{job.run.table_uri(place)}/manifest.json")
+    for name, (path, _) in model_paths(job).items():
+        manifest = files.read_json(f"{job.run.table_uri(path)}/manifest.json")
         histories[name] = manifest["history"]
         chosen[name] = list(manifest["chosen_epochs"].values())[-1]
     return histories, chosen

@@ -47,8 +47,8 @@ def read_source(spark: SparkSession, source: Source, name: str) -> DataFrame:
 
 
 def _load(spark: SparkSession, source: Source, name: str) -> DataFrame:
-    place = source.table if source.table is not None else source.path
-    if place is None:
+    path = source.table if source.table is not None else source.path
+    if path is None:
         raise DataError(f"{name}: neither path nor table is set. Set {name}.path.")
     options = {**_DEFAULT_OPTIONS.get(source.format.lower(), {}), **source.options}
     reader = spark.read.format(source.format).options(**options)
@@ -60,7 +60,7 @@ def _load(spark: SparkSession, source: Source, name: str) -> DataFrame:
         return _load_files(spark, reader, source, listing, groups)
     except (PySparkException, Py4JJavaError) as error:
         key = f"{name}.path" if source.table is None else f"{name}.table"
-        raise DataError(cannot_read(key, place, error)) from error
+        raise DataError(cannot_read(key, path, error)) from error
 
 
 def _load_files(

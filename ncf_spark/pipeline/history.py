@@ -22,7 +22,7 @@ def describe_runs(warehouse: Warehouse, steps: Sequence[str]) -> str:
     """
     pointed = _pointed(warehouse)
     lines = [_HEAD, *(_row(run, pointed, steps) for run in warehouse.runs())]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEAD))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     table = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         for line in lines

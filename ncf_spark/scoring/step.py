@@ -24,7 +24,7 @@ def score_users(job: Job) -> UserLists:
     users = with_excluded(job, build_trained_users(job.read("split", schemas.SPLIT)), items)
     scorer = ScorerSpec(
         champion.kind,
-        uri(champion.place),
+        uri(champion.path),
         settings.block_bytes,
         job.num_rows("item_index"),
         items_uri=uri("eligible_items"),
@@ -45,13 +45,13 @@ def similar_items(job: Job) -> ItemLists:
     # Imported when it runs: Spark ML takes a second, and the step may be skipped.
     from ncf_spark.scoring.bought_together import build_bought_together
 
-    settings, (kind, place) = job.config.scoring, item_vectors(read_champion(job))
+    settings, (kind, path) = job.config.scoring, item_vectors(read_champion(job))
     activity = job.read("item_activity", schemas.ITEM_ACTIVITY)
-    vectors = job.read(f"{place}/item_vectors", schemas.ITEM_VECTORS)
+    vectors = job.read(f"{path}/item_vectors", schemas.ITEM_VECTORS)
     by_embedding = build_item_topk(
         vectors.join(activity, on="item_index", how="left_semi"),
         kind=kind,
-        uri=job.run.table_uri(place),
+        uri=job.run.table_uri(path),
         eligible_uri=job.run.finished_table_uri("eligible_items"),
         k=settings.similar_k,
     )

@@ -52,10 +52,10 @@ def list_files(spark: SparkSession, path: str) -> Listing | None:
         return None
     files, hidden = list[File](), list[str]()
     for match in matches:
-        place = match.getPath()
+        root_path = match.getPath()
         # Of a folder that the path names itself, the name does not count.
-        above = (place if match.isDirectory() else place.getParent()).toString()
-        found = filesystem.listFiles(place, True)
+        above = (root_path if match.isDirectory() else root_path.getParent()).toString()
+        found = filesystem.listFiles(root_path, True)
         while found.hasNext():
             status = found.next()
             name = status.getPath().toString()

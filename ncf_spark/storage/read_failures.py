@@ -31,11 +31,11 @@ def describe_read_failure(error: BaseException) -> str | None:
                 "types, or leave it out."
             )
         # Spark 3 does not name a compressed text file.
-        place = found.group(0).rstrip(".") if found else "a file of the input"
+        path = found.group(0).rstrip(".") if found else "a file of the input"
         what = "damaged, cut short or of another format"
-        if "Unexpected end of" in text and (place.endswith(".gz") or not found):
+        if "Unexpected end of" in text and (path.endswith(".gz") or not found):
             what = "cut short (gzip)"
-        return f"{place}: cannot be read; it is {what}. Replace it."
+        return f"{path}: cannot be read; it is {what}. Replace it."
     if found := re.search(r"\[CAST_INVALID_INPUT\] (.*?cannot be cast.*?malformed)", text):
         return (
             f"{found.group(1)}. A condition of the configuration (input.where, catalogue.where …) "
@@ -57,13 +57,13 @@ def first_line(error: BaseException) -> str:
     return str(java or error).strip().splitlines()[0]
 
 
-def cannot_read(key: str, place: str, error: Exception) -> str:
-    """A sentence about a place that a reader failed on.
+def cannot_read(key: str, path: str, error: Exception) -> str:
+    """A sentence about a path that a reader failed on.
 
     Args:
-        key: the setting that names the place.
+        key: the setting that names the path.
     """
     if re.search(r"PATH_NOT_FOUND|TABLE_OR_VIEW_NOT_FOUND|does not exist", str(error)):
-        return f"{key}: {place} does not exist."
+        return f"{key}: {path} does not exist."
     damaged = describe_read_failure(error)
-    return f"{key}: {place} cannot be read. " + (damaged or first_line(error))
+    return f"{key}: {path} cannot be read. " + (damaged or first_line(error))

@@ -16,7 +16,7 @@ from ncf_spark.schemas.results import Start, Training, find_result
 from ncf_spark.training.warm_start import start_of_training
 
 
-def model_places(job: Job) -> dict[str, tuple[str, Config]]:
+def model_paths(job: Job) -> dict[str, tuple[str, Config]]:
     """Where each model stands in the run, and its settings, by name; the night's own first.
 
     Without those whose training failed.
@@ -29,8 +29,8 @@ def model_places(job: Job) -> dict[str, tuple[str, Config]]:
     }
 
 
-def baseline_places(job: Job) -> dict[str, tuple[str, str]]:
-    """Kind of scorer and place of each baseline's table, by name; without those that failed."""
+def baseline_paths(job: Job) -> dict[str, tuple[str, str]]:
+    """Kind of scorer and path of each baseline's table, by name; without those that failed."""
     tables = {"popularity": "item_popularity", "item_item": "item_neighbours"}
     failed = failed_models(job)
     return {
@@ -40,10 +40,10 @@ def baseline_places(job: Job) -> dict[str, tuple[str, str]]:
     }
 
 
-def judged_places(job: Job) -> dict[str, tuple[str, str]]:
-    """Kind of scorer and place of every model and baseline of the run, by name."""
-    models = {name: ("model", place) for name, (place, _) in model_places(job).items()}
-    return models | baseline_places(job)
+def judged_paths(job: Job) -> dict[str, tuple[str, str]]:
+    """Kind of scorer and path of every model and baseline of the run, by name."""
+    models = {name: ("model", path) for name, (path, _) in model_paths(job).items()}
+    return models | baseline_paths(job)
 
 
 def record_model(job: Job, name: str, result: Mapping[str, Any]) -> None:
@@ -52,12 +52,12 @@ def record_model(job: Job, name: str, result: Mapping[str, Any]) -> None:
     Args:
         result: what one of its workers returned.
     """
-    place, _ = model_places(job)[name]
+    path, _ = model_paths(job)[name]
     num_users, num_items = job.num_rows("user_index"), job.num_rows("item_index")
-    job.record_table(f"{place}/user_vectors", num_users, schemas.USER_VECTORS)
-    job.record_table(f"{place}/item_vectors", num_items, schemas.ITEM_VECTORS)
-    job.note(f"{place}: last epoch", result["history"][-1])
-    job.note(f"{place}: chosen epochs", result["chosen_epochs"])
+    job.record_table(f"{path}/user_vectors", num_users, schemas.USER_VECTORS)
+    job.record_table(f"{path}/item_vectors", num_items, schemas.ITEM_VECTORS)
+    job.note(f"{path}: last epoch", result["history"][-1])
+    job.note(f"{path}: chosen epochs", result["chosen_epochs"])
 
 
 def may_fail(job: Job, name: str) -> bool:
@@ -73,11 +73,11 @@ def failed_models(job: Job) -> dict[str, str]:
     return trained.failed if trained else {}
 
 
-def training_places(job: Job, place: str, checkpoints: str, start: Start) -> dict[str, Any]:
+def worker_paths(job: Job, path: str, checkpoints: str, start: Start) -> dict[str, Any]:
     """What the workers of a model read and write, and when the steps before them had finished.
 
     Args:
-        place: of the model in the run.
+        path: of the model in the run.
         checkpoints: the folder of all models' checkpoints. It is no table: a step that starts
             again deletes its tables, and training is to go on from its checkpoints.
         start: of the night's own model.
@@ -97,9 +97,9 @@ def training_places(job: Job, place: str, checkpoints: str, start: Start) -> dic
         "train_uri": finished("train"),
         "validation_uri": finished("validation") if judged else None,
         "activity_uri": finished("item_activity"),
-        "model_uri": job.run.table_uri(place),
-        "checkpoints_uri": f"{checkpoints}/{place}",
-        "start": start_of_training(job, start) if place == "model" else None,
+        "model_uri": job.run.table_uri(path),
+        "checkpoints_uri": f"{checkpoints}/{path}",
+        "start": start_of_training(job, start) if path == "model" else None,
         "tables": {
             step: (job.run.step_record(step) or {}).get("finished_at", "")
             for step in ("build_interactions", "score_item_activity")

@@ -6,7 +6,7 @@ from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.step import Step
 from ncf_spark.schemas.results import Training
 from ncf_spark.storage.files import delete
-from ncf_spark.training.models import model_places, record_model, training_places
+from ncf_spark.training.models import model_paths, record_model, worker_paths
 from ncf_spark.training.slots import check_memory, check_workers, start_settings
 from ncf_spark.training.warm_start import confirm_start
 
@@ -24,9 +24,9 @@ def train(job: Job) -> Training:
     start = confirm_start(job)
     num_users, num_items = job.num_rows("user_index"), job.num_rows("item_index")
     checkpoints, tasks = job.run.table_uri("checkpoints"), {}
-    for name, (place, config) in model_places(job).items():
-        places = training_places(job, place, checkpoints, start)
-        task = TrainingTask.of(config, places, num_users=num_users, num_items=num_items)
+    for name, (path, config) in model_paths(job).items():
+        paths = worker_paths(job, path, checkpoints, start)
+        task = TrainingTask.of(config, paths, num_users=num_users, num_items=num_items)
         positives = positives_of_workers(task, config.training.num_workers)
         job.note(f"{name}: workers by their positives", modes_of_workers(task, positives))
         check_memory(job, name, worker_bytes(task, len(positives), max(positives)))

@@ -42,7 +42,7 @@ from ncf_spark.storage import files
 from ncf_spark.storage.runs import Run
 from ncf_spark.storage.warehouse import Warehouse
 from ncf_spark.training.communicator import SingleWorker
-from ncf_spark.training.models import training_places
+from ncf_spark.training.models import worker_paths
 from ncf_spark.training.task import TrainingTask
 from ncf_spark.training.warm_start import confirm_start
 from ncf_spark.training.worker import save_manifest, train_worker
@@ -112,11 +112,11 @@ class Night:
     def _train(self, job: Job) -> Training:
         write_baselines(job)
         start = confirm_start(job)
-        for name, place in PLACES.items():
-            places = training_places(job, place, job.run.table_uri("checkpoints"), start)
+        for name, path in PLACES.items():
+            paths = worker_paths(job, path, job.run.table_uri("checkpoints"), start)
             task = TrainingTask.of(
                 job.config,
-                places,
+                paths,
                 num_users=job.num_rows("user_index"),
                 num_items=job.num_rows("item_index"),
             )
@@ -124,7 +124,7 @@ class Night:
             trained = train_worker(task, SingleWorker(), torch.device("cpu"))
             self.seconds[name] = time.perf_counter() - started
             save_manifest(task, [trained])
-            job.note(f"{place}: chosen epochs", trained["chosen_epochs"])
+            job.note(f"{path}: chosen epochs", trained["chosen_epochs"])
         self.start = start.run
         return Training(start=start, failed={})
 
@@ -165,7 +165,7 @@ class Night:
 
 
 def ndcg(judged: DataFrame, topk: DataFrame) -> float:
-    """NDCG@10 in full ranking, of one held-out item a user: the place in its list says all."""
+    """NDCG@10 in full ranking, of one held-out item a user: the path in its list says all."""
     gain = F.coalesce(1 / F.log2(F.col("rank") + 1), F.lit(0.0))
     row = judged.join(topk, on=["user_index", "item_index"], how="left").agg(F.avg(gain)).first()
     return float(row[0])
