@@ -7,7 +7,7 @@ from ncf_spark.schemas import TABLES
 
 _HEAD = """# Tables
 
-<!-- make docs writes this page from ncf_spark/schemas and ncf_spark/night.py. -->
+<!-- make docs writes this page from ncf_spark/schemas and the step.py files. -->
 
 Everything is below `storage.warehouse`. A run is `runs/<date>.<n>/`, the n-th run of that date. A
 table is a folder of Parquet files there, with its name. Each step writes its tables and then its

@@ -86,7 +86,7 @@ class Frequency(Section):
     sends: Count
     """A user with so many mails gets none."""
     days: Count
-    """Mails count within so many days, up to the end of the run date."""
+    """Mails of this many days count, up to the end of the run date."""
 
 
 class ItemRules(Section):
@@ -117,7 +117,7 @@ class PairRules(Section):
     bought_types: list[Text]
     """Event types that are purchases. `[]`: all events are."""
     bought_days: Count | None
-    """Only purchases of the last so many days, up to the end of the run date. `null`: all."""
+    """Only purchases of this many days, up to the end of the run date. `null`: all."""
     consumable: Text | None
     """SQL over the columns of `items.where`: items that are bought again and again. They may return
     after `consumable_days`.
@@ -129,7 +129,7 @@ class PairRules(Section):
     wanted_types: list[Text]
     """Event types that mean a cart or a wish list."""
     sent_days: Count | None
-    """Leave out items that were sent to the user within so many days (`send_log`)."""
+    """Leave out items that were sent to the user within this many days (`send_log`)."""
     max_exposures: Count | None
     """Rows of an export that may show the same item. Those who have it higher in their list keep
     it, then a hash decides. `null`: no limit.
@@ -161,7 +161,7 @@ class BestSellers(Section):
     by: Literal["country", "segment"] | None
     """Best-sellers of the recipient's own `country` or `segment` come before everyone's."""
     days: Count | None
-    """By purchases of the last so many days, up to the end of the run date. `null`: all."""
+    """By purchases of this many days, up to the end of the run date. `null`: all."""
 
 
 ProfileName = Literal[
@@ -173,6 +173,8 @@ ProfileName = Literal[
     "generic_jsonl",
     "generic_parquet",
 ]
+# Profiles of tools that know people by their address.
+BY_EMAIL = ("klaviyo", "mailchimp")
 
 
 class Files(Section):

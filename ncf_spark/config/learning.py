@@ -111,7 +111,7 @@ class Sampling(Section):
     reject_positives: bool
     """Draw again if a negative is one of the user's positives."""
     max_retries: Count
-    """At most so many times. A negative that is still a positive then is left out of the step and
+    """A negative is drawn again at most this many times. A negative that is still a positive then is left out of the step and
     counted.
     """
 

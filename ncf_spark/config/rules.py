@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ncf_spark.config.campaign import BY_EMAIL
+
 if TYPE_CHECKING:
     from ncf_spark.config.settings import Config
 
@@ -91,7 +93,7 @@ def _problems_of_campaign(config: Config) -> list[str]:
         f"campaign.files.profiles: {profile} identifies people by their address; set "
         "recipients.columns.email": columns.email
         for profile in campaign.files.profiles
-        if profile in ("klaviyo", "mailchimp")
+        if profile in BY_EMAIL
     }
     needs = [
         f"{setting} needs {needed}, which is null"

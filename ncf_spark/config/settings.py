@@ -50,7 +50,7 @@ class Activity(Section):
     half_life_days: Positive
     """Without features: the age at which an event counts half."""
     new_item_days: Annotated[int, Field(ge=0)]
-    """Items first seen within so many days are not drawn as inactive negatives."""
+    """Items first seen within this many days are not drawn as inactive negatives."""
 
 
 class Split(Section):
@@ -61,7 +61,7 @@ class Split(Section):
     `provided`: the test set of `split.holdout`.
     """
     holdout_days: Count
-    """For `temporal`: pairs first seen in the last so many days are held out."""
+    """For `temporal`: pairs first seen in this many days before the end of the run date are held out."""
     validation: bool
     """Keep the last train pair of each user with two or more pairs out of train, to choose the best
     epoch by it. Without times, a hash chooses the pair.

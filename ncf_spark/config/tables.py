@@ -84,7 +84,7 @@ class Input(Source):
     min_value: Number | None
     """Events with a lower value are dropped (for ratings, 4 keeps 4 and 5). `null`: no limit."""
     window_days: Count | None
-    """Use only the last so many days, up to the end of the run date. `null`: use all days."""
+    """Use only this many days, up to the end of the run date. `null`: use all days."""
     duplicates: Literal["drop", "keep"]
     """`drop`: events with equal user, item, time, type and value count once. `keep`: each counts.
     """
@@ -94,7 +94,7 @@ class Input(Source):
     min_item_users: Count
     """Items with fewer different users are dropped."""
     max_bad_time_share: Share
-    """With a larger share of unreadable times the run stops; otherwise such events are dropped and
+    """The run stops if a larger share of times is unreadable; otherwise such events are dropped and
     counted.
     """
 

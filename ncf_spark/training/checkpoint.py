@@ -1,4 +1,4 @@
-"""Checkpoints, from which training resumes: written by user shard, the manifest last (D2, D7).
+"""Checkpoints, from which training resumes: written by user shard, the manifest last.
 
 A checkpoint holds slots, such as the parameters or a moment of Adam; a slot has a tensor for each
 parameter of a model, by its name. Users' rows are stored by shard, so any number of workers can

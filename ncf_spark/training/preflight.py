@@ -1,4 +1,4 @@
-"""How much memory a worker will need, before executors are asked for it (decision D5).
+"""How much memory a worker will need, before executors are asked for it.
 
 An estimate of what the tensors take, times a safety factor. The interpreter and its libraries come
 on top: about 0.4 GB.

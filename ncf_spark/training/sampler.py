@@ -1,4 +1,4 @@
-"""Negatives: drawn on the device, never the user's own positives, anew in every epoch (D3).
+"""Negatives: drawn on the device in every step, never one of the user's own positives.
 
 Shapes: P positives drawn for, N negatives of each, I items, M positives of this worker.
 """

@@ -1,4 +1,4 @@
-"""Which users a worker owns, and their rows in its table (decision D2)."""
+"""Which users a worker owns, and their rows in its table."""
 
 from __future__ import annotations
 

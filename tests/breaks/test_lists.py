@@ -41,3 +41,12 @@ def test_every_package_and_every_rule_of_the_campaign_has_a_break():
     assert {Path(one.file).parent for one in BREAKS} >= packages
     rules = [*reasons.RECIPIENTS, *reasons.ITEMS, *reasons.PAIRS]
     assert {one.rule for one in BREAKS if one.rule} == set(rules)
+
+
+def test_no_list_names_a_file_twice():
+    """Of two lists of one file, YAML keeps the last without a word."""
+    for path in (ROOT / "tests" / "breaks").glob("*.yaml"):
+        files = [
+            line for line in path.read_text().splitlines() if line[:1].strip() not in ("", "#")
+        ]
+        assert len(files) == len(set(files)), path.name

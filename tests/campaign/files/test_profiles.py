@@ -1,6 +1,7 @@
 import pytest
 
 from ncf_spark.campaign.files.profiles import PROFILES, columns, header
+from ncf_spark.config.campaign import BY_EMAIL
 
 COMMON = "campaign_id,run_date,arm,model_version,updated_at"
 SLOT_1 = "item_1,title_1,url_1,image_1,price_1,score_1,source_1"
@@ -48,3 +49,7 @@ def test_limits_of_the_tools():
         "braze_json": (500_000_000, None),
         "mailchimp": (100_000_000, 255),
     }
+
+
+def test_the_configuration_knows_which_tools_need_addresses():
+    assert set(BY_EMAIL) == {name for name, profile in PROFILES.items() if profile.key == "email"}
