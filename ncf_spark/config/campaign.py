@@ -81,10 +81,10 @@ class Arms(Section):
 
 
 class Frequency(Section):
-    """At most so many mails to a user in so many days."""
+    """At most this many mails to a user in this many days."""
 
     sends: Count
-    """A user with so many mails gets none."""
+    """A user with this many mails gets none."""
     days: Count
     """Mails of this many days count, up to the end of the run date."""
 

@@ -111,8 +111,8 @@ class Sampling(Section):
     reject_positives: bool
     """Draw again if a negative is one of the user's positives."""
     max_retries: Count
-    """A negative is drawn again at most this many times. A negative that is still a positive then is left out of the step and
-    counted.
+    """A negative is drawn again at most this many times. One that is still a positive then is left
+    out of the step and counted.
     """
 
     @property
@@ -199,9 +199,9 @@ class Training(Section):
     the split would hold it out.
     """
     full_retrain_every_days: Count
-    """With `warm_epochs`: start from random weights again after so many days."""
+    """With `warm_epochs`: start from random weights again after this many days."""
     patience: Count | None
-    """Stop after so many evaluations without a better NDCG on the validation items. `null`: train
+    """Stop after this many evaluations without a better NDCG on the validation items. `null`: train
     all epochs.
     """
     batch_size: Count
@@ -215,7 +215,7 @@ class Training(Section):
     learning_rate: Positive
     """Highest learning rate."""
     warmup_epochs: NonNegative
-    """The learning rate rises from 0 during so many epochs."""
+    """The learning rate rises from 0 during this many epochs."""
     decay: Literal["none", "linear", "cosine"]
     """Then it stays (`none`), or falls to 0 at the last epoch (`linear`, `cosine`)."""
     l2: NonNegative
@@ -240,7 +240,7 @@ class Training(Section):
     checkpoint_every: CheckpointEvery
     max_restarts: Annotated[int, Field(ge=0)]
     """After a lost worker, training restarts from the last checkpoint (or from the beginning), at
-    most so many times. Permanent failures, such as a loss that is not finite, are not retried.
+    most this many times. Permanent failures, such as a loss that is not finite, are not retried.
     """
     device: Literal["auto", "cpu", "cuda"]
     """`auto`: the GPU that Spark assigned, else one by local rank, else the CPU."""
@@ -251,7 +251,7 @@ class Training(Section):
     programs keep some of them busy.
     """
     resident_bytes: Count | None
-    """A worker keeps its positives in memory up to so many bytes (12 per positive; the default
+    """A worker keeps its positives in memory up to this many bytes (12 per positive; the default
     holds 179 million). More are streamed from the files in every epoch, through a buffer of this
     size. `null`: no limit.
 

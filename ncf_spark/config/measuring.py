@@ -53,7 +53,7 @@ class Measurement(Section):
     bought: list[Text]
     """The same for: something was bought. The sum of their values is the revenue."""
     window_days: Count
-    """Events count for so many days from the end of the run date."""
+    """Events count for this many days from the end of the run date."""
     # With fewer, the 2.5th and 97.5th percentiles are almost the minimum and the maximum.
     bootstrap_samples: Annotated[int, Field(ge=50)]
     """Bootstrap samples of users, for the 95 % intervals of the revenue."""

@@ -41,7 +41,7 @@ class Volume(Section):
     high: Positive
     """Refuse above this share."""
     nights: Count
-    """Compare with so many earlier published nights, at most."""
+    """Compare with this many earlier published nights, at most."""
     at_least: Count
     """With fewer earlier nights than this, the volume is not checked."""
 
@@ -71,9 +71,9 @@ class Gates(Section):
     max_rejected: Share | None
     """Largest share of raw events whose user, item, time or value is missing or unreadable."""
     of_popularity: NonNegative | None
-    """The model's metric must be at least so many times that of item popularity."""
+    """The model's metric must be at least this many times that of item popularity."""
     of_last_night: NonNegative | None
-    """The model's metric must be at least so many times that of last night's model on tonight's
+    """The model's metric must be at least this many times that of last night's model on tonight's
     holdout.
     """
     min_coverage: Share | None

@@ -61,7 +61,7 @@ class Split(Section):
     `provided`: the test set of `split.holdout`.
     """
     holdout_days: Count
-    """For `temporal`: pairs first seen in this many days before the end of the run date are held out."""
+    """For `temporal`: pairs first seen in this many days, up to the run date, are held out."""
     validation: bool
     """Keep the last train pair of each user with two or more pairs out of train, to choose the best
     epoch by it. Without times, a hash chooses the pair.
@@ -100,7 +100,7 @@ class Generate(Section):
     num_categories: Count
     """Categories. Each user prefers three of them."""
     days: Count
-    """The events cover so many days, up to the end of the run date."""
+    """The events cover this many days, up to the end of the run date."""
     partitions: Count
     """Files of events, written in parallel."""
     messy_share: Share
