@@ -211,9 +211,7 @@ def _announce_checkpoint(task: TrainingTask, name: str, num_workers: int) -> int
         log.warning("train: %s: checkpoint %s", name, problem)
     if number is None:
         if problems:
-            log.warning(
-                "train: %s: there is no other checkpoint; training starts from the beginning", name
-            )
+            log.warning("train: %s: no other checkpoint; training starts from the beginning", name)
         return 0
     before = num_workers_of(task.checkpoints_uri, number)
     other = "" if before == num_workers else f" (num_workers was {before}, is {num_workers})"

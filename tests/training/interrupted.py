@@ -16,17 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from torch import Tensor
 
+from ncf_spark.training.loop import Trainer
 from ncf_spark.training.task import TrainingTask
-from ncf_spark.training.worker import train_worker
 from tests.model.architectures import build_architecture
-from tests.training.simulated import InMemory, run_workers
-from tests.training.tasks import CPU, on_workers, write_activity, write_shards, write_task
+from tests.training.tasks import on_workers, write_activity, write_shards, write_task
 from tests.training.trainers import build_settings
 
 EPOCHS, LOST_IN, SEEDS = 8, 4, (1, 2, 3)
@@ -36,28 +37,18 @@ class LostError(Exception):
     """Stands for a worker that is no longer there."""
 
 
-class Ending(InMemory):
-    """A worker that is lost in the step after so many."""
-
-    def __init__(self, worker: InMemory, steps: int) -> None:
-        super().__init__(worker._group, worker.worker_rank)
-        self._steps = steps
-
-    def all_reduce_(self, tensor: Tensor, name: str) -> None:
-        if name == "shared_gradients":
-            self._steps -= 1
-            if self._steps < 0:
-                raise LostError
-        super().all_reduce_(tensor, name)
-
-
 def interrupted(task: TrainingTask, before: int, after: int, steps: int) -> list[dict[str, Any]]:
-    """The records of a training that is lost after `steps` and goes on with other workers."""
-    try:
-        run_workers(before, lambda worker: train_worker(task, Ending(worker, steps), CPU))
-    except LostError:
-        return on_workers(task, after)[0]["history"]
-    raise AssertionError("the training ended before it was interrupted")
+    """The records of a training that is lost after `steps` and resumes with other workers."""
+    original = Trainer.train_step
+
+    def train_step(self: Trainer, *arguments: Any, **named: Any) -> Tensor:
+        if self.steps_done == steps:
+            raise LostError
+        return original(self, *arguments, **named)
+
+    with patch.object(Trainer, "train_step", train_step), pytest.raises(LostError):
+        on_workers(task, before)
+    return on_workers(task, after)[0]["history"]
 
 
 def movielens(
