@@ -13,7 +13,7 @@ def task_device() -> torch.device:
     """
     context = TaskContext.get()
     gpus = context.resources().get("gpu") if context else None
-    if gpus:
+    if gpus and torch.cuda.is_available():
         return torch.device("cuda", int(gpus.addresses[0]))
     torch.set_num_threads(1)
     return torch.device("cpu")

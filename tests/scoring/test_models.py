@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -82,3 +84,17 @@ def test_a_user_scores_the_same_bits_in_any_block(kind, named):
     for few in (1, 2, 3, 7, 37):
         for chosen in np.array_split(shuffled, range(few, BLOCK, few)):
             np.testing.assert_array_equal(scorer(UserBlock(users[chosen])), together[chosen])
+
+
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("ncf_spark.night", {"torch", "matplotlib", "pyspark.ml"}),  # a step may be skipped
+        ("ncf_spark.evaluation.ranks", {"matplotlib", "pyspark.ml"}),  # Python workers import it
+        ("tests.benchmarks.bare_scoring", {"pyspark", "pyarrow"}),  # for machines with torch alone
+    ],
+)
+def test_what_takes_long_to_import_is_imported_where_it_is_needed(module, others):
+    code = f"import sys, {module}; print({others!r} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
