@@ -10,8 +10,10 @@ from functools import partial, reduce
 from typing import Any
 
 import numpy as np
+import torch
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from torch import Tensor
 
 from ncf_spark.evaluation.judging import Judged
 from ncf_spark.evaluation.ranking import full_ranks, pad, sampled_ranks
@@ -123,14 +125,14 @@ def _rank_users(
     batch: Any, *, name: str, scorer: ScorerSpec, sampled: str, max_k: int
 ) -> dict[str, np.ndarray]:
     seen, (rows, items) = pairs(batch.column("seen")), pairs(batch.column("items"))
-    scores = _scores(scorer, batch, seen)
-    negatives = _negatives(batch)
+    of_device = _scores(scorer, batch, seen)
+    scores, negatives = of_device.cpu().numpy(), _negatives(batch)
     negative_scores = scores[rows[:, None], negatives.clip(min=0)]
     of_sampled = sampled_ranks(scores[rows, items], negative_scores, items, negatives)
     ranks = np.concatenate([of_sampled, _full_ranks(scores, rows, items, seen)])
     first = np.concatenate([np.zeros(len(rows), bool), positions_in_row(rows) == 1])
     top_items = np.full((len(ranks), max_k), -1, np.int32)
-    top_items[first] = _top_items(scores, seen, max_k)  # overwrites the scores, so it comes last
+    top_items[first] = _top_items(of_device, seen, max_k)  # overwrites scores, so it comes last
     return {
         "model": np.full(len(ranks), name),
         "protocol": np.repeat([sampled, "full"], len(rows)),
@@ -142,17 +144,19 @@ def _rank_users(
     }
 
 
-def _scores(scorer: ScorerSpec, batch: Any, seen: Pairs) -> np.ndarray:
+def _scores(scorer: ScorerSpec, batch: Any, seen: Pairs) -> Tensor:
     """(B, I); -inf for users without a vector, where the scorer needs one."""
     if "vector" not in batch.schema.names:
         return compute_scores(scorer, UserBlock(np.empty((batch.num_rows, 0)), seen))
     column = batch.column("vector")
     known = column.is_valid().to_numpy(zero_copy_only=False)
-    width = load_scorer(scorer).num_items
-    scores = np.full((batch.num_rows, max(width, scorer.num_items)), -np.inf, np.float32)
-    if known.any():
-        # Scorers of vectors look at no seen items.
-        scores[known] = compute_scores(scorer, UserBlock(arrays.matrix(column.drop_null()), seen))
+    if not known.any():
+        width = max(load_scorer(scorer).num_items, scorer.num_items)
+        return torch.full((batch.num_rows, width), -torch.inf)
+    # Scorers of vectors look at no seen items.
+    of_known = compute_scores(scorer, UserBlock(arrays.matrix(column.drop_null())))
+    scores = of_known.new_full((batch.num_rows, of_known.shape[1]), -torch.inf)
+    scores[torch.from_numpy(known)] = of_known
     return scores
 
 
@@ -177,7 +181,7 @@ def _full_ranks(scores: np.ndarray, rows: np.ndarray, items: np.ndarray, seen: P
     return ranks
 
 
-def _top_items(scores: np.ndarray, seen: Pairs, max_k: int) -> np.ndarray:
+def _top_items(scores: Tensor, seen: Pairs, max_k: int) -> np.ndarray:
     """(B, K), best first, filled up with -1; overwrites the scores."""
     rows, items, _ = top_k(scores, max_k, seen)
     shown = np.full((len(scores), max_k), -1)

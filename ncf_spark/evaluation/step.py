@@ -6,7 +6,6 @@ from ncf_spark import schemas
 from ncf_spark.evaluation.champion import write_champion
 from ncf_spark.evaluation.last_night import compare_with_last_night, judged_models
 from ncf_spark.evaluation.metrics import main_cut_off
-from ncf_spark.evaluation.ranks import build_all_ranks, build_held_out
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.step import Step
 from ncf_spark.schemas.results import Candidate, Evaluation, Metric
@@ -14,7 +13,8 @@ from ncf_spark.schemas.results import Candidate, Evaluation, Metric
 
 def evaluate(job: Job) -> Evaluation:
     """Ranks each holdout item by every model, counts what came of it, and chooses the champion."""
-    # Imported when it runs: Matplotlib takes a second, and the step may be skipped.
+    # Imported when it runs: torch and Matplotlib take seconds, and the step may be skipped.
+    from ncf_spark.evaluation.ranks import build_all_ranks, build_held_out
     from ncf_spark.evaluation.report import (
         item_categories,
         known_pairs,

@@ -14,8 +14,7 @@ and the c on the right goes through the next layer as a part of the user's own b
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -23,14 +22,8 @@ from torch import Tensor
 # (weight (outputs, inputs), bias (outputs,)) of a layer.
 Layer = tuple[Tensor, Tensor]
 
-
-# Of the widest intermediate: a core's second-level cache; enough to keep a GPU busy.
+# Of all layers of a tile: a core's second-level cache; enough to keep a GPU busy.
 TILE_BYTES = {"cpu": 2**20, "cuda": 2**28}
-
-
-def tile_bytes_of(device: torch.device) -> int:
-    """What suits a device."""
-    return TILE_BYTES[device.type]
 
 
 @torch.no_grad()
@@ -46,6 +39,9 @@ def add_tower(
 ) -> None:
     """Adds the tower's logits of all pairs.
 
+    On a CPU each user is computed by products of the same shapes, so its logits do not depend on
+    the other users of the block, not even in the last bit.
+
     Args:
         logits: (B, I), contiguous.
         users: (B, H) what the first layer makes of them.
@@ -53,39 +49,39 @@ def add_tower(
         layers: the further ones.
         output: (width of the last layer,).
         slope: of the activation below 0; 0 is ReLU.
-        tile_bytes: of the widest intermediate of a tile.
+        tile_bytes: of all layers of a tile.
     """
     shifts, constants = _shifts(users, layers, output, slope)
-    across = items.T.contiguous()
-    widths = [len(shift) for shift in shifts]
-    pairs = max(1, tile_bytes // (logits.element_size() * max(widths)))
-    space = [logits.new_empty(width * min(pairs, logits.numel())) for width in widths]
-    weights, rooms = [weight for weight, _ in layers], _rooms(space, widths, (0, 0))
-    for rows, columns in tiles(len(logits), logits.shape[1], pairs):
-        tile = logits[rows, columns]
-        if tile.shape != rooms[0][0].shape[1:]:
-            rooms = _rooms(space, widths, tuple(tile.shape))
-        hidden, flat = across[:, columns].unsqueeze(1), rooms[0][1]
-        for place, (room, shift) in enumerate(zip(rooms, shifts, strict=True)):
-            if place:
-                torch.mm(weights[place - 1], flat, out=room[1])
-                hidden = room[0]
-            flat = room[1]
-            _activate(hidden, shift[:, rows], slope, room[0])
-        tile.view(1, -1).addmm_(output.unsqueeze(0), flat)
     logits += constants.unsqueeze(1)
+    widths = [len(shift) for shift in shifts]
+    # The items' half is read beside what the layers write.
+    most = max(1, tile_bytes // (logits.element_size() * (widths[0] + sum(widths))))
+    height, width = _tile_shape(len(users), len(items), most, logits.is_cuda)
+    weights = [weight for weight, _ in layers]
+    by_users = [shift.split(height, dim=1) for shift in shifts]
+    for across, columns in zip(items.T.split(width, 1), logits.split(width, 1), strict=True):
+        across = across.contiguous().unsqueeze(1)
+        spaces: list[Tensor] = []
+        for tile, first, *further in zip(columns.split(height), *by_users, strict=True):
+            if not spaces or tile.shape != spaces[0].shape[1:]:
+                spaces = [logits.new_empty(width, *tile.shape) for width in widths]
+            hidden = _activate(across, first, slope, spaces[0])
+            for weight, shift, space in zip(weights, further, spaces[1:], strict=True):
+                torch.mm(weight, hidden.flatten(1), out=space.flatten(1))
+                hidden = _activate(space, shift, slope, space)
+            tile.view(1, -1).addmm_(output.unsqueeze(0), hidden.flatten(1))
 
 
-def _rooms(
-    space: Sequence[Tensor], widths: Sequence[int], shape: tuple[int, ...]
-) -> list[tuple[Tensor, Tensor]]:
-    """The same memory as (h, T, n) and (h, T · n), for each layer.
+def _tile_shape(num_users: int, num_items: int, most: int, many_users: bool) -> tuple[int, int]:
+    """Users and items of a tile of at most about `most` pairs: whole rows, or a part of one.
 
-    Made once for all tiles of a shape: a view takes as long as 50 pairs.
+    A part has an odd multiple of 16 items: so rows are aligned for vector instructions, and are not
+    a multiple of 4 KiB apart, which would make a product take twice as long.
     """
-    made = [room[: width * math.prod(shape)] for room, width in zip(space, widths, strict=True)]
-    views = [room.view(width, *shape) for room, width in zip(made, widths, strict=True)]
-    return [(view, view.view(len(view), math.prod(shape))) for view in views]
+    count = max(1, -(-num_items // most))
+    if many_users and count == 1:
+        return max(1, min(num_users, most // max(1, num_items))), max(1, num_items)
+    return 1, 16 * (-(-num_items // (16 * count)) | 1)
 
 
 def _shifts(
@@ -103,26 +99,9 @@ def _shifts(
     return shifts, users.new_zeros(len(users)) if slope else shift @ output
 
 
-def _activate(hidden: Tensor, shift: Tensor, slope: float, out: Tensor) -> None:
+def _activate(hidden: Tensor, shift: Tensor, slope: float, out: Tensor) -> Tensor:
     """(h, T or 1, n) shifted by (h, T, 1) and activated → `out`, (h, T, n)."""
-    if slope:
-        torch.add(hidden, shift, out=out)
-        torch.nn.functional.leaky_relu_(out, slope)
-    else:
-        torch.maximum(hidden, shift, out=out)
-
-
-def tiles(num_rows: int, num_columns: int, pairs: int) -> Iterator[tuple[slice, slice]]:
-    """Cuts a table into whole rows of at most `pairs` cells, or each row into parts.
-
-    3 × 4 by 8 → rows 0:2 and 2:3; 2 × 5 by 3 → columns 0:3 and 3:6 of row 0, then of row 1. Parts
-    of at least 16 columns are multiples of 16, so that each begins on a line of the cache where the
-    row does.
-    """
-    height = max(1, pairs // max(1, num_columns))
-    width = pairs if pairs < 16 else pairs // 16 * 16
-    if num_columns <= pairs:
-        width = max(1, num_columns)
-    for row in range(0, num_rows, height):
-        for column in range(0, num_columns, width):
-            yield slice(row, row + height), slice(column, column + width)
+    if not slope:
+        return torch.maximum(hidden, shift, out=out)
+    torch.add(hidden, shift, out=out)
+    return torch.nn.functional.leaky_relu_(out, slope)

@@ -1,1 +1,1 @@
-"""Exact top-k in float32 by blocks of users (NumPy), and its Spark side."""
+"""Exact top-k in float32 by blocks of users (torch), and its Spark side."""

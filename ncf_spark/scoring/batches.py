@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 from pyspark.sql.types import StructType
 
+from ncf_spark.scoring.device import task_device
 from ncf_spark.scoring.scorers import BLOCK_ROWS
 from ncf_spark.scoring.topk import Pairs
 from ncf_spark.storage import arrays
 
 
 def over_blocks(
-    compute: Callable[[Any], dict[str, np.ndarray]], size: int = BLOCK_ROWS
+    compute: Callable[[Any], dict[str, np.ndarray]],
 ) -> Callable[[Iterable[Any]], Iterator[Any]]:
-    """A function for `mapInArrow` that computes on at most `size` rows at a time."""
+    """A function for `mapInArrow` that computes on at most BLOCK_ROWS rows at a time."""
 
     def over(batches: Iterable[Any]) -> Iterator[Any]:
+        size = BLOCK_ROWS[task_device().type]
         for batch in batches:
             lows = range(0, batch.num_rows, size)
             parts = [compute(batch.slice(low, size)) for low in lows]

@@ -1,4 +1,4 @@
-"""Scores of all items for a block of users: what every scorer is, and the baselines' (NumPy).
+"""Scores of all items for a block of users: what every scorer is, and the baselines'.
 
 Shapes: B users of a block, I items, D width of a vector.
 """
@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ncf_spark.scoring.topk import Pairs
 
-# Users of a block, at most. More bring nothing: the inner loop runs over items.
-BLOCK_ROWS = 64
+# Users of a block, at most, by device. On a CPU more bring nothing: the inner loop runs over items.
+BLOCK_ROWS = {"cpu": 64, "cuda": 256}
 
 
 class UserBlock(NamedTuple):
-    """At most BLOCK_ROWS users; a scorer takes what it needs.
+    """At most BLOCK_ROWS users of the device; a scorer takes what it needs.
 
     Args:
         vectors: (B, D) float32; D is 0 for scorers that need none.
@@ -24,44 +26,45 @@ class UserBlock(NamedTuple):
     """
 
     vectors: np.ndarray
-    seen: Pairs
+    seen: Pairs = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 class Scorer(Protocol):
-    """Scores of all items for a block of users, as a new array: callers may overwrite it."""
+    """Scores of all items for a block of users, as a new tensor: callers may overwrite it."""
 
     num_items: int
 
-    def __call__(self, users: UserBlock) -> np.ndarray:
+    def __call__(self, users: UserBlock) -> Tensor:
         """(B, I)."""
         ...
 
 
-def filled_up(rows: np.ndarray) -> np.ndarray:
-    """(B, D) → (BLOCK_ROWS, D), with zeros in the further rows.
+def filled_up(rows: np.ndarray, device: torch.device) -> Tensor:
+    """(B, D) → (BLOCK_ROWS of the device, D), with zeros in the further rows.
 
     BLAS adds in another order for other shapes. With one shape a row's products are the same to the
     last bit in any block, and a rerun on other partitions gives the same.
     """
-    filled = np.zeros((BLOCK_ROWS, rows.shape[1]), rows.dtype)
+    filled = np.zeros((BLOCK_ROWS[device.type], rows.shape[1]), rows.dtype)
     filled[: len(rows)] = rows
-    return filled
+    return torch.from_numpy(filled).to(device)
 
 
 class DotScorer:
     """Products of user and item vectors: ALS, or cosines where all vectors are of length 1.
 
     Args:
-        item_vectors: (I, D).
+        item_vectors: (I, D), on the device that is to score.
     """
 
-    def __init__(self, item_vectors: np.ndarray) -> None:
+    def __init__(self, item_vectors: Tensor) -> None:
         self._items = item_vectors.T
         self.num_items = len(item_vectors)
 
-    def __call__(self, users: UserBlock) -> np.ndarray:
+    def __call__(self, users: UserBlock) -> Tensor:
         """(B, I)."""
-        return (filled_up(users.vectors) @ self._items)[: len(users.vectors)]
+        vectors = filled_up(users.vectors, self._items.device)
+        return (vectors @ self._items)[: len(users.vectors)]
 
 
 class PopularityScorer:
@@ -71,13 +74,13 @@ class PopularityScorer:
         item_scores: (I,).
     """
 
-    def __init__(self, item_scores: np.ndarray) -> None:
+    def __init__(self, item_scores: Tensor) -> None:
         self._item_scores = item_scores
         self.num_items = len(item_scores)
 
-    def __call__(self, users: UserBlock) -> np.ndarray:
+    def __call__(self, users: UserBlock) -> Tensor:
         """(B, I)."""
-        return np.tile(self._item_scores, (len(users.vectors), 1))
+        return self._item_scores.repeat(len(users.vectors), 1)
 
 
 class ItemItemScorer:
@@ -109,11 +112,11 @@ class ItemItemScorer:
         self._begins = self._lengths.cumsum() - self._lengths
         self.num_items = num_items
 
-    def __call__(self, users: UserBlock) -> np.ndarray:
+    def __call__(self, users: UserBlock) -> Tensor:
         """(B, I) float64. The order of the seen items changes nothing, not even the last bit."""
         rows, seen = users.seen
         scores = [self._score(np.sort(seen[rows == row])) for row in range(len(users.vectors))]
-        return np.stack(scores)
+        return torch.from_numpy(np.stack(scores))
 
     def _score(self, seen: np.ndarray) -> np.ndarray:
         """(I,), of a user."""

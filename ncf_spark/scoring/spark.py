@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -96,7 +97,7 @@ def _score_users(batch: Any, *, scorer: ScorerSpec, k: int) -> dict[str, np.ndar
     profile = pairs(columns["profile"]) if "profile" in columns else seen
     scores = compute_scores(scorer, UserBlock(vectors, profile))
     if scorer.kind in ("popularity", "item_item"):
-        scores[scores <= 0] = -np.inf
+        scores[scores <= 0] = -torch.inf
     rows, items, values = top_k(scores, k, seen)
     return {
         "user_index": columns["user_index"].to_numpy()[rows],
@@ -108,7 +109,7 @@ def _score_users(batch: Any, *, scorer: ScorerSpec, k: int) -> dict[str, np.ndar
 
 def _similar_items(batch: Any, *, scorer: ScorerSpec, k: int) -> dict[str, np.ndarray]:
     indexes = batch.column("item_index").to_numpy()
-    itself = (np.arange(len(indexes)), indexes)
+    itself = (np.arange(len(indexes)), indexes.astype(np.int64))
     rows, items, values = top_k(compute_cosines(scorer, indexes), k, itself)
     return {
         "item_index": indexes[rows],

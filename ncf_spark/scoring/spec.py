@@ -6,15 +6,19 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ncf_spark.scoring.models import ModelScorer, item_directions, normalised, read_model
+from ncf_spark.model.store import load_model
+from ncf_spark.model.tiles import TILE_BYTES
+from ncf_spark.scoring.device import task_device
+from ncf_spark.scoring.models import ModelScorer
 from ncf_spark.scoring.scorers import (
     DotScorer,
     ItemItemScorer,
     PopularityScorer,
     Scorer,
     UserBlock,
-    filled_up,
 )
 from ncf_spark.storage import arrays
 
@@ -26,7 +30,7 @@ class ScorerSpec(NamedTuple):
         kind: model (a stored model), dot (item_vectors), popularity (num_users of items) or
             item_item (neighbours of items).
         uri: of the folder or table.
-        block_bytes: what a model computes at a time may take.
+        block_bytes: what a model computes at a time may take on a CPU.
         num_items: of the item index, which the tables of popularity and item_item don't hold.
         items_uri: a table of item_index, the items that take part; empty: all do.
     """
@@ -38,16 +42,17 @@ class ScorerSpec(NamedTuple):
     items_uri: str = ""
 
 
-def compute_scores(spec: ScorerSpec, users: UserBlock) -> np.ndarray:
+def compute_scores(spec: ScorerSpec, users: UserBlock) -> Tensor:
     """(B, I); -inf for items that take no part, or that the scorer does not know."""
     scores = load_scorer(spec)(users)
     missing = max(0, spec.num_items - scores.shape[1])
-    scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf) if missing else scores
-    scores[:, _absent_items(spec.items_uri, scores.shape[1])] = -np.inf
+    if missing:
+        scores = torch.nn.functional.pad(scores, (0, missing), value=-torch.inf)
+    scores[:, _absent_items(spec.items_uri, scores.shape[1])] = -torch.inf
     return scores
 
 
-def compute_cosines(spec: ScorerSpec, items: np.ndarray) -> np.ndarray:
+def compute_cosines(spec: ScorerSpec, items: np.ndarray) -> Tensor:
     """(B, I): of B items and every item; -inf for items that take no part.
 
     Args:
@@ -55,28 +60,38 @@ def compute_cosines(spec: ScorerSpec, items: np.ndarray) -> np.ndarray:
         items: (B,) item indexes.
     """
     directions = _item_directions(spec.kind, spec.uri)
-    cosines = (filled_up(directions[items]) @ directions.T)[: len(items)]
-    cosines[:, _absent_items(spec.items_uri, len(directions))] = -np.inf
+    scorer = DotScorer(directions.to(task_device()))
+    cosines = scorer(UserBlock(directions.numpy()[items]))
+    cosines[:, _absent_items(spec.items_uri, len(directions))] = -torch.inf
     return cosines
+
+
+def load_scorer(spec: ScorerSpec) -> Scorer:
+    """On the device of this task; a Python worker that serves several tasks loads it once."""
+    return _load_scorer(spec, task_device())
 
 
 # Two, for a Python worker whose tasks go over from one model to the next.
 @lru_cache(maxsize=2)
-def load_scorer(spec: ScorerSpec) -> Scorer:
-    """A Python worker that serves several tasks loads it once."""
+def _load_scorer(spec: ScorerSpec, device: torch.device) -> Scorer:
     if spec.kind == "model":
         items = _items(spec.items_uri) if spec.items_uri else None
-        return ModelScorer(read_model(spec.uri), spec.block_bytes, items)
+        tile_bytes = spec.block_bytes if device.type == "cpu" else TILE_BYTES[device.type]
+        return ModelScorer(load_model(spec.uri).model.to(device), tile_bytes, items)
     if spec.kind == "dot":
-        return DotScorer(_item_vectors(spec.uri))
+        return DotScorer(_item_vectors(spec.uri).to(device))
     return _popularity(spec) if spec.kind == "popularity" else _item_item(spec)
 
 
 @lru_cache(maxsize=1)
-def _item_directions(kind: str, uri: str) -> np.ndarray:
-    """(I, any width), each of length 1, or of 0 where a vector is all zero."""
-    vectors = item_directions(read_model(uri)) if kind == "model" else _item_vectors(uri)
-    return normalised(vectors)
+def _item_directions(kind: str, uri: str) -> Tensor:
+    """(I, any width), each of length 1, or of 0 where a vector is all zero; on the CPU."""
+    if kind == "model":
+        model = load_model(uri).model
+        directions = model.head.item_directions(model.item_vectors.detach())
+    else:
+        directions = _item_vectors(uri)
+    return torch.nn.functional.normalize(directions)
 
 
 @lru_cache(maxsize=1)
@@ -86,13 +101,14 @@ def _items(uri: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _absent_items(items_uri: str, num_items: int) -> np.ndarray:
+def _absent_items(items_uri: str, num_items: int) -> Tensor:
     """The item indexes below `num_items` that a table lacks; none without a table."""
-    return np.setdiff1d(np.arange(num_items), _items(items_uri)) if items_uri else np.arange(0)
+    present = _items(items_uri) if items_uri else np.arange(num_items)
+    return torch.from_numpy(np.setdiff1d(np.arange(num_items), present))
 
 
-def _item_vectors(uri: str) -> np.ndarray:
-    return arrays.read_vectors(f"{uri}/item_vectors", "item_index")[1]
+def _item_vectors(uri: str) -> Tensor:
+    return torch.from_numpy(arrays.read_vectors(f"{uri}/item_vectors", "item_index")[1])
 
 
 def _popularity(spec: ScorerSpec) -> Scorer:
@@ -100,7 +116,7 @@ def _popularity(spec: ScorerSpec) -> Scorer:
     # As float32, counts above 2²⁴ would tie.
     scores = np.full(max(spec.num_items, int(items.max()) + 1), -np.inf)
     scores[items] = num_users
-    return PopularityScorer(scores)
+    return PopularityScorer(torch.from_numpy(scores))
 
 
 def _item_item(spec: ScorerSpec) -> Scorer:

@@ -12,12 +12,14 @@ from ncf_spark.inputs.checks import check_input_files
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.step import Step
 from ncf_spark.schemas.results import ItemLists, UserLists
-from ncf_spark.scoring.spark import build_item_topk, build_trained_users, build_user_topk
-from ncf_spark.scoring.spec import ScorerSpec
 
 
 def score_users(job: Job) -> UserLists:
     """Champion, split and eligibility → user_topk: each user's best items that they don't know."""
+    # Imported when it runs: torch takes a second, and the step may be skipped.
+    from ncf_spark.scoring.spark import build_trained_users, build_user_topk
+    from ncf_spark.scoring.spec import ScorerSpec
+
     check_input_files(job)
     settings, champion, uri = job.config.scoring, read_champion(job), job.run.table_uri
     items = write_campaign_items(job)
@@ -42,8 +44,9 @@ def similar_items(job: Job) -> ItemLists:
 
     Compares the items with interactions tonight, by their vectors and by their buyers.
     """
-    # Imported when it runs: Spark ML takes a second, and the step may be skipped.
+    # Imported when it runs: torch and Spark ML take seconds, and the step may be skipped.
     from ncf_spark.scoring.bought_together import build_bought_together
+    from ncf_spark.scoring.spark import build_item_topk
 
     settings, (kind, path) = job.config.scoring, item_vectors(read_champion(job))
     activity = job.read("item_activity", schemas.ITEM_ACTIVITY)

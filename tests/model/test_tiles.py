@@ -1,21 +1,7 @@
 import pytest
 import torch
 
-from ncf_spark.model.tiles import add_tower, tiles
-
-
-def cells(num_rows: int, num_columns: int, pairs: int) -> list[tuple[int, int, int, int]]:
-    """(first row, last row, first column, last column) of each tile."""
-    slices = tiles(num_rows, num_columns, pairs)
-    return [(r.start, min(r.stop, num_rows), c.start, c.stop) for r, c in slices]
-
-
-def test_a_tile_is_whole_rows_or_a_part_of_one():
-    assert cells(3, 4, 8) == [(0, 2, 0, 4), (2, 3, 0, 4)]
-    assert cells(2, 5, 3) == [(0, 1, 0, 3), (0, 1, 3, 6), (1, 2, 0, 3), (1, 2, 3, 6)]
-    assert [c[2:] for c in cells(1, 70, 40)] == [(0, 32), (32, 64), (64, 96)]
-    assert cells(2, 1, 1) == [(0, 1, 0, 1), (1, 2, 0, 1)]
-    assert cells(0, 4, 8) == cells(2, 0, 8) == []
+from ncf_spark.model.tiles import add_tower
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.01])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from ncf_spark.scoring.scorers import DotScorer, ItemItemScorer, PopularityScorer, UserBlock
 
@@ -13,16 +14,16 @@ def of(vectors, seen=()) -> UserBlock:
 
 
 def test_popularity_scores_every_user_the_same_on_rows_of_their_own():
-    scorer = PopularityScorer(np.array([3.0, 0.0, 7.0]))
+    scorer = PopularityScorer(torch.tensor([3.0, 0.0, 7.0]))
     scores = scorer(of(np.zeros((2, 5))))
     assert scores.tolist() == [[3.0, 0.0, 7.0]] * 2
-    scores[0] = -np.inf
+    scores[0] = -torch.inf
     assert scores[1].tolist() == [3.0, 0.0, 7.0]
     assert scorer(of(np.zeros((1, 5)))).tolist() == [[3.0, 0.0, 7.0]]
 
 
 def test_vectors_alone_score_by_their_product():
-    scorer = DotScorer(np.array([[1.0, 2.0], [0.0, -1.0], [0.0, 0.0]], np.float32))
+    scorer = DotScorer(torch.tensor([[1.0, 2.0], [0.0, -1.0], [0.0, 0.0]]))
     scores = scorer(of([[3.0, 1.0], [0.0, 2.0]]))
     assert scores.tolist() == [[5.0, -1.0, 0.0], [4.0, -2.0, 0.0]]
 
@@ -54,5 +55,5 @@ def test_item_item_is_a_product_of_matrices_and_gives_the_same_bits_in_any_order
     history = np.zeros((4, 23))
     history[tuple(np.array(seen).T)] = 1
     scores = item_item(neighbours, 23)(of(NO_VECTORS, seen))
-    assert scores == pytest.approx(history @ dense.T, abs=1e-12)
+    assert scores.numpy() == pytest.approx(history @ dense.T, abs=1e-12)
     assert (item_item(neighbours[::-1], 23)(of(NO_VECTORS, seen[::-1])) == scores).all()

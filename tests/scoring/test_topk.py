@@ -1,4 +1,5 @@
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ NAN, MINUS = float("nan"), -float("inf")
 def listed(scores, k: int, hidden=()) -> list[tuple[int, int, float]]:
     """(row, item, score) of `top_k`."""
     rows, items = (np.array([pair[i] for pair in hidden], np.int64) for i in (0, 1))
-    found = top_k(np.array(scores, np.float32), k, (rows, items))
+    found = top_k(torch.tensor(scores), k, (rows, items))
     return list(zip(*(column.tolist() for column in found), strict=True))
 
 
