@@ -22,7 +22,7 @@ from torch import Tensor
 # (weight (outputs, inputs), bias (outputs,)) of a layer.
 Layer = tuple[Tensor, Tensor]
 
-# Of all layers of a tile: a core's second-level cache; enough to keep a GPU busy.
+# Of the widest layer of a tile: a core's second-level cache; enough to keep a GPU busy.
 TILE_BYTES = {"cpu": 2**20, "cuda": 2**28}
 
 
@@ -49,13 +49,12 @@ def add_tower(
         layers: the further ones.
         output: (width of the last layer,).
         slope: of the activation below 0; 0 is ReLU.
-        tile_bytes: of all layers of a tile.
+        tile_bytes: of the widest layer of a tile.
     """
     shifts, constants = _shifts(users, layers, output, slope)
     logits += constants.unsqueeze(1)
     widths = [len(shift) for shift in shifts]
-    # The items' half is read beside what the layers write.
-    most = max(1, tile_bytes // (logits.element_size() * (widths[0] + sum(widths))))
+    most = max(1, tile_bytes // (logits.element_size() * max(widths)))
     height, width = _tile_shape(len(users), len(items), most, logits.is_cuda)
     weights = [weight for weight, _ in layers]
     by_users = [shift.split(height, dim=1) for shift in shifts]

@@ -20,7 +20,7 @@ class ModelScorer:
 
     Args:
         model: in evaluation mode, with its item vectors, on the device that is to score.
-        tile_bytes: what the layers of the MLP may take for the pairs that are computed at a time.
+        tile_bytes: of the MLP's widest layer, for the pairs that are computed at a time.
         items: (n,) item indexes that are scored, ascending; None: all. Others have -inf. Those that
             the model does not know, of another night, are left out.
     """

@@ -30,7 +30,7 @@ class ScorerSpec(NamedTuple):
         kind: model (a stored model), dot (item_vectors), popularity (num_users of items) or
             item_item (neighbours of items).
         uri: of the folder or table.
-        block_bytes: what a model computes at a time may take on a CPU.
+        block_bytes: of a model's widest layer, for what is computed at a time on a CPU.
         num_items: of the item index, which the tables of popularity and item_item don't hold.
         items_uri: a table of item_index, the items that take part; empty: all do.
     """
