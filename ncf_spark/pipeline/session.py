@@ -17,8 +17,6 @@ SMALL_INPUT_BYTES = 32 * 2**20
 
 # What the meaning of our code depends on.
 _FIXED = {
-    # Spark runs as many Python workers as there are cores: NumPy's products take one each.
-    "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
     # Spark 4 reads seven encodings else, and not windows-1252, which spreadsheets write.
