@@ -1,4 +1,4 @@
-"""campaign_recipients and later events -> what a campaign brought: each arm's rates, and lifts."""
+"""campaign_recipients and later events -> a campaign's results: rates of each arm, and lifts."""
 
 from ncf_spark.measurement.step import measure_campaign
 from ncf_spark.night import STEPS

@@ -118,7 +118,7 @@ CAMPAIGN_RECIPIENTS = table(
 
 CAMPAIGN_RESULTS = table(
     "measurements/<campaign>/<date>/results",
-    "An outcome of an arm: what a campaign brought. Written by `jobs/measure_campaign.py` "
+    "An outcome of an arm of a campaign. Written by `jobs/measure_campaign.py` "
     "below the warehouse. The columns from `difference` on compare the arm `model` with the "
     "row's arm; they are null on the rows of `model` itself.",
     ("arm", "outcome"),
