@@ -29,9 +29,15 @@ _TABLE = "customer;sku\nMüller;A-1\n"
         ("a.csv", b"\xc3", "csv", {}, None),  # the head ends within a letter
         ("a.csv", b"PK\x03\x04...", "csv", {}, "is a zip archive"),
         ("a.csv", b"PK\x03\x04.. xl/workbook.xml", "csv", {}, "is an Excel workbook."),
-        ("a.csv", gzip.compress(b"a;b\n"), "csv", {}, "is packed with gzip, but its name"),
-        ("a.csv.gz", gzip.compress(b"a;b\n"), "csv", {}, None),
-        ("a.csv.gz", gzip.compress(_TABLE.encode("latin-1")), "csv", {}, "is not UTF-8: line 2"),
+        ("a.csv", gzip.compress(b"a;b\n", mtime=0), "csv", {}, "is packed with gzip, but its name"),
+        ("a.csv.gz", gzip.compress(b"a;b\n", mtime=0), "csv", {}, None),
+        (
+            "a.csv.gz",
+            gzip.compress(_TABLE.encode("latin-1"), mtime=0),
+            "csv",
+            {},
+            "is not UTF-8: line 2",
+        ),
         ("a.csv.bz2", bz2.compress(_TABLE.encode("latin-1")), "csv", {}, "is not UTF-8: line 2"),
         ("a.csv.gz", b"a;b\n", "csv", {}, "is not packed with gzip"),
         ("a.csv", b"PAR1....", "csv", {}, "is parquet, not csv. Set format: parquet."),
