@@ -8,6 +8,7 @@ import pytest
 from ncf_spark.inputs.text import Options, find_problem, read_header
 
 _TABLE = "customer;sku\nMüller;A-1\n"
+_PACKED = gzip.compress(_TABLE.encode("latin-1"), mtime=0)
 
 
 @pytest.mark.parametrize(
