@@ -82,8 +82,8 @@ class Scoring(Section):
     less.
     """
     block_bytes: Annotated[int, Field(ge=2**16)]
-    """Size in bytes of the largest intermediate result when a block of users is scored on a CPU. The
-    size of a core's second-level cache is a good value.
+    """Size in bytes of the largest intermediate result when a block of users is scored on a CPU.
+    The size of a core's second-level cache is a good value.
     """
 
 
