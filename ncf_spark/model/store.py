@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ncf_spark.model.deferred import describe, materialise
 from ncf_spark.model.recommender import Architecture, Recommender
 from ncf_spark.storage import arrays, files
 
@@ -76,7 +75,9 @@ def load_model(uri: str) -> StoredModel:
     """
     manifest = files.read_json(f"{uri}/manifest.json")
     architecture = Architecture.from_json(manifest["architecture"])
-    model = materialise(describe(lambda: Recommender(architecture, 0)), torch.device("cpu"))
+    # Not on the meta device: what torch imports for it takes a Python worker half a second.
+    with torch.random.fork_rng(devices=[]):
+        model = Recommender(architecture, 0)
     tensors = read_tensors(f"{uri}/shared.safetensors")
     _, vectors = arrays.read_vectors(f"{uri}/item_vectors", "item_index")
     tensors["item_vectors"] = torch.from_numpy(vectors.copy())

@@ -64,11 +64,12 @@ def add_tower(
         for tile, first, *further in zip(columns.split(height), *by_users, strict=True):
             if not spaces or tile.shape != spaces[0].shape[1:]:
                 spaces = [logits.new_empty(width, *tile.shape) for width in widths]
-            hidden = _activate(across, first, slope, spaces[0])
-            for weight, shift, space in zip(weights, further, spaces[1:], strict=True):
-                torch.mm(weight, hidden.flatten(1), out=space.flatten(1))
-                hidden = _activate(space, shift, slope, space)
-            tile.view(1, -1).addmm_(output.unsqueeze(0), hidden.flatten(1))
+                flat = [space.flatten(1) for space in spaces]
+            _activate(across, first, slope, spaces[0])
+            for depth, (weight, shift) in enumerate(zip(weights, further, strict=True), 1):
+                torch.mm(weight, flat[depth - 1], out=flat[depth])
+                _activate(spaces[depth], shift, slope, spaces[depth])
+            tile.view(1, -1).addmm_(output.unsqueeze(0), flat[-1])
 
 
 def _tile_shape(num_users: int, num_items: int, most: int, many_users: bool) -> tuple[int, int]:
@@ -98,9 +99,10 @@ def _shifts(
     return shifts, users.new_zeros(len(users)) if slope else shift @ output
 
 
-def _activate(hidden: Tensor, shift: Tensor, slope: float, out: Tensor) -> Tensor:
+def _activate(hidden: Tensor, shift: Tensor, slope: float, out: Tensor) -> None:
     """(h, T or 1, n) shifted by (h, T, 1) and activated → `out`, (h, T, n)."""
-    if not slope:
-        return torch.maximum(hidden, shift, out=out)
-    torch.add(hidden, shift, out=out)
-    return torch.nn.functional.leaky_relu_(out, slope)
+    if slope:
+        torch.add(hidden, shift, out=out)
+        torch.nn.functional.leaky_relu_(out, slope)
+    else:
+        torch.maximum(hidden, shift, out=out)

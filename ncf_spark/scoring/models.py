@@ -21,8 +21,7 @@ class ModelScorer:
     Args:
         model: in evaluation mode, with its item vectors, on the device that is to score.
         tile_bytes: of the MLP's widest layer, for the pairs that are computed at a time.
-        items: (n,) item indexes that are scored, ascending; None: all. Others have -inf. Those that
-            the model does not know, of another night, are left out.
+        items: (n,) item indexes that are scored; None: all. Others have -inf.
     """
 
     def __init__(
@@ -30,11 +29,12 @@ class ModelScorer:
     ) -> None:
         self._model, self._tile_bytes = model, tile_bytes
         self.num_items, self._device = len(model.item_vectors), model.item_vectors.device
-        if items is not None:
-            items = items[items < self.num_items]
-        self._items = None if items is None else torch.from_numpy(items).long().to(self._device)
+        every = np.arange(self.num_items)
+        # Tonight's items may be more than those of a model of last night.
+        chosen = every if items is None else np.intersect1d(items, every)
+        self._items = torch.from_numpy(chosen).long().to(self._device)
         with torch.no_grad():
-            vectors = model.item_vectors if items is None else model.item_vectors[self._items]
+            vectors = model.item_vectors[self._items]
             # An item's numbers stand apart: so blocks are quickest.
             self._encoded = tuple(
                 part.T.contiguous().T if part.dim() == 2 else part
@@ -46,8 +46,8 @@ class ModelScorer:
         """(B, all items)."""
         head, count = self._model.head, len(users.vectors)
         encoded = head.encode_users(filled_up(users.vectors, self._device))
-        scores = head.block(encoded, self._encoded, self._tile_bytes)[:count] + self._model.bias
-        if self._items is None:
+        scores = head.block(encoded, self._encoded, self._tile_bytes)[:count].add_(self._model.bias)
+        if len(self._items) == self.num_items:
             return scores
         every = scores.new_full((count, self.num_items), -torch.inf)
         every[:, self._items] = scores

@@ -252,9 +252,9 @@ def test_models_stand_one_below_the_other(spark, tmp_path, gmf):
 def test_a_model_of_last_night_judges_the_users_it_knows_and_ranks_new_items_last(
     spark, tmp_path, kind
 ):
-    items_uri = write_table(tmp_path / "items", {"item_index": [0, 1, 2, 3, 4]})
     save = save_gmf if kind == "model" else write_item_vectors
     known = spark.createDataFrame([(0, [1.0]), (2, [-1.0])], VECTORS)
+    tonight = write_table(tmp_path / "tonight", {"item_index": list(range(5))})
     ranks = build_all_ranks(
         held_out(spark),
         [Judged("last_night", kind, save(tmp_path / "old", ITEM_VECTORS[:3]), known, True)],
@@ -262,7 +262,7 @@ def test_a_model_of_last_night_judges_the_users_it_knows_and_ranks_new_items_las
         max_k=4,
         num_items=5,
         block_bytes=2**16,
-        items_uri=items_uri,
+        items_uri=tonight,
     )
     assert rows(conform(ranks, RANKS, "ranks")) == [
         ("last_night", "full", 0, 2, 2, [1, 2]),
