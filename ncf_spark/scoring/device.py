@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from pyspark import TaskContext
+
+log = logging.getLogger("ncf_spark")
 
 
 def task_device() -> torch.device:
@@ -15,5 +19,9 @@ def task_device() -> torch.device:
     gpus = context.resources().get("gpu") if context else None
     if gpus and torch.cuda.is_available():
         return torch.device("cuda", int(gpus.addresses[0]))
+    if gpus:
+        log.warning(
+            "Spark gave this task a GPU, but torch sees none: scores are computed on the CPU"
+        )
     torch.set_num_threads(1)
     return torch.device("cpu")
