@@ -20,8 +20,6 @@ def task_device() -> torch.device:
     if gpus and torch.cuda.is_available():
         return torch.device("cuda", int(gpus.addresses[0]))
     if gpus:
-        log.warning(
-            "Spark gave this task a GPU, but torch sees none: scores are computed on the CPU"
-        )
+        log.warning("Spark gave this task a GPU that torch cannot use: the CPU scores")
     torch.set_num_threads(1)
     return torch.device("cpu")

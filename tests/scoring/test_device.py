@@ -25,7 +25,7 @@ def test_a_task_scores_on_the_gpu_that_spark_gave_it(give_gpus):
     assert task_device() == torch.device("cuda", 3)
 
 
-def test_a_task_without_a_usable_gpu_scores_on_one_core(give_gpus):
+def test_a_task_without_a_usable_gpu_scores_on_one_core(give_gpus, caplog):
     given = torch.get_num_threads()
     try:
         for addresses, usable in (((), True), (("3",), False)):
@@ -35,6 +35,7 @@ def test_a_task_without_a_usable_gpu_scores_on_one_core(give_gpus):
             assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(given)
+    assert caplog.messages == ["Spark gave this task a GPU that torch cannot use: the CPU scores"]
 
 
 def test_outside_a_task_scores_are_computed_on_the_cpu():
