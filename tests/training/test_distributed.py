@@ -238,7 +238,4 @@ def test_a_training_of_other_settings_is_said_to_start_afresh(monkeypatch, task,
         "000003 was written with other settings or tables and is ignored (patience was None"
         in messages[1]
     )
-    assert (
-        messages[-1]
-        == "train: model: there is no other checkpoint; training starts from the beginning"
-    )
+    assert messages[-1] == "train: model: no other checkpoint; training starts from the beginning"
