@@ -104,60 +104,101 @@ def run_workers(
         ConfigError, DataError, SchemaError: as a worker reported, with the remedy.
         WorkerError: when the workers failed for another reason, or too often.
     """
-    failed: dict[str, str] = {}
+    start = partial(
+        _start_workers,
+        num_workers=num_workers,
+        device=device,
+        threads_per_worker=threads_per_worker,
+        pin_workers=pin_workers,
+        start_timeout_s=start_timeout_s,
+        network_interfaces=network_interfaces,
+        python=python,
+    )
     with ExitStack() as watchers:
         for name, task in tasks.items():
             emit = partial(log.info, "train: %s: %s", name)
             done = _announce_checkpoint(task, name, num_workers)
             watchers.enter_context(show_progress(task.model_uri, task.phases, emit, done))
             files.delete(_results_uri(task))
-        attempt = restarts = 0
-        while left := {
-            name: task
-            for name, task in tasks.items()
-            if name not in failed and not _is_trained(task, num_workers)
-        }:
-            for name, task in left.items() if attempt else ():
-                _announce_checkpoint(task, name, num_workers)
-            for task in left.values():
-                files.delete(_failures(task, attempt).uri)
-            try:
-                horovod.spark.run(
-                    _run_worker,
-                    args=(list(left.values()), device, threads_per_worker, pin_workers, attempt),
-                    num_proc=num_workers,
-                    use_gloo=True,
-                    start_timeout=start_timeout_s,
-                    nics=network_interfaces or None,
-                    stdout=LineLogger(log.info),
-                    stderr=LineLogger(log.warning),
-                    verbose=0,
-                    executable=python,
-                )
-                break
-            except Exception as error:
-                found = _check_failures(left, attempt, may_fail)
-                reported = [
-                    one for task in left.values() for one in _failures(task, attempt).read()
-                ]
-                reason = summary(reported, num_workers) or first_line(error)
-                if not found and restarts == max_restarts:
-                    raise WorkerError(_gave_up(restarts, reason)) from error
-            failed |= found
-            restarts, attempt = restarts + (not found), attempt + 1
-            for name, message in found.items():
-                log.warning("train: %s failed and is skipped: %s", name, message)
-            if not found:
-                log.warning(
-                    "train: the workers failed (%s); restart %d of %d",
-                    *(reason, restarts, max_restarts),
-                )
-            wait_for_room()
+        failed = _train_all(tasks, start, wait_for_room, may_fail, num_workers, max_restarts)
     results = {name: _read_results(task) for name, task in tasks.items() if name not in failed}
     for task in tasks.values():
         files.delete(f"{task.model_uri}/failures")
         files.delete(_results_uri(task))
     return results, failed
+
+
+def _train_all(
+    tasks: Mapping[str, TrainingTask],
+    start: Callable[[Sequence[TrainingTask], int], None],
+    wait_for_room: Callable[[], None],
+    may_fail: Collection[str],
+    num_workers: int,
+    max_restarts: int,
+) -> dict[str, str]:
+    """Starts the workers until every model is trained or has failed; why models failed, by name.
+
+    Args:
+        start: runs the workers on the models that are left, at the attempt of this number.
+    """
+    failed: dict[str, str] = {}
+    attempt = restarts = 0
+    while left := {
+        name: task
+        for name, task in tasks.items()
+        if name not in failed and not _is_trained(task, num_workers)
+    }:
+        for name, task in left.items() if attempt else ():
+            _announce_checkpoint(task, name, num_workers)
+        for task in left.values():
+            files.delete(_failures(task, attempt).uri)
+        try:
+            start(list(left.values()), attempt)
+            break
+        except Exception as error:
+            found = _check_failures(left, attempt, may_fail)
+            reported = [one for task in left.values() for one in _failures(task, attempt).read()]
+            reason = summary(reported, num_workers) or first_line(error)
+            if not found and restarts == max_restarts:
+                raise WorkerError(_gave_up(restarts, reason)) from error
+        failed |= found
+        restarts, attempt = restarts + (not found), attempt + 1
+        for name, message in found.items():
+            log.warning("train: %s failed and is skipped: %s", name, message)
+        if not found:
+            log.warning(
+                "train: the workers failed (%s); restart %d of %d",
+                *(reason, restarts, max_restarts),
+            )
+        wait_for_room()
+    return failed
+
+
+def _start_workers(
+    tasks: Sequence[TrainingTask],
+    attempt: int,
+    *,
+    num_workers: int,
+    device: str,
+    threads_per_worker: int | None,
+    pin_workers: bool,
+    start_timeout_s: int,
+    network_interfaces: list[str],
+    python: str,
+) -> None:
+    """Runs the workers; returns when all have finished, and raises when one is lost or fails."""
+    horovod.spark.run(
+        _run_worker,
+        args=(tasks, device, threads_per_worker, pin_workers, attempt),
+        num_proc=num_workers,
+        use_gloo=True,
+        start_timeout=start_timeout_s,
+        nics=network_interfaces or None,
+        stdout=LineLogger(log.info),
+        stderr=LineLogger(log.warning),
+        verbose=0,
+        executable=python,
+    )
 
 
 def _check_failures(
