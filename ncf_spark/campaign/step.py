@@ -14,9 +14,10 @@ from ncf_spark.campaign.files.writing import write_campaign_files
 from ncf_spark.campaign.lists import Campaign
 from ncf_spark.errors import DataError
 from ncf_spark.inputs.audience import sources_of_people
-from ncf_spark.inputs.audience_checks import check_audience, checked_before, log_suppressions
+from ncf_spark.inputs.audience_checks import check_audience, checked_before
 from ncf_spark.inputs.checks import check_input_files
 from ncf_spark.inputs.id_checks import check_ids
+from ncf_spark.inputs.suppression_checks import log_suppressions
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.step import Step
 from ncf_spark.schemas.results import CampaignCounts
@@ -48,7 +49,7 @@ def write_campaign(job: Job) -> dict[str, dict[str, int]]:
     sent, report = _write_tables(job, campaign.items, users, lists)
     counts = sorted(report.collect(), key=lambda row: row["reason"])
     num_on = _of_kind(counts, "list")
-    log_suppressions(people, num_on)
+    log_suppressions(people.suppression_rows, num_on)
     write_campaign_files(job, sent)
     return {
         "recipients_left_out": _of_kind(counts, "recipient"),

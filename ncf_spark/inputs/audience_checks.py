@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, NumericType
 
 from ncf_spark import schemas
 from ncf_spark.errors import DataError
 from ncf_spark.inputs import values
-from ncf_spark.inputs.audience import Audience, read_suppression_list, sources_of_people
+from ncf_spark.inputs.audience import Audience, sources_of_people
 from ncf_spark.inputs.canonical import masked
 from ncf_spark.inputs.consent import means_no_mail
+from ncf_spark.inputs.suppression_checks import LIST_KINDS, count_lists, problems_of_lists
 from ncf_spark.inputs.time_checks import Times
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.logs import log
@@ -28,8 +28,6 @@ from ncf_spark.storage.read_failures import first_line
 
 # How many texts that are no consent a message shows.
 _MOST_TEXTS = 5
-# How many wrong rows of a list a message shows.
-_MOST_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,16 @@ def check_audience(job: Job, audience: Audience) -> People:
         named = audience.recipients.select("user_id", "locale", "country", "segment")
         _check_sql(named, job.config.campaign.audience, "campaign.audience", BooleanType)
         problems += _problems_of_recipients(job, audience.recipients)
-    rows = _count_lists(audience.suppressions)
-    problems += _problems_of_lists(job, audience.suppressions, rows)
+    rows = count_lists(audience.suppressions)
+    problems += problems_of_lists(job, audience.suppressions, rows)
     if audience.send_log is not None:
         problems += _problems_of_send_log(job, audience.send_log)
     if problems:
         raise DataError("\n".join(problems))
-    kinds = ("user ids", "addresses", "hashes")
-    held = {n: {k: rows[n][k] if n in rows else 0 for k in kinds} for n in audience.suppressions}
+    held = {
+        name: {kind: rows[name][kind] if name in rows else 0 for kind in LIST_KINDS}
+        for name in audience.suppressions
+    }
     return People(files, held)
 
 
@@ -105,17 +105,6 @@ def check_item_rules(job: Job) -> None:
     _check_sql(items, rules.lists.boost, "campaign.lists.boost", NumericType)
 
 
-def log_suppressions(people: People, num_on: Mapping[str, int]) -> None:
-    """Logs how long each suppression list is, and how many recipients stand on it.
-
-    Args:
-        num_on: recipients by the list's name.
-    """
-    for name, held in people.suppression_rows.items():
-        rows = ", ".join(f"{num:,} {kind}" for kind, num in held.items() if num) or "no row"
-        log.info("suppressions: %s: %s, %d match recipients", name, rows, num_on.get(name, 0))
-
-
 def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
     columns, times = job.config.recipients.columns, _times(job, "recipients", "last_sent_at")
     is_user, is_said = F.col("user_id").isNotNull(), F.trim("consent_text") != ""
@@ -130,7 +119,7 @@ def _problems_of_recipients(job: Job, rows: DataFrame) -> list[str]:
             F.count_if(no_answer & is_said).alias("unread"),
             F.count_if("is_no_address").alias("no_address"),
             F.min(F.when(F.col("is_no_address"), F.col("email_text"))).alias("email"),
-            *_named(values.count_ids("user"), *[one.counts for one in times]),
+            *values.named(values.count_ids("user"), *[one.counts for one in times]),
         )
     )
     values.note_ids(job, "recipients", "user", found.asDict(), rows)
@@ -195,92 +184,6 @@ def _unread_consents(rows: DataFrame, num_unread: int, name: str) -> str:
     return f"{told}{' …' if len(found) > _MOST_TEXTS else ''} (is {name} the column of consents?)"
 
 
-def _count_lists(lists: Mapping[str, DataFrame]) -> dict[str, Row]:
-    """Counts of each list that has rows."""
-    if not lists:
-        return {}
-    parts = [rows.withColumn("list", F.lit(name)) for name, rows in lists.items()]
-    counted = (
-        reduce(DataFrame.unionByName, parts)
-        .groupBy("list")
-        .agg(
-            F.count(F.lit(1)).alias("rows"),
-            F.count("user").alias("user ids"),
-            F.count_if(F.size("spellings") > 0).alias("addresses"),
-            F.count("email_sha256").alias("hashes"),
-            *[F.count_if(is_wrong).alias(name) for name, is_wrong in _wrong_in_lists().items()],
-            *_named(values.count_ids("user")),
-        )
-    )
-    return {row["list"]: row for row in counted.collect()}
-
-
-def _problems_of_lists(
-    job: Job, lists: Mapping[str, DataFrame], found: Mapping[str, Row]
-) -> list[str]:
-    for name in lists:
-        if name not in found:
-            log.warning("suppressions.%s: holds no row, and bars nobody", name)
-    for name, row in found.items():
-        values.note_ids(job, f"suppressions.{name}", "user", row.asDict(), lists[name])
-    return [problem for row in found.values() for problem in _problems_of_list(job, row)]
-
-
-def _wrong_in_lists() -> dict[str, Column]:
-    """What makes a row bar nobody."""
-    return {
-        "garbled": F.col("is_garbled"),
-        "rows in a cell": F.col("has_rows_in_cell"),
-        "email": F.col("is_no_address") & ~F.col("is_garbled"),
-        "email_sha256": ~F.col("email_sha256").rlike(r"^[0-9a-f]{64}\z"),
-    }
-
-
-def _problems_of_list(job: Job, counts: Row) -> list[str]:
-    name = f"suppressions.{counts['list']}"
-    wrong = {what: num for what in _wrong_in_lists() if (num := counts[what])}
-    problems = []
-    for what, num in wrong.items():
-        rows, told = _rows_of_list(job, counts["list"], what)
-        of_all = f"{num:,} of {counts['rows']:,} rows"
-        if what == "garbled":
-            encoding = "windows-1252" if any("\ufffd" in row for row in rows) else "UTF-8"
-            problems.append(
-                f"{name}: {of_all} were read in another encoding than they are written in, and "
-                f"would bar nobody: {told}. Say how the file is written, for instance by "
-                f"{name}.options: {{encoding: {encoding}}}."
-            )
-            continue
-        if what == "rows in a cell":
-            problems.append(
-                f"{name}: {of_all} hold a cell of several lines with further rows in it, which "
-                f"would bar nobody: {told}. A quote before it is not closed: correct it."
-            )
-            continue
-        wanted, one = {
-            "email": ("an address", "address"),
-            "email_sha256": ("a SHA-256 of 64 hexadecimal digits", "SHA-256 of an address"),
-        }[what]
-        problems.append(
-            f"{name}.columns.{what}: {of_all} hold something else than {wanted} there, and would "
-            f"bar nobody: {told}. Correct them, with one {one} a row, or name the right column "
-            "(user, email or email_sha256)."
-        )
-    return problems
-
-
-def _rows_of_list(job: Job, name: str, what: str) -> tuple[list[str], str]:
-    """The first rows of a list that are wrong, and how a message tells them."""
-    rows = read_suppression_list(job, name, numbered=True)
-    column = F.coalesce(*[f"{one}_text" for one in ("email", "email_sha256", "user")])
-    if what in ("email", "email_sha256"):
-        column = F.col(f"{what}_text")
-    wrong = rows.where(_wrong_in_lists()[what]).select("row_id", column.alias("text"))
-    found = wrong.orderBy("row_id").limit(_MOST_ROWS).collect()
-    told = ", ".join(f"row {row['row_id'] + 1} ({masked(row['text'])})" for row in found)
-    return [row["text"] for row in found], f"{told} (rows are counted without the header)"
-
-
 def _problems_of_send_log(job: Job, rows: DataFrame) -> list[str]:
     columns, [sent_at] = job.config.send_log.columns, _times(job, "send_log", "sent_at")
     is_empty = F.col("user_id").isNull() | F.col("sent_at_text").isNull()
@@ -288,7 +191,7 @@ def _problems_of_send_log(job: Job, rows: DataFrame) -> list[str]:
         rows.agg(
             F.count(F.lit(1)).alias("rows"),
             F.count_if(is_empty).alias("empty"),
-            *_named(sent_at.counts, values.count_ids("user"), values.count_ids("item")),
+            *values.named(sent_at.counts, values.count_ids("user"), values.count_ids("item")),
         )
     )
     job.note("rows of send_log without a user or a time, left out", found["empty"])
@@ -311,10 +214,6 @@ def _times(job: Job, section: str, ours: str) -> list[Times]:
         return []
     text, read = F.col(f"{ours}_text"), F.col(ours)
     return [Times(section, ours, name, text, read, source.time_format)]
-
-
-def _named(*aggregates: Mapping[str, Column]) -> list[Column]:
-    return [count.alias(name) for some in aggregates for name, count in some.items()]
 
 
 def _first(rows: DataFrame) -> Any:

@@ -147,3 +147,8 @@ def number_advice(section: str, ours: str, name: str, wrong: list[str], right: l
         return f"Numbers are written like 9.50; convert others by {section}.derived."
     named = "" if ours == name else f" and {section}.columns.{ours}: {ours}"
     return f'They are read by {section}.derived: {{{ours}: "{sql}"}}{named}.'
+
+
+def named(*aggregates: Mapping[str, Column]) -> list[Column]:
+    """The aggregates of several mappings, each as a column of its name."""
+    return [count.alias(name) for some in aggregates for name, count in some.items()]

@@ -15,8 +15,9 @@ from ncf_spark.campaign import recipients
 from ncf_spark.campaign.lists import build_users
 from ncf_spark.errors import DataError, SchemaError
 from ncf_spark.inputs.audience import Audience, read_audience
-from ncf_spark.inputs.audience_checks import check_audience, checked_before, log_suppressions
+from ncf_spark.inputs.audience_checks import check_audience, checked_before
 from ncf_spark.inputs.id_checks import check_ids
+from ncf_spark.inputs.suppression_checks import log_suppressions
 from ncf_spark.pipeline.context import Job
 from ncf_spark.pipeline.runner import run_step
 from ncf_spark.preparation.step import write_interactions
@@ -289,7 +290,7 @@ def test_lists_are_counted_and_how_many_recipients_they_bar_is_said(
     )
     found = check_audience(job, read_audience(job))
     assert found.suppression_rows == {"gone": {"user ids": 0, "addresses": 2, "hashes": 0}}
-    log_suppressions(found, {"gone": 1})
+    log_suppressions(found.suppression_rows, {"gone": 1})
     assert "suppressions: gone: 2 addresses, 1 match recipients" in caplog.text
 
 
