@@ -10,7 +10,7 @@ processes; the address of Spark is the Airflow connection `spark_default`.
                          (NCF_SPARK_CONF)
     NCF_SCHEDULE         when a night starts, as a cron expression in UTC (30 1 * * *)
     NCF_DEADLINE_MINUTES  minutes after the start until an unfinished night counts as late (240)
-    NCF_ALERT_EMAIL      who gets an e-mail when it is late (root@localhost), through the
+    NCF_ALERT_EMAIL      who gets an email when it is late (root@localhost), through the
                          connection `smtp_default`
 
 A night that starts at 01:30 has the run date of the day before, whose events are complete; the

@@ -67,7 +67,9 @@ def _track(config: Config, facts: NightFacts) -> None:
     except Exception as error:  # of any kind: it must not lose the night
         message = f"{type(error).__name__}: {error}"
         recorded = {"error": message}
-        log.warning("MLflow did not record the night, which is published all the same: %s", message)
+        log.warning(
+            "MLflow could not record the night. The night itself is not affected: %s", message
+        )
     files.write_json(f"{facts.uri}/mlflow.json", recorded)
 
 

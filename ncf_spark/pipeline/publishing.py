@@ -157,7 +157,7 @@ def find_figures(job: Job, records: dict[str, Any]) -> Figures:
 
 
 def _rejected(events: EventCounts) -> float:
-    """The share of raw events that nothing can be made of."""
+    """The share of raw events that are unreadable."""
     unreadable = sum(events.dropped.get(reason, 0) for reason in _UNREADABLE)
     return unreadable / max(1, events.raw)
 

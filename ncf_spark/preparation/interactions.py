@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 _MILLION = 1e6
-# Dropped, but of a known user and item: what the user did all the same, for `history`.
+# Dropped from training, but kept in `history` where user and item are known.
 _STILL_HISTORY = ["no_time", "bad_time", "unknown_type", "no_value", "low_value", "before_window"]
 # Buckets that events are grouped in: more than there will be tasks.
 _NUM_BUCKETS = 4096

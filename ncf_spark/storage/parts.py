@@ -176,7 +176,7 @@ def _check_longest(longest: int, head: int, max_bytes: int, profile: str) -> Non
 
 
 def _num_files(total: int, head: int, max_bytes: int) -> int:
-    """1 if all lines fit; otherwise so many that no file is planned to be full."""
+    """The number of files: 1 if all lines fit; otherwise enough that each is filled to `_FILL`."""
     if head + total <= max_bytes:
         return 1
     return math.ceil(total / (_FILL * (max_bytes - head)))

@@ -27,7 +27,7 @@ from ncf_spark.training.step_loss import StepLoss
 if TYPE_CHECKING:  # a machine that only measures the loop needs no configuration
     from ncf_spark.config import Config
 
-# At least so many positives have their negatives drawn together.
+# Small steps are grouped until they have this many positives; negatives are drawn for a group.
 _DRAWN_AT_ONCE = 2**12
 
 

@@ -47,7 +47,7 @@ def confirm_start(job: Job) -> Start:
 
 
 def start_of_training(job: Job, start: Start) -> dict[str, Any] | None:
-    """What the workers are told of the model that they start from; None: from random weights."""
+    """Where and how large the model is that workers start from; None: random weights."""
     if start.run is None:
         return None
     run = _run(job, start.run)
