@@ -1,9 +1,23 @@
-"""Measures how much of the recommendations changes from one night to the next."""
+"""What the gates look at in users' lists: how many are full, and how much of them is new."""
 
 from __future__ import annotations
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+
+
+def build_full_lists(topk: DataFrame, train: DataFrame, *, k: int) -> DataFrame:
+    """One row, (num_full, num_users): the users with k items, of the users of train.
+
+    Args:
+        topk: (user_index, rank, …), of users of train.
+        train: (user_index, …).
+    """
+    users = train.select("user_index").distinct().withColumn("is_full", F.lit(False))
+    full = topk.where(F.col("rank") == k).select("user_index", F.lit(True).alias("is_full"))
+    return users.unionByName(full).agg(
+        F.count_if("is_full").alias("num_full"), F.count_if(~F.col("is_full")).alias("num_users")
+    )
 
 
 def build_churn(before: DataFrame, after: DataFrame, *, k: int) -> DataFrame:

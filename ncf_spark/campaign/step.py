@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from ncf_spark import schemas
 from ncf_spark.campaign import arms, export
-from ncf_spark.campaign.churn import build_churn
+from ncf_spark.campaign.churn import build_churn, build_full_lists
 from ncf_spark.campaign.files.writing import write_campaign_files
 from ncf_spark.campaign.lists import Campaign
 from ncf_spark.errors import DataError
@@ -108,15 +108,9 @@ def _of_kind(counted: Sequence[Row], kind: str) -> dict[str, int]:
 
 def _full_lists(job: Job) -> float:
     """The share of the trained users whose list has campaign.k items."""
-    trained = job.read("train", schemas.TRAIN).select("user_index").distinct()
-    topk = job.read("user_topk", schemas.USER_TOPK)
-    full = topk.where(F.col("rank") == job.config.campaign.k).select("user_index")
-    both = trained.withColumn("is_full", F.lit(False)).unionByName(
-        full.withColumn("is_full", F.lit(True))
-    )
-    counts = F.count_if("is_full"), F.count_if(~F.col("is_full"))
-    [(num_full, num_trained)] = both.agg(*counts).collect()
-    return float(num_full / num_trained)
+    topk, train = job.read("user_topk", schemas.USER_TOPK), job.read("train", schemas.TRAIN)
+    [row] = build_full_lists(topk, train, k=job.config.campaign.k).collect()
+    return float(row["num_full"] / row["num_users"])
 
 
 def _churn(job: Job) -> float | None:

@@ -1,6 +1,6 @@
 import pytest
 
-from ncf_spark.campaign.churn import build_churn
+from ncf_spark.campaign.churn import build_churn, build_full_lists
 
 
 def lists(spark, *users: tuple[int, list[int]]):
@@ -41,3 +41,12 @@ def test_the_order_within_a_list_and_of_the_rows_does_not_matter(spark):
 @pytest.mark.parametrize(("before", "after"), [([], AFTER), (BEFORE, []), ([(9, [1])], AFTER)])
 def test_without_a_user_with_both_lists_there_is_no_churn(spark, before, after):
     assert churn(lists(spark, *before), lists(spark, *after), 3) == (0, None)
+
+
+@pytest.mark.parametrize(("k", "num_full"), [(1, 3), (2, 2), (3, 1), (4, 0)])
+def test_users_with_k_items_are_counted_of_all_that_were_trained(spark, k, num_full):
+    topk = lists(spark, (0, [7, 5, 9]), (1, [4, 8]), (2, [3]))
+    train = spark.createDataFrame(
+        [(u, i) for u in range(4) for i in (1, 2)], "user_index int, i int"
+    )
+    assert tuple(build_full_lists(topk, train, k=k).first()) == (num_full, 4)

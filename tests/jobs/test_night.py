@@ -152,6 +152,15 @@ def test_the_best_candidate_is_published(night: Night):
     assert values["item_item"] > values["neumf"]
 
 
+def test_the_share_of_full_lists_is_recorded_for_the_gate(night: Night):
+    topk, train = table(night.run, "user_topk"), table(night.run, "train")
+    k = night.run.step_record("export_campaign")["config"]["campaign"]["k"]
+    share = (topk["rank"] == k).sum() / train.user_index.nunique()
+    result = night.run.step_record("export_campaign")["result"]
+    assert result["full_lists"] == pytest.approx(share)
+    assert result["churn"] is None  # the first night
+
+
 def test_only_recipients_with_consent_are_written_to(night: Night):
     recipients = pd.read_parquet(night.folder / "input" / "recipients")
     campaign = table(night.run, "campaign")
