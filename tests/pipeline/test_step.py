@@ -1,5 +1,7 @@
 """What a step declares holds for what it does, and together the steps make a night."""
 
+import inspect
+
 import pytest
 
 from ncf_spark.config import load_config
@@ -34,6 +36,27 @@ def test_each_table_is_written_by_one_step_before_it_is_read():
         written += step.writes
     assert len(written) == len(set(written))
     assert writer_of(STEPS.values(), "compared/als_8/user_vectors") == "train"
+
+
+class CheckedError(Exception):
+    """Stands for the check of the customer's files."""
+
+
+def test_each_step_that_reads_the_customers_files_checks_them_first(monkeypatch):
+    """Also where it runs alone, on files that are newer than those of the first step."""
+    config = load_config("conf/base.yaml", ["input.path=x"])
+    readers = [step for step in STEPS.values() if step.inputs(config)]
+    assert [step.name for step in readers] == [
+        *("build_interactions", "score_users", "export_campaign")
+    ]
+
+    def check(job):
+        raise CheckedError
+
+    for step in readers:
+        monkeypatch.setattr(inspect.getmodule(step.run), "check_input_files", check)
+        with pytest.raises(CheckedError):
+            step.run(None)
 
 
 def test_settings_that_a_step_names_exist():
