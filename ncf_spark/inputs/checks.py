@@ -38,7 +38,7 @@ def check_input_files(job: Job) -> None:
     """
     step = job.steps[job.name]
     wanted = {name for name, source in step.inputs(job.config).items() if source.configured}
-    if job.name == next(iter(job.steps)):
+    if job.name == job.first_step:
         wanted |= job.config.sources.keys() - {"outcomes", "split.holdout"}
     sources = {n: s for n, s in job.config.sources.items() if n in wanted - job.checked}
     job.doing = "a look at the input's files"

@@ -127,7 +127,7 @@ def _trial_of(job: Job) -> Job:
     run = warehouse.open_run(job.run_date)
     return Job(
         job.steps,
-        next(iter(job.steps)),
+        job.first_step,
         *(job.config, job.spark, job.run_date, warehouse, run),
         is_small=job.is_small,
     )

@@ -210,10 +210,9 @@ def _choose_run(job: Job, may_start: bool) -> None:
     """Opens the run to work in: a new one where the date's newest is complete and would change."""
     if not may_start:
         if job.warehouse.newest_run(job.run_date) is None:
-            earliest = next(iter(job.steps))
             raise DataError(
                 f"{job.warehouse.uri}: there is no run of {job.run_date}. "
-                f"Run jobs/{earliest}.py for this date first, or give another --run-date."
+                f"Run jobs/{job.first_step}.py for this date first, or give another --run-date."
             )
         return
     steps = [job.name] if job.name in job.steps else list(job.steps)

@@ -87,6 +87,16 @@ class Job:
             log.info("%s: starts again; no longer valid: %s", self.name, ", ".join(undone))
 
     @property
+    def first_step(self) -> str:
+        """The name of a night's first step."""
+        return next(iter(self.steps))
+
+    @property
+    def last_step(self) -> str:
+        """The name of a night's last step, after which it is published."""
+        return list(self.steps)[-1]
+
+    @property
     def step(self) -> Step | None:
         """The declaration of the step; None for a job that is no step of a night."""
         return self.steps.get(self.name)

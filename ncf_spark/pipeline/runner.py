@@ -63,7 +63,7 @@ def run_step(job: Job) -> None:
         log.info("%s: starts in %s: %s", job.name, job.run.name, why)
         _check_settings(job)
         _run(job)
-    if job.name == list(job.steps)[-1]:
+    if job.name == job.last_step:
         publish(job)
 
 
@@ -113,7 +113,7 @@ def _run(job: Job) -> None:
             result = job.steps[job.name].run(job)
     finally:
         job.clear_stages()
-    if job.name == next(iter(job.steps)) and read_inputs(job, job.name) != inputs:
+    if job.name == job.first_step and read_inputs(job, job.name) != inputs:
         raise DataError(
             "input: its files changed while they were read, so what was read may belong to no one "
             "moment. Run this night again when they are complete."
@@ -155,7 +155,7 @@ def _counts(rows: Mapping[str, int], record: Mapping[str, Any]) -> str:
     parts = [f"{table} {num_rows:,} rows" for table, num_rows in rows.items()]
     for name, counts in counts_of(record):
         if "bytes" in name:
-            continue
+            continue  # Sizes are in the record alone.
         shown = [f"{path} {count:,}".strip() for path, count in _flat(counts)]
         parts.append(f"{name}: {', '.join(shown)}")
     return "".join(f"; {part}" for part in parts)
